@@ -1,0 +1,262 @@
+"""Augmentations as batched tensor code: every image of a batch gets its own random numbers.
+
+The seven operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et
+al. 2020, arXiv:2006.07733, App. B), each callable with explicit parameters, one per image.
+`augment` draws the parameters and applies them; `two_views` does so twice. An operation that
+an image's coin leaves out is applied with its neutral parameter, so there is no branching.
+
+Colour jitter is always applied in the order brightness, contrast, saturation, hue; the papers
+shuffle the four, which a batch cannot do per image at a comparable speed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Int64
+from torch import Generator, Tensor
+
+from cl_course.tensor_types import Images, PerImage, checked
+
+GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision rounds them
+CHUNK = 64  # images augmented at a time, so that what lies between two operations stays in cache
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What may happen to a view, and how often. The default is the course's recipe for 32 pixels.
+
+    Attributes:
+        crop: smallest and largest share of the image's area that a crop keeps; (1, 1) is none.
+        ratio: smallest and largest width / height of a crop.
+        flip, jitter, grey, blur, solarize: the probability of each, in [0, 1].
+        brightness, contrast, saturation: a jittered image's factor is drawn from
+            [max(0, 1 - s), 1 + s].
+        hue: a jittered image's hue is turned by at most this share of the circle, either way;
+            in [0, 0.5].
+        blur_sigma: smallest and largest standard deviation of the blur, in pixels.
+    """
+
+    crop: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.5
+    grey: float = 0.3
+    blur: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarize: float = 0.0
+
+    def __post_init__(self):
+        for name in ("flip", "jitter", "grey", "blur", "solarize"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"hue is at most half the circle, in [0, 0.5], got {self.hue}")
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(f"crop is a range of area shares within (0, 1], got {self.crop}")
+
+
+@checked
+def augment(images: Images, config: AugmentConfig, generator: Generator | None = None) -> Images:
+    """One random view of every image; the input is left untouched.
+
+    Args:
+        images: values in [0, 1], (n, 3, h, w), on any device.
+        generator: where the random numbers come from, on any device; torch's own if None.
+
+    Returns:
+        Views of the same shape, values in [0, 1].
+
+    Raises:
+        TypeError: integers (divide by 255 first), or not (n, 3, h, w).
+        ValueError: values outside [0, 1].
+    """
+    low, high = torch.aminmax(images)
+    if low < 0 or high > 1:
+        raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
+    drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
+    drawn = {name: values.to(images.device) for name, values in drawn.items()}
+    views = [
+        _apply(images[start : start + CHUNK], config, {name: values[start : start + CHUNK] for name, values in drawn.items()})
+        for start in range(0, len(images), CHUNK)
+    ]
+    return torch.cat(views)
+
+
+@checked
+def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
+    """Two independent views of every image: row i of both comes from image i."""
+    view1, view2 = augment(torch.cat([images, images]), config, generator).chunk(2)
+    return view1, view2
+
+
+def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None) -> dict[str, Tensor]:
+    """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
+    device = generator.device if generator is not None else "cpu"
+    coin_flip, coin_jitter, coin_grey, coin_blur, coin_solarize, *u = torch.rand(14, n, generator=generator, device=device)
+    jittered = coin_jitter < config.jitter
+
+    def factor(u, strength):  # neutral: 1
+        return torch.where(jittered, _between(u, max(0.0, 1 - strength), 1 + strength), 1.0)
+
+    return {
+        "box": _draw_boxes(u[0:4], size, config),
+        "flipped": coin_flip < config.flip,
+        "brightness": factor(u[4], config.brightness),
+        "contrast": factor(u[5], config.contrast),
+        "saturation": factor(u[6], config.saturation),
+        "hue": torch.where(jittered, _between(u[7], -config.hue, config.hue), 0.0),
+        "greyed": coin_grey < config.grey,
+        "sigma": torch.where(coin_blur < config.blur, _between(u[8], *config.blur_sigma), 0.0),
+        "threshold": torch.where(coin_solarize < config.solarize, 0.5, 2.0),  # nothing is above 2
+    }
+
+
+def _between(u: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * u
+
+
+def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -> Tensor:
+    """Random crops (n, 4): top, left, height, width in whole pixels, inside the image."""
+    h, w = size
+    area = _between(u[0], *config.crop) * h * w
+    low, high = (torch.tensor(r).log() for r in config.ratio)
+    # A crop must fit: the ratio is drawn from what the area leaves of the wanted range.
+    fits_low, fits_high = (area / h**2).log(), (w**2 / area).log()
+    ratio = _between(u[1], torch.maximum(low, fits_low), torch.minimum(high, fits_high)).exp()
+    height = (area / ratio).sqrt().round().clamp(1, h)
+    width = (area * ratio).sqrt().round().clamp(1, w)
+    top = (u[2] * (h - height + 1)).floor()
+    left = (u[3] * (w - width + 1)).floor()
+    return torch.stack([top, left, height, width], dim=1).long()
+
+
+def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> Tensor:
+    """The operations in SimCLR's order; those that the config never uses are skipped."""
+    views = images
+    if config.crop != (1, 1):
+        views = resized_crop(views, drawn["box"])
+    if config.flip > 0:
+        views = horizontal_flip(views, drawn["flipped"])
+    if config.jitter > 0:
+        if config.brightness > 0:
+            views = adjust_brightness(views, drawn["brightness"])
+        if config.contrast > 0:
+            views = adjust_contrast(views, drawn["contrast"])
+        if config.saturation > 0:
+            views = adjust_saturation(views, drawn["saturation"])
+        if config.hue > 0:
+            views = adjust_hue(views, drawn["hue"])
+    if config.grey > 0:
+        views = greyscale(views, drawn["greyed"])
+    if config.blur > 0:
+        views = gaussian_blur(views, drawn["sigma"])
+    if config.solarize > 0:
+        views = solarize(views, drawn["threshold"])
+    return views
+
+
+def resized_crop(images: Images, box: Int64[Tensor, "n 4"]) -> Images:
+    """Cut box (top, left, height, width in pixels) out of each image and resize it to the image's size.
+
+    Bilinear, as torchvision's `resized_crop` does it: nothing outside the box is looked at.
+    """
+    h, w = images.shape[-2:]
+    top, left, height, width = box.to(images.dtype).T[:, :, None]  # each (n, 1)
+    y = _sample_positions(top, height, h)  # (n, h), in pixels of the image
+    x = _sample_positions(left, width, w)
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)  # (n, h, w, 2)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _sample_positions(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Where `size` equal steps through [start, start + length) look, in grid_sample's [-1, 1]."""
+    steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
+    centre = torch.minimum((steps * length - 0.5).clamp(min=0), length - 1)  # stay between pixel centres of the box
+    return (2 * (start + centre) + 1) / size - 1
+
+
+def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
+    """Mirror the images where `flipped` is True."""
+    return torch.where(flipped[:, None, None, None], images.flip(-1), images)
+
+
+def adjust_brightness(images: Images, factor: PerImage) -> Images:
+    """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is."""
+    return (images * factor[:, None, None, None]).clamp_(0, 1)
+
+
+def adjust_contrast(images: Images, factor: PerImage) -> Images:
+    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is."""
+    mean = _grey(images).mean(dim=(-2, -1), keepdim=True)
+    return _blend(images, mean, factor)
+
+
+def adjust_saturation(images: Images, factor: PerImage) -> Images:
+    """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
+    return _blend(images, _grey(images), factor)
+
+
+def adjust_hue(images: Images, shift: PerImage) -> Images:
+    """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value."""
+    red, green, blue = images.unbind(dim=1)  # (n, h, w) each
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    # Which channel is the largest, and how far the hue lies from it towards the next: in units
+    # of 6 chroma to the circle. Masks of 0 and 1 with lerp, since torch.where is 20 times slower
+    # on masks as ragged as these.
+    is_red = (red - value).sign_().add_(1)
+    is_green = (green - value).sign_().add_(1)
+    near_blue = (red - green).add_(chroma, alpha=4)
+    near_green = (blue - red).add_(chroma, alpha=2)
+    hue = near_blue.lerp_(near_green, is_green).lerp_(green - blue, is_red)
+    hue = hue.div_((6 * chroma).clamp_(min=1e-7)).add_(shift[:, None, None])  # in turns
+    # Back to RGB: channel = value - chroma * min(max(0, min(k, 4 - k)), 1), k = 6 * (offset + hue) mod 6.
+    turned = torch.empty_like(images)
+    for channel, offset in enumerate((2, 2 - 1 / 3, 2 - 2 / 3)):
+        towards = (hue + offset).frac_().sub_(0.5).abs_().mul_(6).sub_(2).clamp_(-1, 0)
+        torch.addcmul(value, chroma, towards, out=turned[:, channel])
+    return turned
+
+
+def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
+    """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
+    return torch.where(greyed[:, None, None, None], _grey(images), images)
+
+
+def gaussian_blur(images: Images, sigma: PerImage) -> Images:
+    """Blur each image by its own `sigma` in pixels; 0 leaves as is.
+
+    The kernel has 3 taps for 32 pixels (a tenth of the image, as in SimCLR, made odd), and the
+    image is reflected at its edges.
+    """
+    radius = max(1, round(images.shape[-1] / 20))
+    taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    weights = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    weights = weights / weights.sum(dim=1, keepdim=True)  # (n, 2 radius + 1)
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    h, w = images.shape[-2:]
+    rows = sum(weights[:, t, None, None, None] * padded[:, :, t : t + h, :] for t in range(len(taps)))
+    return sum(weights[:, t, None, None, None] * rows[:, :, :, t : t + w] for t in range(len(taps)))
+
+
+def solarize(images: Images, threshold: PerImage) -> Images:
+    """Invert every value that is at or above the image's `threshold`; above 1 leaves as is."""
+    return torch.where(images >= threshold[:, None, None, None], 1 - images, images)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Luma, (n, 1, h, w)."""
+    red, green, blue = images.split(1, dim=1)
+    return GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue
+
+
+def _blend(images: Tensor, neutral: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(neutral, images, factor[:, None, None, None]).clamp_(0, 1)

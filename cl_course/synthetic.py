@@ -1,0 +1,206 @@
+"""The embedded data set: ten kinds of object, drawn from a seed, with everything known about them.
+
+A photo set tells you the class of an image and nothing else. Here each image is drawn from
+known *factors* (class, object hue, background hue, position, scale, angle), so a lesson can
+measure what an augmentation made a network forget. Only numpy is used, in double precision
+and on its PCG64 generator, so that every platform draws the same bytes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIZE = 32  # pixels, both sides
+CLASS_NAMES = ("disc", "square", "triangle", "star", "flower", "cross", "ring", "moon", "heart", "bolt")
+SPLIT_SIZES = {"train": 8000, "val": 2000, "test": 2000}
+
+# One colour texture per class, on the object alone: stripes of this many periods across the
+# object, at this angle (radians). Shape and stripes agree; either tells the class.
+STRIPES = ((0.0, 2.0), (0.8, 3.0), (1.6, 2.0), (2.4, 3.0), (0.4, 4.0), (1.2, 4.0), (2.0, 2.5), (2.8, 3.5), (0.0, 3.5), (1.6, 3.5))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images are drawn. Lengths are in half-widths of the image: its edge is at 1.
+
+    Attributes:
+        angle, position: the largest turn (radians) and the largest shift, either way.
+        scale: smallest and largest radius of the object.
+        stripes: contrast of the texture that each class carries.
+        gradient: how much the background's brightness may change from edge to edge.
+        noise: standard deviation of the pixel noise, of a range of 1.
+    """
+
+    angle: float = 0.35
+    position: float = 0.3
+    scale: tuple[float, float] = (0.5, 0.85)
+    stripes: float = 0.3
+    gradient: float = 0.15
+    noise: float = 0.04
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """images: uint8 (n, 3, 32, 32); labels: int64 (n,); masks: bool (n, 32, 32), the object's
+    pixels; factors: name -> float64 (n,) or (n, 2)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray
+    factors: dict[str, np.ndarray]
+
+
+def draw(split: str, seed: int = 0, limit: int | None = None, recipe: Recipe = Recipe()) -> Drawing:
+    """Draw one split; the splits of a seed share no random numbers.
+
+    Args:
+        split: "train" (8,000 images), "val" or "test" (2,000 each).
+        limit: draw only so many images; the first `limit` factors are those of the full split.
+
+    Raises:
+        ValueError: the split does not exist.
+    """
+    if split not in SPLIT_SIZES:
+        raise ValueError(f"shapes has no split {split!r}; it has {', '.join(SPLIT_SIZES)}")
+    stream = np.random.SeedSequence([seed, list(SPLIT_SIZES).index(split)])
+    for_factors, for_noise = (np.random.Generator(np.random.PCG64(s)) for s in stream.spawn(2))
+    full = SPLIT_SIZES[split]
+    n = full if limit is None else min(limit, full)
+    factors = {name: values[:n] for name, values in _draw_factors(full, for_factors, recipe).items()}
+    labels = factors.pop("class").astype(np.int64)
+
+    images = np.empty((n, 3, SIZE, SIZE), np.uint8)
+    masks = np.empty((n, SIZE, SIZE), bool)
+    for start in range(0, n, 500):  # 500 images in double precision stay near the cache
+        part = slice(start, min(start + 500, n))
+        rendered, cover = _render(labels[part], {k: v[part] for k, v in factors.items()}, recipe)
+        rendered += recipe.noise * for_noise.standard_normal(rendered.shape)
+        images[part] = np.rint(255 * np.clip(rendered, 0, 1)).astype(np.uint8)
+        masks[part] = cover > 0.5
+    return Drawing(images, labels, masks, factors)
+
+
+def _draw_factors(n: int, rng: np.random.Generator, recipe: Recipe) -> dict[str, np.ndarray]:
+    object_hue = rng.random(n)
+    apart = rng.uniform(0.2, 0.8, n)  # hues are a circle: both ends of this range are 0.2 apart
+    return {
+        "class": rng.permutation(np.arange(n) % len(CLASS_NAMES)),  # balanced
+        "object_hue": object_hue,
+        "background_hue": (object_hue + apart) % 1.0,
+        "position": rng.uniform(-recipe.position, recipe.position, (n, 2)),  # x, y
+        "scale": rng.uniform(*recipe.scale, n),
+        "angle": rng.uniform(-recipe.angle, recipe.angle, n),
+        "lightness": rng.uniform(0.6, 1.0, (n, 2)),  # of object, of background
+        "gradient": rng.uniform(-recipe.gradient, recipe.gradient, (n, 2)),
+        "phase": rng.random(n),  # of the stripes
+    }
+
+
+def _render(labels: np.ndarray, f: dict[str, np.ndarray], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Float images (n, 3, h, w), not yet clipped, and how much of each pixel the object covers."""
+    ticks = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
+    x, y = ticks[None, None, :], ticks[None, :, None]
+
+    def column(values):
+        return values[:, None, None]
+
+    # Into the object's own frame: centred, turned upright, radius 1.
+    cos, sin = column(np.cos(f["angle"])), column(np.sin(f["angle"]))
+    dx, dy = x - column(f["position"][:, 0]), y - column(f["position"][:, 1])
+    u = (cos * dx + sin * dy) / column(f["scale"])
+    v = (cos * dy - sin * dx) / column(f["scale"])
+
+    cover, wave = np.empty_like(u), np.empty_like(u)
+    pixel = column(2 / SIZE / f["scale"])  # a pixel's width in the object's frame
+    for c, outline in enumerate(OUTLINES):
+        of_class = labels == c
+        inside = outline(u[of_class], v[of_class])  # > 0 inside, about the distance to the edge
+        cover[of_class] = np.clip(inside / pixel[of_class] + 0.5, 0, 1)  # antialiased
+        angle, periods = STRIPES[c]
+        along = np.cos(angle) * u[of_class] + np.sin(angle) * v[of_class]
+        wave[of_class] = np.cos(2 * np.pi * (periods / 2 * along + column(f["phase"])[of_class]))
+
+    background = 1 + column(f["gradient"][:, 0]) * x + column(f["gradient"][:, 1]) * y
+    texture = 1 - recipe.stripes * (0.5 + 0.5 * wave)
+    brightness_of_object = texture * column(f["lightness"][:, 0])
+    brightness_of_background = background * column(f["lightness"][:, 1])
+    object_rgb, background_rgb = _rgb(f["object_hue"]), _rgb(f["background_hue"])
+    image = np.empty((len(labels), 3, SIZE, SIZE))
+    for channel in range(3):
+        front = brightness_of_object * column(object_rgb[:, channel])
+        back = brightness_of_background * column(background_rgb[:, channel])
+        image[:, channel] = back + cover * (front - back)
+    return image, cover
+
+
+def _rgb(hue: np.ndarray, saturation: float = 0.65) -> np.ndarray:
+    """Colours (n, 3) of full value: HSV to RGB in its closed form."""
+    k = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
+    return 1 - saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
+
+
+# Outlines: functions of the object's own frame (x to the right, y down, radius 1), positive
+# inside, and near the edge about the distance to it. Only + - * / sqrt, sin, cos, arctan2.
+def _polygon(*corners):
+    """A convex polygon, from its corners in clockwise order on the screen."""
+
+    def outline(u, v):
+        sides = []
+        for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1]):
+            length = np.hypot(x2 - x1, y2 - y1)
+            sides.append(((x2 - x1) * (v - y1) - (y2 - y1) * (u - x1)) / length)
+        return np.minimum.reduce(sides)
+
+    return outline
+
+
+def _polar(radius):
+    """A shape whose edge lies at distance radius(angle) from the centre."""
+
+    def outline(u, v):
+        return radius(np.arctan2(v, u)) - np.sqrt(u * u + v * v)
+
+    return outline
+
+
+def _disc(x=0.0, y=0.0, r=0.9):
+    return lambda u, v: r - np.sqrt((u - x) ** 2 + (v - y) ** 2)
+
+
+def _star_radius(angle):
+    wedge = np.pi / 5
+    bent = np.abs((angle + np.pi / 2 + wedge) % (2 * wedge) - wedge)  # 0 at a tip, pi/5 in a notch
+    return 0.42 * np.sin(wedge) / (0.42 * np.sin(wedge - bent) + np.sin(bent)) * 1.05
+
+
+def _cross(u, v):
+    bar_across = np.minimum(0.95 - np.abs(u), 0.32 - np.abs(v))
+    bar_down = np.minimum(0.32 - np.abs(u), 0.95 - np.abs(v))
+    return np.maximum(bar_across, bar_down)
+
+
+def _heart(u, v):
+    u = np.abs(u)  # a square on its corner, with half a disc on each upper side
+    lobe = 0.53 - np.sqrt((u - 0.45) ** 2 + (v + 0.35) ** 2)
+    square = np.sqrt(0.5) * np.minimum(0.85 - u - v, 0.8 - u + v)
+    return np.maximum(lobe, square)
+
+
+def _bolt(u, v):
+    upper = _polygon((-0.1, -1.0), (0.6, -1.0), (0.25, 0.15), (-0.6, 0.15))
+    lower = _polygon((-0.25, -0.15), (0.6, -0.15), (-0.2, 1.05), (-0.25, 1.05))
+    return np.maximum(upper(u, v), lower(u, v))
+
+
+OUTLINES = (
+    _disc(),
+    _polygon((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
+    _polygon((0.0, -1.0), (0.95, 0.75), (-0.95, 0.75)),
+    _polar(_star_radius),
+    _polar(lambda angle: 0.72 + 0.22 * np.cos(6 * angle)),
+    _cross,
+    lambda u, v: np.minimum(_disc(r=0.95)(u, v), -_disc(r=0.5)(u, v)),
+    lambda u, v: np.minimum(_disc(r=0.95)(u, v), -_disc(0.5, -0.1, 0.75)(u, v)),
+    _heart,
+    _bolt,
+)
