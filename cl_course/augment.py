@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64
 from torch import Generator, Tensor
 
-from cl_course.tensor_types import Images, PerImage, checked
+from cl_course.tensor_types import Images, PerImage
 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision rounds them
 CHUNK = 64  # images augmented at a time, so that what lies between two operations stays in cache
@@ -55,15 +55,18 @@ class AugmentConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
         for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}; 0 leaves it as is, 0.4 is usual")
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"hue is at most half the circle, in [0, 0.5], got {self.hue}")
         if not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(f"crop is a range of area shares within (0, 1], got {self.crop}")
+            raise ValueError(f"crop is a range of area shares within (0, 1], smallest first, got {self.crop}; (1, 1) is no crop")
+        for name in ("ratio", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} is a range of positive numbers, smallest first, got {getattr(self, name)}")
 
 
-@checked
 def augment(images: Images, config: AugmentConfig, generator: Generator | None = None) -> Images:
     """One random view of every image; the input is left untouched.
 
@@ -75,14 +78,12 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         Views of the same shape, values in [0, 1].
 
     Raises:
-        TypeError: integers (divide by 255 first), or not (n, 3, h, w).
-        ValueError: values outside [0, 1].
+        TypeError: not a tensor, or a tensor of integers (divide by 255 first).
+        ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
-    low, high = torch.aminmax(images)
-    if low < 0 or high > 1:
-        raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
+    check_images(images)
     drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
-    drawn = {name: values.to(images.device) for name, values in drawn.items()}
+    drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
     views = [
         _apply(images[start : start + CHUNK], config, {name: values[start : start + CHUNK] for name, values in drawn.items()})
         for start in range(0, len(images), CHUNK)
@@ -90,11 +91,24 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
     return torch.cat(views)
 
 
-@checked
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
-    """Two independent views of every image: row i of both comes from image i."""
+    """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
+    check_images(images)
     view1, view2 = augment(torch.cat([images, images]), config, generator).chunk(2)
     return view1, view2
+
+
+def check_images(images: Tensor) -> None:
+    """Raise one sentence unless `images` are floats (n, 3, h, w) in [0, 1]. By hand, since it is what a beginner meets first."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a tensor (n, 3, h, w) of floats in [0, 1], got a {type(images).__name__}; torch.as_tensor makes one of an array")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floats in [0, 1], got {images.dtype}; convert with images.float() / 255")
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise ValueError(f"images must be a batch (n, 3, h, w) of at least one, got {tuple(images.shape)}; images[None] makes a batch of one image")
+    low, high = torch.aminmax(images)
+    if not (low >= 0 and high <= 1):  # so that NaN is refused too
+        raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
 
 
 def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None) -> dict[str, Tensor]:
@@ -173,7 +187,7 @@ def resized_crop(images: Images, box: Int64[Tensor, "n 4"]) -> Images:
     y = _sample_positions(top, height, h)  # (n, h), in pixels of the image
     x = _sample_positions(left, width, w)
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)  # (n, h, w, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0, 1)  # rounding
 
 
 def _sample_positions(start: Tensor, length: Tensor, size: int) -> Tensor:
@@ -234,17 +248,17 @@ def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
 def gaussian_blur(images: Images, sigma: PerImage) -> Images:
     """Blur each image by its own `sigma` in pixels; 0 leaves as is.
 
-    The kernel has 3 taps for 32 pixels (a tenth of the image, as in SimCLR, made odd), and the
-    image is reflected at its edges.
+    The kernel spans a tenth of the image's height, made odd, as in SimCLR: 3 taps for 32 pixels,
+    23 for 224. The image is reflected at its edges.
     """
-    radius = max(1, round(images.shape[-1] / 20))
+    radius = max(1, images.shape[-2] // 20)
     taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     weights = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
     weights = weights / weights.sum(dim=1, keepdim=True)  # (n, 2 radius + 1)
     padded = F.pad(images, (radius,) * 4, mode="reflect")
     h, w = images.shape[-2:]
     rows = sum(weights[:, t, None, None, None] * padded[:, :, t : t + h, :] for t in range(len(taps)))
-    return sum(weights[:, t, None, None, None] * rows[:, :, :, t : t + w] for t in range(len(taps)))
+    return sum(weights[:, t, None, None, None] * rows[:, :, :, t : t + w] for t in range(len(taps))).clamp_(0, 1)
 
 
 def solarize(images: Images, threshold: PerImage) -> Images:

@@ -1,0 +1,66 @@
+"""The shortcut meter: how often a cheap description of the pixels finds an image's partner.
+
+A contrastive loss rewards whatever tells two views of one image from the views of other images.
+If the colours alone do (SimCLR, fig. 5: Chen et al. 2020, arXiv:2002.05709, sec. 3.1), a network
+need not look at the object. The meter needs no network, so it can be read before any training.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from cl_course.tensor_types import Embeddings, Images, Labels, checked
+
+BINS = 8  # of a histogram, per channel
+
+
+@checked
+def mean_colour(images: Images) -> Embeddings:
+    """The mean red, green and blue of each image, (n, 3)."""
+    return images.mean(dim=(2, 3))
+
+
+@checked
+def colour_histogram(images: Images) -> Embeddings:
+    """Of each channel, the share of pixels in each of 8 equal bins, as its square root, (n, 24).
+
+    With the square root, the Euclidean distance of two histograms is (up to a factor) Hellinger's,
+    which does not let the few largest bins decide alone.
+    """
+    bins = (images * BINS).long().clamp(0, BINS - 1)  # a value of exactly 1 belongs to the last bin
+    return F.one_hot(bins, BINS).to(images.dtype).mean(dim=(2, 3)).flatten(1).sqrt()
+
+
+@checked
+def raw_pixels(images: Images) -> Embeddings:
+    """All values in a row, (n, 3 h w): a partner is found only if it lies in place."""
+    return images.flatten(1)
+
+
+FEATURES = {"mean colour": mean_colour, "colour histogram": colour_histogram, "raw pixels": raw_pixels}
+
+
+@checked
+def nearest(queries: Images, candidates: Images, feature: Callable) -> Labels:
+    """For each query, which row of `candidates` has the most similar feature: the smallest Euclidean distance.
+
+    Args:
+        feature: images (n, 3, h, w) -> vectors (n, d); one of `FEATURES`, or an encoder.
+    """
+    return torch.cdist(feature(queries), feature(candidates)).argmin(dim=1)
+
+
+@checked
+def shortcut_rate(view1: Images, view2: Images, feature: Callable) -> float:
+    """The share of images in view1 whose nearest of all n images in view2 is their own partner.
+
+    Args:
+        view1, view2: two views of the same n images, row i of both from image i.
+        feature: as in `nearest`.
+
+    Returns:
+        In [0, 1]; 1 / n is chance. Near 1, the feature is a shortcut: it solves the task alone.
+    """
+    partner = torch.arange(len(view1), device=view1.device)
+    return (nearest(view1, view2, feature) == partner).float().mean().item()

@@ -1,0 +1,219 @@
+"""Each operation against torchvision's functional one, image by image, on the same parameters."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+
+from cl_course import augment as ours
+from cl_course.augment import AugmentConfig, augment, draw_parameters, two_views
+
+N = 24
+NOTHING = AugmentConfig(crop=(1, 1), flip=0, jitter=0, grey=0)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(N, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def u():
+    return torch.rand(N, generator=torch.Generator().manual_seed(1))
+
+
+def image_by_image(operation, images, *parameters):
+    return torch.stack([operation(image, *(p[i] for p in parameters)) for i, image in enumerate(images)])
+
+
+def assert_alike(a, b, tolerance=1e-5):
+    """Same up to rounding: images are in [0, 1], so 1e-5 is a 400th of the step between two bytes."""
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+def test_resized_crop(images):
+    box = draw_parameters(N, (32, 32), AugmentConfig(crop=(0.08, 1)), torch.Generator().manual_seed(2))["box"]
+    assert len({tuple(b) for b in box.tolist()}) > N // 2
+    expected = image_by_image(lambda image, b: tv.resized_crop(image, *b.tolist(), [32, 32], antialias=True), images, box)
+    assert_alike(ours.resized_crop(images, box), expected)
+
+
+def test_resized_crop_of_pictures_that_are_not_square():
+    images = torch.rand(N, 3, 20, 48)
+    box = draw_parameters(N, (20, 48), AugmentConfig(crop=(0.08, 1)))["box"]
+    expected = image_by_image(lambda image, b: tv.resized_crop(image, *b.tolist(), [20, 48], antialias=True), images, box)
+    assert_alike(ours.resized_crop(images, box), expected)
+
+
+def test_horizontal_flip(images, u):
+    expected = image_by_image(lambda image, f: tv.horizontal_flip(image) if f else image, images, u < 0.5)
+    assert torch.equal(ours.horizontal_flip(images, u < 0.5), expected)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_colour_factors(images, u, name):
+    factor = 2 * u
+    expected = image_by_image(lambda image, f: getattr(tv, f"adjust_{name}")(image, float(f)), images, factor)
+    assert_alike(getattr(ours, f"adjust_{name}")(images, factor), expected)
+
+
+def test_hue(images, u):
+    shift = u - 0.5
+    images[0] = 0.5  # grey has no hue to turn
+    images[1, :, :, :16] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    images[1, :, :, 16:] = torch.tensor([1.0, 1.0, 0.0])[:, None, None]  # two channels are the largest
+    expected = image_by_image(lambda image, s: tv.adjust_hue(image, float(s)), images, shift)
+    assert_alike(ours.adjust_hue(images, shift), expected)
+
+
+def test_greyscale(images, u):
+    expected = image_by_image(lambda image, g: tv.rgb_to_grayscale(image, num_output_channels=3) if g else image, images, u < 0.5)
+    assert_alike(ours.greyscale(images, u < 0.5), expected)
+
+
+@pytest.mark.parametrize("size, taps", [(32, 3), (96, 9)])
+def test_blur(u, size, taps):
+    images, sigma = torch.rand(N, 3, size, size), 0.1 + 1.9 * u
+    expected = image_by_image(lambda image, s: tv.gaussian_blur(image, [taps, taps], [float(s)] * 2), images, sigma)
+    assert_alike(ours.gaussian_blur(images, sigma), expected)
+
+
+def test_solarize(images, u):
+    expected = image_by_image(lambda image, t: tv.solarize(image, float(t)), images, u)
+    assert_alike(ours.solarize(images, u), expected)
+
+
+def test_neutral_parameters_change_nothing(images):
+    one, zero, never = torch.ones(N), torch.zeros(N), torch.zeros(N, dtype=torch.bool)
+    whole = torch.tensor([0, 0, 32, 32]).expand(N, 4)
+    assert_alike(ours.resized_crop(images, whole), images)
+    for operation in (ours.adjust_brightness, ours.adjust_contrast, ours.adjust_saturation):
+        assert_alike(operation(images, one), images)
+    for operation in (ours.adjust_hue, ours.gaussian_blur):
+        assert_alike(operation(images, zero), images)
+    for operation in (ours.horizontal_flip, ours.greyscale):
+        assert torch.equal(operation(images, never), images)
+    assert torch.equal(ours.solarize(images, 2 * one), images)
+    assert torch.equal(augment(images, NOTHING), images)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crop": (0.2, 0.9)},
+        {"flip": 0.5},
+        {"jitter": 1.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
+        {"jitter": 1.0, "brightness": 0.0, "saturation": 0.0, "hue": 0.0},
+        {"jitter": 1.0, "brightness": 0.0, "contrast": 0.0, "hue": 0.0},
+        {"jitter": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0},
+        {"grey": 0.5},
+        {"blur": 0.5},
+        {"solarize": 0.5},
+    ],
+    ids=["crop", "flip", "brightness", "contrast", "saturation", "hue", "grey", "blur", "solarize"],
+)
+def test_each_image_has_its_own_randomness(images, change):
+    """The same picture n times: a batch-wide coin or factor would treat all alike."""
+    views = augment(images[:1].expand(N, 3, 32, 32), replace(NOTHING, **change), torch.Generator().manual_seed(3))
+    distinct = {view.numpy().tobytes() for view in views}
+    assert len(distinct) == 2 if set(change) in ({"flip"}, {"grey"}, {"solarize"}) else len(distinct) > N // 3
+
+
+def test_probabilities_and_ranges_are_those_of_the_config():
+    config = AugmentConfig(crop=(0.2, 0.6), flip=0.5, jitter=0.8, brightness=0.4, hue=0.1, grey=0.3, blur=0.5, solarize=0.2)
+    n = 20_000
+    drawn = draw_parameters(n, (200, 200), config, torch.Generator().manual_seed(4))
+
+    def share(chosen):
+        return pytest.approx(chosen.float().mean().item(), abs=4 * math.sqrt(0.25 / n))
+
+    assert share(drawn["flipped"]) == 0.5 and share(drawn["greyed"]) == 0.3
+    assert share(drawn["brightness"] != 1) == 0.8 and share(drawn["sigma"] > 0) == 0.5 and share(drawn["threshold"] < 1) == 0.2
+    assert 0.6 <= drawn["brightness"].min() < 0.61 and 1.39 < drawn["brightness"].max() <= 1.4
+    assert drawn["hue"].abs().max() <= 0.1
+    top, left, height, width = drawn["box"].T
+    area = height * width / 200**2
+    assert 0.19 < area.min() < 0.21 and 0.59 < area.max() < 0.61  # sides are whole pixels
+    assert (top >= 0).all() and (left >= 0).all() and (top + height <= 200).all() and (left + width <= 200).all()
+
+
+def test_the_input_is_untouched(images):
+    before = images.clone()
+    augment(images, AugmentConfig(blur=0.5, solarize=0.5))
+    view1, _ = two_views(images, NOTHING)
+    view1.zero_()
+    assert torch.equal(images, before)
+
+
+def test_reproducible_from_a_generator_and_from_the_global_seed(images):
+    config = AugmentConfig(blur=0.5, solarize=0.2)
+    first, again = (two_views(images, config, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    other = two_views(images, config, torch.Generator().manual_seed(6))
+    assert not torch.equal(first[0], other[0])
+    torch.manual_seed(7)
+    a = augment(images, config)
+    torch.manual_seed(7)
+    assert torch.equal(a, augment(images, config))
+
+
+def test_two_views_differ_and_keep_their_rows(images):
+    images = torch.linspace(0.1, 0.9, N)[:, None, None, None].expand(N, 3, 32, 32)  # a flat grey tells the row, whatever the crop
+    view1, view2 = two_views(images, replace(NOTHING, crop=(0.2, 1)))
+    assert_alike(view1, images)
+    assert_alike(view2, images)
+    view1, view2 = two_views(torch.rand(N, 3, 32, 32), AugmentConfig())
+    assert (view1 - view2).abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+def test_values_stay_in_range_and_dtypes_survive(images):
+    strong = AugmentConfig(crop=(0.05, 1), jitter=1, brightness=2, contrast=2, saturation=2, blur=1, solarize=0.5)
+    for dtype in (torch.float32, torch.float64):
+        views = augment(images.to(dtype), strong)
+        assert views.dtype == dtype and views.shape == images.shape
+        assert views.min() >= 0 and views.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "spoil, error, words",
+    [
+        (lambda x: (x * 255).to(torch.uint8), TypeError, ["torch.uint8", "[0, 1]", "/ 255"]),
+        (lambda x: x * 255, ValueError, ["255", "[0, 1]", "divide by 255"]),
+        (lambda x: x - 0.5, ValueError, ["-0.5", "undo the normalisation"]),
+        (lambda x: x * torch.nan, ValueError, ["nan"]),
+        (lambda x: x[0], ValueError, ["(3, 32, 32)", "(n, 3, h, w)", "images[None]"]),
+        (lambda x: x[:, :1], ValueError, ["(24, 1, 32, 32)"]),
+        (lambda x: x[:0], ValueError, ["(0, 3, 32, 32)", "at least one"]),
+        (lambda x: x.numpy(), TypeError, ["ndarray", "as_tensor"]),
+    ],
+)
+@pytest.mark.parametrize("function", [augment, two_views])
+def test_bad_images_are_named_with_the_remedy(images, function, spoil, error, words):
+    with pytest.raises(error) as caught:
+        function(spoil(images), AugmentConfig())
+    message = str(caught.value)
+    assert all(word in message for word in words) and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"flip": 1.5},
+        {"grey": -0.1},
+        {"brightness": -1},
+        {"contrast": float("nan")},
+        {"hue": 0.6},
+        {"crop": (0, 1)},
+        {"crop": (0.8, 0.2)},
+        {"ratio": (0, 1)},
+        {"blur_sigma": (2, 1)},
+    ],
+    ids=str,
+)
+def test_bad_settings_are_named(setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(ValueError) as caught:
+        AugmentConfig(**setting)
+    assert name in str(caught.value) and str(value) in str(caught.value)
