@@ -1,7 +1,15 @@
-"""The objectives, as pure functions of embeddings; state (a queue, a target network) lives in the methods."""
+"""The objectives, as pure functions of embeddings; state (a queue, a target network) lives in the methods.
+
+All four look at directions alone: embeddings may have any length, since cosine similarity
+s(a, b) = a . b / (|a| |b|) is what they compare.
+"""
+
+import math
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from cl_course.tensor_types import Embeddings, Scalar, checked
 
@@ -9,6 +17,13 @@ from cl_course.tensor_types import Embeddings, Scalar, checked
 def check_temperature(temperature: float) -> None:
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; 0.05 to 1 is usual")
+
+
+def chance_loss(n: int) -> float:
+    """NT-Xent of a network that cannot tell views apart: ln(2n - 1), a guess among all candidates of a batch of n images."""
+    if n < 1:
+        raise ValueError(f"a batch has at least one image, got {n}")
+    return math.log(2 * n - 1)
 
 
 @checked
@@ -24,6 +39,9 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
         z1, z2: embeddings of two views, (n, d), of any length; row i of both is image i.
         temperature: T > 0; the smaller, the more the hardest negatives count.
 
+    Returns:
+        Nats, at least 0; ln(2n - 1) when all embeddings are alike.
+
     Raises:
         TypeError: the two views differ in shape.
         ValueError: `temperature` is not positive.
@@ -31,7 +49,63 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     check_temperature(temperature)
     n = len(z1)
     z = F.normalize(torch.cat([z1, z2]), dim=1)  # (2n, d)
-    logits = z @ (z / temperature).T  # (2n, 2n)
-    logits = logits.fill_diagonal_(-torch.inf)  # no view is its own candidate
+    logits = z @ (z / temperature).T  # (2n, 2n); dividing z is cheaper than dividing them
+    logits.fill_diagonal_(-torch.inf)  # no view is its own candidate
     partner = torch.arange(2 * n, device=z.device).roll(n)
     return F.cross_entropy(logits, partner)
+
+
+@checked
+def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temperature: float = 0.2) -> Scalar:
+    """InfoNCE: every query must find its own key among m negatives that all queries share.
+
+    MoCo, eq. 1 (He et al. 2020, arXiv:1911.05722), with the queue as `negatives`; the loss is
+    that of CPC (van den Oord et al. 2018, arXiv:1807.03748, eq. 4). The mean over queries i of
+
+        -log( exp(s(q_i, k_i) / T) / ( exp(s(q_i, k_i) / T) + sum over j of exp(s(q_i, negatives_j) / T) ) )
+
+    Gradients reach whatever carries them: MoCo hands in keys and queue without.
+
+    Args:
+        q, k: queries and their keys, (n, d), of any length; row i of both is image i.
+        negatives: (m, d), of any length; m = 0 is allowed and costs nothing to win.
+        temperature: T > 0.
+
+    Returns:
+        Nats, at least 0; ln(m + 1) when all embeddings are alike.
+
+    Raises:
+        TypeError: shapes that do not fit each other.
+        ValueError: `temperature` is not positive.
+    """
+    check_temperature(temperature)
+    q, k, negatives = (F.normalize(x, dim=1) for x in (q, k, negatives))
+    own = (q * k).sum(dim=1, keepdim=True)  # (n, 1)
+    logits = torch.cat([own, q @ negatives.T], dim=1) / temperature  # (n, 1 + m)
+    first = torch.zeros(len(q), dtype=torch.long, device=q.device)
+    return F.cross_entropy(logits, first)
+
+
+@checked
+def alignment(z1: Embeddings, z2: Embeddings) -> Scalar:
+    """Mean squared distance between partners on the unit sphere: 0 when they meet, 4 when opposite.
+
+    Wang & Isola 2020, arXiv:2005.10242, eq. 3, with exponent 2. Smaller is better aligned.
+    """
+    return (F.normalize(z1, dim=1) - F.normalize(z2, dim=1)).square().sum(dim=1).mean()
+
+
+@checked
+def uniformity(z: Embeddings) -> Scalar:
+    """Log of the mean of exp(-2 |a - b|^2) over all pairs on the unit sphere: 0 when collapsed.
+
+    Wang & Isola 2020, arXiv:2005.10242, eq. 4, with t = 2. Smaller is more uniform; evenly
+    spread points come near -4 in many dimensions, and near -1.57 on a circle.
+
+    Raises:
+        ValueError: fewer than two embeddings, which form no pair.
+    """
+    if len(z) < 2:
+        raise ValueError(f"uniformity compares pairs and got {len(z)} embedding(s); give it at least 2")
+    squared_distances = torch.pdist(F.normalize(z, dim=1)).square()  # one for each pair
+    return torch.logsumexp(-2 * squared_distances, dim=0) - math.log(len(squared_distances))

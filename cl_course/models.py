@@ -1,4 +1,8 @@
-"""Encoders and heads. Every encoder has `.dim` (the length of h) and `.feature_map(x)` before pooling."""
+"""Encoders and heads.
+
+An encoder maps images to features h, (n, dim): global average pooling over `feature_map(x)`.
+A head maps h to the embeddings z that a loss compares; it is thrown away afterwards.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2016, arXiv:1512.03385, fig. 2)."""
+    """Two 3x3 convolutions beside a shortcut: ResNet's basic block (He et al. 2016, arXiv:1512.03385, fig. 2)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int):
         super().__init__()
@@ -23,24 +27,71 @@ class Block(nn.Module):
         return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x), inplace=True)
 
 
-class SmallResNet(nn.Module):
-    def __init__(self, width: int = 16, blocks: int = 1, stem_stride: int = 2):
+class ResNet(nn.Module):
+    """A stem, then four stages that double the channels and halve the sides.
+
+    Args:
+        stem: the first layers, from 3 channels to `width`.
+        width: channels of the first stage; the features have 8 * width dimensions.
+        blocks: basic blocks in each stage.
+    """
+
+    def __init__(self, stem: nn.Module, width: int, blocks: int):
         super().__init__()
         self.dim = 8 * width
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, stem_stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stem = stem
         stages, channels = [], width
         for stage in range(4):
             for block in range(blocks):
-                stages.append(Block(channels, width * 2**stage, 2 if stage > 0 and block == 0 else 1))
+                stride = 2 if stage > 0 and block == 0 else 1
+                stages.append(Block(channels, width * 2**stage, stride))
                 channels = width * 2**stage
         self.stages = nn.Sequential(*stages)
+        self.to(memory_format=torch.channels_last)  # a quarter less time per step on CPU, more on GPU
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        return self.stages(self.stem(x))
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Features before pooling, (n, dim, h', w')."""
+        return self.stages(self.stem(images.contiguous(memory_format=torch.channels_last)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.feature_map(x).mean(dim=(2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.feature_map(images).mean(dim=(2, 3))
+
+
+def _stem(width: int, kernel: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv2d(3, width, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def small_resnet(width: int = 16) -> ResNet:
+    """The quick encoder: one block a stage, a stride-2 stem; 16 wide it has 0.3 M weights and h has 128 dimensions."""
+    return ResNet(_stem(width, kernel=3, stride=2), width, blocks=1)
+
+
+def resnet18(stem: str = "cifar") -> ResNet:
+    """ResNet-18, h has 512 dimensions.
+
+    Args:
+        stem: "cifar" for 32 pixels: a 3x3 convolution without stride or max-pooling (SimCLR, App. B.9);
+            "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling.
+
+    Raises:
+        ValueError: another stem.
+    """
+    if stem == "cifar":
+        return ResNet(_stem(64, kernel=3, stride=1), 64, blocks=2)
+    if stem == "stl":
+        return ResNet(nn.Sequential(*_stem(64, kernel=7, stride=2), nn.MaxPool2d(3, 2, padding=1)), 64, blocks=2)
+    raise ValueError(f"stem must be 'cifar' (32 px) or 'stl' (96 px), got {stem!r}")
+
+
+ENCODERS = {"small": small_resnet, "resnet18": resnet18}
 
 
 def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.BatchNorm1d(hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim))
+    """SimCLR's head g: linear, BatchNorm, ReLU, linear (Chen et al. 2020, sec. 2.1 and App. B)."""
+    return nn.Sequential(
+        nn.Linear(in_dim, hidden_dim, bias=False),
+        nn.BatchNorm1d(hidden_dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden_dim, out_dim),
+    )

@@ -13,7 +13,12 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def png_bundle(picture: bytes, alt: str) -> tuple[dict, dict]:
+    """A picture and its alt text, as the (data, metadata) of a notebook's output."""
+    return {"image/png": base64.b64encode(picture).decode(), "text/plain": alt}, {"image/png": {"alt": alt}}
+
+
 def show(figure: Figure, alt: str) -> None:
     """Display a figure under a cell; `alt` is what a reader who cannot see it needs to know."""
-    picture = {"image/png": base64.b64encode(png(figure)).decode(), "text/plain": alt}
-    display(picture, metadata={"image/png": {"alt": alt}}, raw=True)
+    data, metadata = png_bundle(png(figure), alt)
+    display(data, metadata=metadata, raw=True)

@@ -1,0 +1,108 @@
+"""Weights on disk: safetensors beside a JSON card that says what they are and how they were made.
+
+Every file is written under a temporary name and then renamed, so a full disk or a killed
+process never costs the last good one.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cl_course.models import ENCODERS, ResNet
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it.
+
+    Raises:
+        OSError: nothing was written (a full disk, a folder that does not exist); `path` is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except Exception as error:
+        temporary.unlink(missing_ok=True)
+        what = f"could not write {path} ({error}); what was there before is untouched: free some space or choose another folder"
+        raise OSError(what) from error
+
+
+def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
+    """Save an encoder's weights to `path` (.safetensors) and its card to the same name with .json.
+
+    Args:
+        card: plain data, such as method, data, config, seed, minutes, accuracies. For `shipped` and the
+            command line to rebuild the encoder it holds {"encoder": {"name": ..., arguments}}.
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(json.dumps(card, indent=2) + "\n"))
+
+
+def read_card(path: str | Path) -> dict:
+    """The card of a checkpoint."""
+    card = Path(path).with_suffix(".json")
+    if not card.exists():
+        raise FileNotFoundError(f"no card {card.name} beside {path}; a checkpoint is a .safetensors file and a .json file of the same name")
+    return json.loads(card.read_text())
+
+
+def load(path: str | Path, encoder: nn.Module) -> dict:
+    """Load weights into `encoder`, in place, and return the card.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, or holds another architecture; the encoder is as it was.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}); delete it and make it again") from error
+    wanted = encoder.state_dict()
+    for name in [*wanted, *tensors]:
+        here, there = (tuple(d[name].shape) if name in d else None for d in (wanted, tensors))
+        if here != there:
+            raise ValueError(f"{path} holds another architecture: {name} is {there or 'missing'} there and {here or 'missing'} here; build the encoder its card names")
+    encoder.load_state_dict(tensors)
+    return read_card(path)
+
+
+def build_encoder(card: dict) -> ResNet:
+    """The encoder that a card describes, with fresh weights."""
+    arguments = dict(card["encoder"])
+    name = arguments.pop("name")
+    if name not in ENCODERS:
+        raise ValueError(f"unknown encoder {name!r}; there are {', '.join(ENCODERS)}")
+    return ENCODERS[name](**arguments)
+
+
+def restore(path: str | Path) -> tuple[ResNet, dict]:
+    """Build the encoder that the card at `path` describes and load its weights: (encoder, card)."""
+    encoder = build_encoder(read_card(path))
+    return encoder, load(path, encoder)
+
+
+def shipped(name: str) -> tuple[ResNet, dict]:
+    """An encoder that comes with the course, trained, in eval mode: (encoder, card).
+
+    Raises:
+        ValueError: none of that name; the sentence lists those there are.
+    """
+    there = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    if name not in there:
+        raise ValueError(f"no shipped checkpoint {name!r}; there are {', '.join(there) or 'none'}")
+    encoder, card = restore(SHIPPED / f"{name}.safetensors")
+    return encoder.eval(), card

@@ -1,0 +1,94 @@
+"""Is this run healthy? Numbers that need no labels, and one sentence made of them."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from cl_course.tensor_types import Embeddings, checked
+
+
+@checked
+def spread(z: Embeddings) -> float:
+    """How far embeddings of length 1 lie apart, against the best there is: in [0, about 1].
+
+    The standard deviation of each coordinate over the batch, averaged, times sqrt(d): 1 where the
+    embeddings fill the sphere evenly, 0 where all are the same point (collapse). SimSiam, sec. 4.1
+    (Chen & He 2021, arXiv:2011.10566) watches the same against 1 / sqrt(d).
+    """
+    z = F.normalize(z, dim=1)
+    return float(z.std(dim=0, correction=0).mean() * math.sqrt(z.shape[1]))
+
+
+@checked
+def effective_rank(h: Embeddings) -> float:
+    """How many dimensions the features really use, in [1, min(n, d)].
+
+    RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1): the exponential of the entropy of the
+    singular values, normalised to sum to 1.
+    """
+    share = torch.linalg.svdvals(h.double())
+    share = share / share.sum().clamp(min=1e-12)
+    return float(torch.special.entr(share).sum().exp())
+
+
+@dataclass(frozen=True)
+class Health:
+    """One look at a run, on n pairs of views.
+
+    Attributes:
+        loss: the run's; chance: what guessing gives at its batch size.
+        positive, negative: cosine similarities, (n,) and (n (n - 1),), of partners and of strangers.
+        spread: of z; effective_rank: of h; dim: the dimensions that h has.
+        knn: accuracy of the nearest-neighbour vote, where labels were lent for judging.
+    """
+
+    loss: float
+    chance: float
+    positive: torch.Tensor
+    negative: torch.Tensor
+    spread: float
+    effective_rank: float
+    dim: int
+    knn: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The diagnosis, worst first."""
+        gap = float(self.positive.mean() - self.negative.mean())
+        if not math.isfinite(self.loss):
+            return "Broken: the loss is not finite; lower the learning rate or raise the temperature."
+        if self.spread < 0.1:
+            return f"Collapsed: all embeddings point the same way (spread {self.spread:.2f} of 1), so no view can be told from another."
+        if self.loss > self.chance - 0.05:
+            return f"Guessing: the loss ({self.loss:.2f}) is at chance ({self.chance:.2f}); no view finds its partner yet."
+        if self.effective_rank < 0.05 * self.dim:
+            return f"Narrow: the features use about {self.effective_rank:.0f} of {self.dim} dimensions; most of the network is idle."
+        if gap < 0.1:
+            return f"Starting: partners are only {gap:.2f} more alike than strangers."
+        return f"Healthy: partners are {gap:.2f} more alike than strangers, and the features use about {self.effective_rank:.0f} of {self.dim} dimensions."
+
+
+@checked
+def health(z1: Embeddings, z2: Embeddings, h: torch.Tensor, loss: float, chance: float, knn: float | None = None) -> Health:
+    """Measure a run on n pairs of views.
+
+    Args:
+        z1, z2: embeddings (n, d); row i of both is image i.
+        h: features (m, dim), of any images.
+        loss, chance: the run's loss, and what guessing would give at its batch size.
+    """
+    n = len(z1)
+    similarity = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T  # (n, n)
+    strangers = ~torch.eye(n, dtype=torch.bool)
+    return Health(
+        loss=loss,
+        chance=chance,
+        positive=similarity.diagonal(),
+        negative=similarity[strangers],
+        spread=spread(torch.cat([z1, z2])),
+        effective_rank=effective_rank(h),
+        dim=h.shape[1],
+        knn=knn,
+    )

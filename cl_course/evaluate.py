@@ -1,0 +1,160 @@
+"""What is a frozen encoder worth? Features, nearest neighbours, linear and factor probes.
+
+Labels appear in this file and nowhere earlier. Whatever has to be chosen is chosen on
+validation; test accuracy is computed once, for the chosen setting.
+"""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import Tensor, nn
+
+from cl_course.data import ImageSet, to_float
+from cl_course.tensor_types import checked
+
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from which validation chooses
+
+
+@dataclass(frozen=True)
+class Result:
+    """One accuracy, with what one must know to compare it.
+
+    Attributes:
+        accuracy: share of right answers on `split`, in [0, 1].
+        method: how it was judged, such as "linear probe".
+        split: what the accuracy was computed on; never what anything was chosen on.
+        seed: of whatever was random in judging.
+        labels: how many labelled images were used.
+        trained: what was trained on them.
+        seconds: how long that took.
+        validation: the accuracy on validation of the setting that was chosen there.
+    """
+
+    accuracy: float
+    method: str
+    split: str
+    seed: int
+    labels: int
+    trained: str
+    seconds: float
+    validation: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.accuracy:.3f} on {self.split} ({self.labels:,} labels, trained: {self.trained}, seed {self.seed}, {self.seconds:.1f} s)"
+
+    def row(self) -> str:
+        """The same as one row of a Markdown table."""
+        return f"| {self.method} | {self.accuracy:.3f} | {self.split} | {self.labels:,} | {self.trained} | {self.seed} | {self.seconds:.1f} s |"
+
+
+@torch.no_grad()
+def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500) -> Tensor:
+    """Features h of unaugmented images, (n, dim), on the CPU; the encoder's train / eval mode is put back."""
+    device = next(encoder.parameters()).device
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        return torch.cat([encoder(to_float(part.to(device))).float().cpu() for part in images.images.split(batch_size)])
+    finally:
+        encoder.train(was_training)
+
+
+@checked
+def knn_accuracy(
+    train_h: Float[Tensor, "n d"],
+    train_y: Int64[Tensor, " n"],
+    test_h: Float[Tensor, "m d"],
+    test_y: Int64[Tensor, " m"],
+    k: int = 20,
+    temperature: float = 0.1,
+) -> float:
+    """Accuracy of the weighted k-nearest-neighbour vote in cosine similarity.
+
+    Each of the k nearest training images votes for its class with weight exp(similarity / temperature)
+    (Wu et al. 2018, arXiv:1805.01978, sec. 3.4). Nothing is trained.
+
+    Args:
+        train_h, test_h: features (n, d) and (m, d), of any length; train_y, test_y: their classes.
+        k: neighbours that vote; at most the number of training images.
+
+    Returns:
+        The share of test images whose class wins the vote, in [0, 1].
+    """
+    if not 1 <= k <= len(train_h):
+        raise ValueError(f"k must lie between 1 and the {len(train_h)} training images, got {k}")
+    train_h, test_h = F.normalize(train_h, dim=1), F.normalize(test_h, dim=1)
+    classes = int(max(train_y.max(), test_y.max())) + 1
+    right = 0
+    for h, y in zip(test_h.split(1000), test_y.split(1000)):
+        similarity, nearest = (h @ train_h.T).topk(k, dim=1)  # (m, k)
+        votes = torch.zeros(len(h), classes).scatter_add_(1, train_y[nearest], (similarity / temperature).exp())
+        right += int((votes.argmax(dim=1) == y).sum())
+    return right / len(test_y)
+
+
+def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor, test_h: Tensor, test_y: Tensor, *, seed: int = 0) -> Result:
+    """Logistic regression on standardised, frozen features; its strength is chosen on validation.
+
+    Args:
+        *_h: features (n, d); *_y: classes (n,).
+
+    Returns:
+        A Result with the accuracy on test.
+    """
+    start = time.perf_counter()
+    mean, std = train_h.mean(dim=0), train_h.std(dim=0).clamp(min=1e-6)
+    train_x, val_x, test_x = (((h - mean) / std).numpy() for h in (train_h, val_h, test_h))
+    probes = [_fit(LogisticRegression(C=strength, max_iter=200, random_state=seed), train_x, train_y) for strength in STRENGTHS]
+    on_validation = [probe.score(val_x, val_y) for probe in probes]
+    best = int(np.argmax(on_validation))
+    return Result(
+        accuracy=float(probes[best].score(test_x, test_y)),
+        method="linear probe",
+        split="test",
+        seed=seed,
+        labels=len(train_y),
+        trained=f"logistic regression, C = {STRENGTHS[best]:g} chosen on validation",
+        seconds=time.perf_counter() - start,
+        validation=float(on_validation[best]),
+    )
+
+
+def factor_probe(train_h: Tensor, train_factors: dict[str, Tensor], test_h: Tensor, test_factors: dict[str, Tensor]) -> dict[str, float]:
+    """What can be read linearly off frozen features: for each factor, R^2 of a ridge regression on test.
+
+    1 means that the features tell the factor exactly, 0 that they tell no more than its mean (a
+    slightly negative value means the same). A hue is an angle, so its cosine and sine are predicted.
+
+    Args:
+        *_h: features (n, d); *_factors: name -> (n,) or (n, k).
+
+    Returns:
+        name -> R^2, the mean over a factor's coordinates.
+    """
+    mean, std = train_h.mean(dim=0), train_h.std(dim=0).clamp(min=1e-6)
+    train_x, test_x = (((h - mean) / std).numpy() for h in (train_h, test_h))
+    scores = {}
+    for name, values in train_factors.items():
+        train_target, test_target = (_coordinates(name, v) for v in (values, test_factors[name]))
+        scores[name] = float(Ridge(alpha=1.0).fit(train_x, train_target).score(test_x, test_target))
+    return scores
+
+
+def _coordinates(name: str, values: Tensor) -> np.ndarray:
+    if name.endswith("hue"):
+        turn = 2 * torch.pi * values
+        values = torch.stack([turn.cos(), turn.sin()], dim=1)
+    return values.reshape(len(values), -1).numpy()
+
+
+def _fit(probe: LogisticRegression, x: np.ndarray, y: Tensor) -> LogisticRegression:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest penalties need not converge to be compared
+        return probe.fit(x, y.numpy())

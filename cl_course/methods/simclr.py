@@ -1,0 +1,35 @@
+"""SimCLR (Chen et al. 2020, arXiv:2002.05709): two views, one network, and everyone else in the batch as negatives."""
+
+import torch
+from torch import Tensor, nn
+
+from cl_course.losses import chance_loss, check_temperature, nt_xent
+
+
+class SimCLR(nn.Module):
+    """Algorithm 1 of the paper.
+
+    Args:
+        encoder: f, images (n, 3, h, w) -> h (n, encoder.dim); kept for later.
+        projector: g, h -> z (n, d); thrown away after training.
+        temperature: T > 0 of NT-Xent.
+    """
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module, temperature: float = 0.2):
+        super().__init__()
+        check_temperature(temperature)
+        self.encoder, self.projector, self.temperature = encoder, projector, temperature
+
+    def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+        """z1, z2: both views in one pass, so that BatchNorm sees the whole batch of 2n."""
+        return self.projector(self.encoder(torch.cat([view1, view2]))).chunk(2)
+
+    def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        return nt_xent(*self.embeddings(view1, view2), self.temperature)
+
+    def chance(self, n: int) -> float:
+        """The loss of guessing, at a batch of n images."""
+        return chance_loss(n)
+
+    def after_step(self) -> None:
+        """Nothing drifts, nothing queues."""

@@ -1,0 +1,29 @@
+"""Slow copies of a network: the key encoder of MoCo, the target network of BYOL."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+def frozen_copy(module: nn.Module) -> nn.Module:
+    """A copy with the same weights that no optimiser will ever move."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
+    """Let `target` drift towards `online`: target <- m * target + (1 - m) * online, in place.
+
+    MoCo, eq. 2 (He et al. 2020, arXiv:1911.05722); BYOL, eq. 1 (Grill et al. 2020, arXiv:2006.07733).
+    Buffers (BatchNorm's running statistics) are copied: an average of averages would lag twice.
+
+    Raises:
+        ValueError: `momentum` lies outside [0, 1].
+    """
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0 copies, 1 freezes, 0.99 is usual")
+    for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+        slow.lerp_(fast, 1 - momentum)
+    for slow, fast in zip(target.buffers(), online.buffers(), strict=True):
+        slow.copy_(fast)

@@ -1,0 +1,202 @@
+"""One training loop for every method: it knows `loss(view1, view2)` and `after_step()`, nothing else."""
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+from tqdm import tqdm
+
+from cl_course.augment import AugmentConfig, two_views
+from cl_course.checkpoints import write_atomically
+from cl_course.data import ImageSet, shuffled_batches, to_float
+
+OnEpoch = Callable[[dict, nn.Module], dict | None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the default suits the embedded set on two cores.
+
+    Attributes:
+        epochs: passes over the images.
+        batch_size: images in a step; each gives two views. The last, shorter batch is left out.
+        learning_rate: AdamW's peak rate, reached after `warmup` of all steps, then a cosine to 0.
+        warmup: share of all steps, in [0, 1).
+        weight_decay: AdamW's.
+        augment: what makes two views out of an image.
+        seed: of the order of the images and of the augmentations.
+    """
+
+    epochs: int = 24
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    warmup: float = 0.2
+    weight_decay: float = 1e-2
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of all steps in [0, 1), got {self.warmup}")
+
+
+@dataclass
+class History:
+    """What happened: one row an epoch with "epoch", "loss", "seconds" and whatever `on_epoch` returned.
+
+    `seconds` counts training alone, without what `on_epoch` took.
+    """
+
+    rows: list[dict] = field(default_factory=list)
+
+    def column(self, name: str) -> list:
+        return [row[name] for row in self.rows]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.column("seconds"))
+
+
+class NonFiniteLoss(FloatingPointError):
+    """The loss became infinite or not a number."""
+
+
+def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None, resume: str | Path | None = None) -> History:
+    """Train a method without labels, in place, on the device its weights are on.
+
+    Args:
+        method: SimCLR, MoCo or BYOL.
+        images: what to learn from; its labels are not looked at.
+        on_epoch: called with the epoch's row and the method; what it returns is added to the row.
+        resume: a checkpoint file for this run, written after every epoch. If it is there already
+            the run goes on from it, and on a CPU ends with the numbers of an unbroken one.
+
+    Raises:
+        ValueError: a batch larger than the data; a checkpoint of another configuration or architecture.
+        NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
+    """
+    device = next(method.parameters()).device
+    optimizer = make_optimizer(method, config)
+    generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
+    history = History()
+    if resume is not None and Path(resume).exists():
+        _read_checkpoint(Path(resume), config, method, optimizer, generator, history)
+    steps_per_epoch = len(images) // config.batch_size
+    total_steps = config.epochs * steps_per_epoch
+    pixels = images.images.to(device)
+    method.train()
+
+    first = len(history.rows)
+    with tqdm(total=total_steps, initial=first * steps_per_epoch, unit="step", disable=None) as progress:  # None: only in a terminal
+        for epoch in range(first, config.epochs):
+            start, losses = time.perf_counter(), []
+            for batch in shuffled_batches(len(images), config.batch_size, generator):
+                rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
+                losses.append(train_step(method, pixels[batch.to(device)], optimizer, rate, config, generator))
+                progress.update()
+            row = {"epoch": epoch + 1, "loss": _mean_loss(losses, epoch, method, config, resume), "seconds": time.perf_counter() - start}
+            progress.set_description(f"epoch {row['epoch']} of {config.epochs}, loss {row['loss']:.3f}")
+            if on_epoch is not None:
+                row.update(on_epoch(dict(row), method) or {})
+                method.train()
+            history.rows.append(row)
+            if resume is not None:
+                _write_checkpoint(Path(resume), config, method, optimizer, generator, history)
+    return history
+
+
+def make_optimizer(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    learned = [p for p in method.parameters() if p.requires_grad]
+    return torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig, generator: Generator) -> Tensor:
+    """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
+    view1, view2 = two_views(to_float(batch), config.augment, generator)
+    loss = method.loss(view1, view2)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("rate_factor", 1.0)
+    optimizer.step()
+    method.after_step()
+    return loss.detach()  # a tensor: asking a GPU for its value here would stop the pipeline
+
+
+def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:
+    """Linear warm-up to the peak, then a cosine to 0 (SGDR, Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)."""
+    warmup_steps = config.warmup * total_steps
+    if step < warmup_steps:
+        return config.learning_rate * (step + 1) / (warmup_steps + 1)
+    progress = (step - warmup_steps) / (total_steps - warmup_steps)
+    return config.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: int = 4) -> float:
+    """Seconds that `pretrain` would take here, from a few timed steps of a copy; nothing is changed."""
+    trial = copy.deepcopy(method).train()
+    device = next(trial.parameters()).device
+    optimizer, generator = make_optimizer(trial, config), Generator().manual_seed(config.seed)
+    batch = images.images[: min(config.batch_size, len(images))].to(device)
+    seconds = []
+    for _ in range(1 + steps):  # the first, cold one does not count
+        start = time.perf_counter()
+        float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[1:])[steps // 2] * config.epochs * (len(images) // config.batch_size)
+
+
+def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: TrainConfig, resume: str | Path | None) -> float:
+    values = torch.stack(losses)
+    bad = (~values.isfinite()).nonzero()
+    if len(bad):
+        kept = f"the last good checkpoint is {resume}" if resume is not None and Path(resume).exists() else "no checkpoint was kept (pass resume=FILE)"
+        raise NonFiniteLoss(
+            f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with temperature {getattr(method, 'temperature', None)} "
+            f"and peak learning rate {config.learning_rate:g}; lower the rate or raise the temperature; {kept}"
+        )
+    return float(values.mean())
+
+
+def _write_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
+    """All that a run needs to go on. A failed write is a warning: it must not end a run that is going well."""
+    state = {
+        "config": asdict(config),
+        "method": method.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "history": history.rows,
+    }
+    try:
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+    except OSError as error:
+        warnings.warn(str(error), stacklevel=3)
+
+
+def _read_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises several kinds for a broken file
+        raise ValueError(f"{path} is truncated or no checkpoint of a run ({type(error).__name__}); delete it to start again") from error
+    differing = [name for name, value in asdict(config).items() if state["config"].get(name) != value]
+    if differing:
+        was, now = ({name: c.get(name) for name in differing} for c in (state["config"], asdict(config)))
+        raise ValueError(f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file")
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        raise ValueError(f"{path} holds another architecture: {str(error).splitlines()[1].strip()}") from error
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+    history.rows.extend(state["history"])
