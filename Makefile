@@ -1,0 +1,62 @@
+# Every target makes .venv first where it is missing, with plain venv and pip.
+#   make lab                        the course in JupyterLab
+#   make lab LAB_FLAGS=--no-browser more flags for `jupyter lab`
+#   make test PYTHON=python3.12     another Python for a new .venv
+# A torch that is already in .venv stays as it is: install a CPU build first to keep it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LAB_FLAGS ?=
+
+.PHONY: help lab course test notebooks figures bench clean
+
+help:
+	@echo "make lab        open the course in JupyterLab"
+	@echo "make course     run every lesson headless into build/course/"
+	@echo "make test       ruff, every test, every notebook"
+	@echo "make notebooks  build and execute notebooks/*.ipynb from notebooks/src"
+	@echo "make figures    redraw figures/"
+	@echo "make bench      measure ours beside the peers"
+	@echo "make clean      delete build/ and caches (.venv stays)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cl-course needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# pip may not replace the torch and torchvision it finds: their exact versions become constraints.
+install = $(BIN)/python -m pip freeze --exclude-editable | grep -E '^(torch|torchvision)==' > $(VENV)/keep.txt || true; \
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/keep.txt --editable
+
+$(VENV)/installed-lab: pyproject.toml | $(BIN)/python
+	$(install) '.[lab]'
+	@touch $@
+
+$(VENV)/installed-all: pyproject.toml | $(BIN)/python
+	$(install) '.[dev,bench]'
+	@touch $@ $(VENV)/installed-lab
+
+lab: $(VENV)/installed-lab
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) notebooks/00_start_here.ipynb
+
+course: $(VENV)/installed-all
+	$(BIN)/python notebooks/build.py --solved-only
+	$(BIN)/python -m cl_course run all --solved --out build/course
+
+test: $(VENV)/installed-all
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest
+
+notebooks: $(VENV)/installed-all
+	$(BIN)/python notebooks/build.py
+
+figures: $(VENV)/installed-all
+	$(BIN)/python benchmarks/figures.py
+
+# The scripts named record_* train for hours and are run by hand; figures.py draws.
+bench: $(VENV)/installed-all
+	@set -e; for script in $$(ls benchmarks/*.py | grep -vE '/(record_[^/]*|figures|_[^/]*)\.py$$'); do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
+
+clean:
+	rm -rf build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
