@@ -53,9 +53,9 @@ notebooks: $(VENV)/installed-all
 figures: $(VENV)/installed-all
 	$(BIN)/python benchmarks/figures.py
 
-# The scripts named record_* train for hours and are run by hand; figures.py draws.
+# record_* train for hours and are run by hand, figures.py draws; what is left measures.
 bench: $(VENV)/installed-all
-	@set -e; for script in $$(ls benchmarks/*.py | grep -vE '/(record_[^/]*|figures|_[^/]*)\.py$$'); do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
+	@set -e; for script in $$(grep -l __main__ benchmarks/*.py | grep -vE '/(record_.*|figures)\.py'); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache
