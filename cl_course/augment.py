@@ -41,9 +41,9 @@ class AugmentConfig:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     jitter: float = 0.8
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
     hue: float = 0.5
     grey: float = 0.3
     blur: float = 0.0

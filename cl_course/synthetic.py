@@ -32,9 +32,9 @@ class Recipe:
     """
 
     angle: float = 0.35
-    position: float = 0.3
-    scale: tuple[float, float] = (0.5, 0.85)
-    stripes: float = 0.3
+    position: float = 0.4
+    scale: tuple[float, float] = (0.45, 0.85)
+    stripes: float = 0.5
     gradient: float = 0.15
     noise: float = 0.04
 

@@ -33,9 +33,9 @@ class TrainConfig:
         seed: of the order of the images and of the augmentations.
     """
 
-    epochs: int = 24
+    epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     warmup: float = 0.2
     weight_decay: float = 1e-2
     augment: AugmentConfig = field(default_factory=AugmentConfig)

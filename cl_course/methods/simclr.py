@@ -15,7 +15,7 @@ class SimCLR(nn.Module):
         temperature: T > 0 of NT-Xent.
     """
 
-    def __init__(self, encoder: nn.Module, projector: nn.Module, temperature: float = 0.2):
+    def __init__(self, encoder: nn.Module, projector: nn.Module, temperature: float = 0.3):
         super().__init__()
         check_temperature(temperature)
         self.encoder, self.projector, self.temperature = encoder, projector, temperature
