@@ -1,0 +1,75 @@
+"""What the recording scripts share: one quick run and its measurements, done once and kept in build/runs."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from cl_course.checkpoints import write_atomically
+from cl_course.data import load
+from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
+from cl_course.methods import SimCLR
+from cl_course.models import projector, small_resnet
+from cl_course.train import TrainConfig, pretrain
+
+KEPT = Path(__file__).parent.parent / "build" / "runs"
+FACTORS = ("object_hue", "background_hue", "position", "scale", "angle")
+
+
+def shapes():
+    return [load("shapes", split) for split in ("train", "val", "test")]
+
+
+def judge(train, val, test, features: Callable[[object], torch.Tensor], *, probes: bool = False) -> dict:
+    """kNN and linear accuracy on test, chosen on validation; with `probes`, what the features tell of each factor."""
+    train_h, val_h, test_h = (features(images) for images in (train, val, test))
+    linear = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labels)
+    measured = {
+        "knn": round(knn_accuracy(train_h, train.labels, test_h, test.labels), 4),
+        "linear": round(linear.accuracy, 4),
+    }
+    if probes:
+        of_train, of_test = ({name: images.factors[name] for name in FACTORS} for images in (train, test))
+        scores = factor_probe(train_h, of_train, test_h, of_test)
+        measured["probes"] = {"class": measured["linear"]} | {name: round(score, 4) for name, score in scores.items()}
+    return measured
+
+
+def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> tuple[SimCLR, float]:
+    """The course's quick SimCLR, trained on shapes: (method, processor seconds of training)."""
+    torch.manual_seed(seed)
+    encoder = small_resnet()
+    method = SimCLR(encoder, projector(encoder.dim), temperature)
+    start = time.process_time()
+    pretrain(method, load("shapes", "train"), replace(config, seed=seed))
+    return method, time.process_time() - start
+
+
+def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
+    """`job(**arguments)`, unless a run with the same arguments is kept already: a cut recording goes on where it was."""
+    key = hashlib.sha256(json.dumps([name, arguments], sort_keys=True, default=str).encode()).hexdigest()[:12]
+    path = KEPT / f"{name}-{key}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    torch.set_num_threads(1)
+    start = time.process_time()
+    run = job(**arguments)
+    run["cpu_seconds"] = round(time.process_time() - start, 1)
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(run)))
+    print(f"{name} {arguments} -> {({k: v for k, v in run.items() if isinstance(v, float)})}", flush=True)
+    return run
+
+
+def record_all(name: str, job: Callable[..., dict], settings: list[dict]) -> tuple[list[dict], float]:
+    """Run every setting, a process a core with one thread each: (runs in the order of the settings, processor minutes)."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        runs = [future.result() for future in [pool.submit(once, name, job, setting) for setting in settings]]
+    return runs, sum(run.pop("cpu_seconds") for run in runs) / 60
