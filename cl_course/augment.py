@@ -156,8 +156,8 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> T
     """The operations in SimCLR's order; those that the config never uses are skipped."""
     views = images
     if config.crop != (1, 1):
-        views = resized_crop(views, drawn["box"])
-    if config.flip > 0:
+        views = resized_crop(views, drawn["box"], drawn["flipped"])  # mirrored while it is sampled, at no cost
+    elif config.flip > 0:
         views = horizontal_flip(views, drawn["flipped"])
     if config.jitter > 0:
         if config.brightness > 0:
@@ -177,15 +177,18 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> T
     return views
 
 
-def resized_crop(images: Images, box: Int64[Tensor, "n 4"]) -> Images:
+def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor, " n"] | None = None) -> Images:
     """Cut box (top, left, height, width in pixels) out of each image and resize it to the image's size.
 
     Bilinear, as torchvision's `resized_crop` does it: nothing outside the box is looked at.
+    Where `flipped` is True the crop is mirrored as well.
     """
     h, w = images.shape[-2:]
     top, left, height, width = box.to(images.dtype).T[:, :, None]  # each (n, 1)
     y = _sample_positions(top, height, h)  # (n, h), in pixels of the image
     x = _sample_positions(left, width, w)
+    if flipped is not None:
+        x = torch.where(flipped[:, None], x.flip(1), x)
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)  # (n, h, w, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0, 1)  # rounding
 
@@ -242,7 +245,7 @@ def adjust_hue(images: Images, shift: PerImage) -> Images:
 
 def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
     """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
-    return torch.where(greyed[:, None, None, None], _grey(images), images)
+    return torch.lerp(images, _grey(images), greyed[:, None, None, None].to(images.dtype))
 
 
 def gaussian_blur(images: Images, sigma: PerImage) -> Images:
@@ -252,13 +255,18 @@ def gaussian_blur(images: Images, sigma: PerImage) -> Images:
     23 for 224. The image is reflected at its edges.
     """
     radius = max(1, images.shape[-2] // 20)
-    taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    taps = torch.arange(radius + 1, device=images.device, dtype=images.dtype)  # one side, from the centre outwards
     weights = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
-    weights = weights / weights.sum(dim=1, keepdim=True)  # (n, 2 radius + 1)
-    padded = F.pad(images, (radius,) * 4, mode="reflect")
-    h, w = images.shape[-2:]
-    rows = sum(weights[:, t, None, None, None] * padded[:, :, t : t + h, :] for t in range(len(taps)))
-    return sum(weights[:, t, None, None, None] * rows[:, :, :, t : t + w] for t in range(len(taps))).clamp_(0, 1)
+    weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)  # (n, radius + 1); the centre counts once
+    views = F.pad(images, (radius,) * 4, mode="reflect")
+    for axis in (2, 3):
+        size = images.shape[axis]
+        blurred = weights[:, 0, None, None, None] * views.narrow(axis, radius, size)
+        for t in range(1, radius + 1):
+            both_sides = views.narrow(axis, radius - t, size) + views.narrow(axis, radius + t, size)
+            blurred.addcmul_(weights[:, t, None, None, None], both_sides)
+        views = blurred
+    return views.clamp_(0, 1)
 
 
 def solarize(images: Images, threshold: PerImage) -> Images:
@@ -269,8 +277,9 @@ def solarize(images: Images, threshold: PerImage) -> Images:
 def _grey(images: Tensor) -> Tensor:
     """Luma, (n, 1, h, w)."""
     red, green, blue = images.split(1, dim=1)
-    return GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue
+    return (GREY_WEIGHTS[0] * red).add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
 
 
 def _blend(images: Tensor, neutral: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(neutral, images, factor[:, None, None, None]).clamp_(0, 1)
+    factor = factor[:, None, None, None]
+    return (images * factor).add_((1 - factor) * neutral).clamp_(0, 1)
