@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build
 import nbformat
 import pytest
+
+import build
 
 SAMPLE = Path(__file__).parent / "lessons" / "00_sample.py"
 
