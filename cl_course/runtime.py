@@ -154,10 +154,9 @@ def describe_machine() -> dict[str, Any]:
 def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Module | None = None) -> T:
     """`train()`, or what it gave before; with CL_COURSE_REUSE unset it is always `train()`.
 
-    A lesson is to show real training, so nothing is reused unless CL_COURSE_REUSE=1: then a run
-    that another process has already made (the same lesson checked a second time) is read from
-    the folder CL_COURSE_CACHE (default: build/cache). The cache knows the key, not the code:
-    `make clean` empties it.
+    A lesson is to show real training, so nothing is reused unless CL_COURSE_REUSE names a folder:
+    then a run that another process has already made (the same lesson checked a second time) is
+    read from there. The folder knows keys, not code: start with an empty one.
 
     Args:
         key: all that decides the result, as plain data: {"method": "simclr", "epochs": 20, ...}.
@@ -168,10 +167,11 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     Raises:
         TypeError: `train` returned something that is not plain data.
     """
-    if os.environ.get("CL_COURSE_REUSE") != "1":
+    folder = os.environ.get("CL_COURSE_REUSE")
+    if not folder:
         return _plain(train())
     name = hashlib.sha256(json.dumps({**key, "torch": torch.__version__}, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    path = _cache_folder() / f"{name}.pt"
+    path = Path(folder) / f"{name}.pt"
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         if module is not None:
@@ -185,13 +185,6 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     torch.save({"weights": module.state_dict() if module is not None else {}, "result": result}, temporary)
     os.replace(temporary, path)
     return result
-
-
-def _cache_folder() -> Path:
-    """CL_COURSE_CACHE, or build/cache of the checkout, or of the working folder where there is none."""
-    root = Path(__file__).parents[1]
-    home = root if (root / "pyproject.toml").exists() else Path.cwd()
-    return Path(os.environ.get("CL_COURSE_CACHE") or home / "build" / "cache")
 
 
 def _plain(result: T) -> T:

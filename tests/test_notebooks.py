@@ -41,8 +41,7 @@ def run(command: list, workspace: Path, strict: bool) -> tuple[int, str, float]:
     """Exit code, the end of the output, seconds; a kernel that hangs is ended with its parent."""
     environment = os.environ | {
         "CL_COURSE_STRICT": str(int(strict)),
-        "CL_COURSE_REUSE": "1",
-        "CL_COURSE_CACHE": str(workspace / "cache"),
+        "CL_COURSE_REUSE": str(workspace / "trained"),
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(build.ROOT),
     }

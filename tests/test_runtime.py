@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from cl_course import runtime
 from cl_course.runtime import Settings, describe_machine, load_or_train, pick_device, resolve, seed_everything, settings
 
 NOTEBOOK = {"profile": "auto", "dataset": "auto", "seed": 0, "device": "auto", "In": ["", "profile = 'auto'"], "Out": {}, "_": "", "__name__": "__main__"}
@@ -120,17 +119,14 @@ class Training:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CL_COURSE_REUSE", "1")
+    monkeypatch.setenv("CL_COURSE_REUSE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def test_trains_live_unless_asked(tmp_path, monkeypatch):
-    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path))
+def test_trains_live_unless_asked(monkeypatch):
     monkeypatch.delenv("CL_COURSE_REUSE", raising=False)
     train = Training()
     assert [load_or_train({"lesson": 3}, train)["step"] for _ in range(2)] == [1, 2]
-    assert not list(tmp_path.iterdir())
 
 
 def test_reuses_weights_and_result_of_the_same_key(cache):
@@ -175,8 +171,3 @@ def test_a_failed_training_leaves_nothing_behind(cache):
 def test_only_plain_data_is_kept(cache, result):
     with pytest.raises(TypeError, match="train must return plain data .*, got a (object|Linear|float64); return what it holds"):
         load_or_train({}, lambda: result)
-
-
-def test_the_default_cache_lies_in_the_checkout(monkeypatch):
-    monkeypatch.delenv("CL_COURSE_CACHE", raising=False)
-    assert runtime._cache_folder().parts[-2:] == ("build", "cache")
