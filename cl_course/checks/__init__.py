@@ -1,3 +1,4 @@
 """One check for each exercise: `checks.nt_xent(my_nt_xent)` passes it or names the mistake."""
 
 from cl_course.checks.nt_xent import nt_xent as nt_xent
+from cl_course.checks.training_step import training_step as training_step
