@@ -1,0 +1,165 @@
+"""Image sets, batches, the drawn shapes through `load`, fair subsets, and the JPEG copy of CIFAR-10."""
+
+import io
+import logging
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cl_course import synthetic
+from cl_course.data import ImageSet, _place_in_class, _say_once, find, load, shuffled_batches, to_float
+
+
+def numbered(n: int) -> ImageSet:
+    """Image i holds the value i everywhere."""
+    values = torch.arange(n)
+    images = values.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 5).contiguous()
+    return ImageSet(images, values, tuple(map(str, range(n))), {"one": values.float(), "two": values[:, None].repeat(1, 2).float()}, images[:, 0] > 2)
+
+
+def test_a_subset_takes_the_same_rows_of_everything():
+    whole = numbered(6)
+    for index in (torch.tensor([5, 0, 5]), torch.tensor([True, False, False, True, False, False])):
+        part = whole.subset(index)
+        expected = torch.arange(6)[index]
+        assert len(part) == len(expected)
+        assert torch.equal(part.labels, expected) and torch.equal(part.images[:, 1, 2, 3].long(), expected)
+        assert torch.equal(part.factors["one"].long(), expected) and torch.equal(part.factors["two"][:, 1].long(), expected)
+        assert torch.equal(part.masks[:, 0, 0], expected > 2) and part.class_names == whole.class_names
+
+
+def test_a_subset_of_what_is_unknown_stays_unknown():
+    part = ImageSet(numbered(6).images).subset(torch.tensor([1]))
+    assert len(part) == 1 and part.labels is None and part.masks is None and part.factors == {}
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 4, dtype=torch.uint8)])
+def test_images_must_be_uint8_rgb(images):
+    with pytest.raises(ValueError, match=r"images must be uint8 \(n, 3, h, w\), got .*"):
+        ImageSet(images)
+
+
+@pytest.mark.parametrize("what", [{"labels": torch.zeros(5).long()}, {"masks": torch.zeros(5, 4, 5).bool()}, {"factors": {"labels of": torch.zeros(5)}}])
+def test_everything_has_a_row_for_each_image(what):
+    with pytest.raises(ValueError, match="has 5 rows for 6 images"):
+        ImageSet(numbered(6).images, **what)
+
+
+def test_to_float_reaches_both_ends_and_leaves_its_input():
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    floats = to_float(images)
+    assert floats.dtype == torch.float32 and floats.tolist() == pytest.approx([0, 0.2, 1])
+    assert images.tolist() == [0, 51, 255]
+    with pytest.raises(TypeError, match=r"takes uint8 images, got torch.float32"):
+        to_float(floats)
+
+
+@pytest.mark.parametrize("n, batch_size, batches", [(10, 3, 3), (9, 3, 3), (3, 3, 1), (5, 1, 5)])
+def test_batches_hold_every_index_at_most_once_and_the_short_one_is_dropped(n, batch_size, batches):
+    epoch = list(shuffled_batches(n, batch_size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in epoch] == [batch_size] * batches
+    seen = torch.cat(epoch)
+    assert len(seen.unique()) == len(seen) and set(seen.tolist()) <= set(range(n))
+
+
+def test_batches_are_those_of_the_generator_and_change_every_epoch():
+    def epochs(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.cat(list(shuffled_batches(100, 10, generator))).tolist() for _ in range(3)]
+
+    assert epochs(0) == epochs(0) != epochs(1)
+    assert len({tuple(epoch) for epoch in epochs(0)}) == 3 and list(range(100)) not in epochs(0)
+    left_out = {(set(range(10)) - set(torch.cat(shuffled_batches(10, 9, torch.Generator().manual_seed(seed))).tolist())).pop() for seed in range(100)}
+    assert len(left_out) == 10  # no image is left out for good
+
+
+@pytest.mark.parametrize("batch_size", [0, 11])
+def test_a_batch_that_cannot_be_filled_is_an_error_at_once(batch_size):
+    with pytest.raises(ValueError, match=f"got {batch_size} for 10 images; take a smaller batch or more images"):
+        shuffled_batches(10, batch_size, torch.Generator())
+
+
+def test_shapes_are_what_is_drawn():
+    drawing, shapes = synthetic.draw("val", seed=3), load("shapes", "val", seed=3)
+    assert len(shapes) == 2000 and shapes.class_names == synthetic.CLASS_NAMES
+    assert np.array_equal(shapes.images, drawing.images) and np.array_equal(shapes.labels, drawing.labels) and np.array_equal(shapes.masks, drawing.masks)
+    assert shapes.labels.dtype == torch.int64 and shapes.masks.dtype == torch.bool
+    assert shapes.factors.keys() == drawing.factors.keys()
+    assert all(values.dtype == torch.float32 and np.allclose(values, drawing.factors[name]) for name, values in shapes.factors.items())
+    assert torch.equal(load("shapes", "val", seed=3, limit=70).images, shapes.images[:70])
+
+
+def test_shapes_have_three_splits():
+    with pytest.raises(ValueError, match="shapes has no split 'unlabeled'; it has train, val, test"):
+        load("shapes", "unlabeled")
+
+
+@pytest.mark.parametrize("limit", [0, -5])
+def test_a_limit_below_one_is_an_error(limit):
+    with pytest.raises(ValueError, match=f"limit must be at least 1, got {limit}"):
+        load("shapes", "train", limit=limit)
+
+
+def test_places_are_even_within_each_class():
+    labels, tickets = torch.tensor([0, 1, 0, 0, 1, 0]), torch.tensor([0.9, 0.5, 0.1, 0.3, 0.2, 0.4])
+    assert _place_in_class(labels, tickets).tolist() == [0.875, 0.75, 0.125, 0.375, 0.25, 0.625]
+
+
+def packed(path, counts: dict[str, int]):
+    """A zip of plain images: the value i everywhere, counted through all classes."""
+    total = 0
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, n in counts.items():
+            for _ in range(n):
+                file = io.BytesIO()
+                Image.new("RGB", (4, 4), (total % 256, total // 256, 0)).save(file, "PNG")
+                archive.writestr(f"test/{name}/{total:05}.png", file.getvalue())
+                total += 1
+    return path
+
+
+def test_a_limit_takes_the_same_share_of_every_class(tmp_path, monkeypatch):
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
+    source = packed(tmp_path / "a.zip", {"cat": 100, "dog": 200, "owl": 100})
+
+    def taken(limit, seed=0):
+        images = load(source, "test", limit=limit, seed=seed)
+        assert len(images) == min(limit, 400)
+        return images.labels, set((images.images[:, 0, 0, 0].int() + 256 * images.images[:, 1, 0, 0].int()).tolist())
+
+    for limit in (4, 40, 200, 400, 10_000):
+        assert taken(limit)[0].bincount().tolist() == [min(limit, 400) // 4, min(limit, 400) // 2, min(limit, 400) // 4]
+    assert max(taken(41)[0].bincount() - torch.tensor([10, 20, 10])) <= 1
+    assert taken(40)[1] < taken(41)[1] < taken(200)[1]  # a greater limit adds to a smaller one's
+    assert taken(40)[1] == taken(40)[1] != taken(40, seed=1)[1]
+    assert taken(3)[0].unique().numel() == 3
+
+
+CIFAR10 = os.environ.get("CL_COURSE_DATA") and find("cifar10")
+
+
+@pytest.mark.skipif(not CIFAR10, reason="CL_COURSE_DATA names no folder with CIFAR-10")
+@pytest.mark.filterwarnings("error")  # nothing is left out
+def test_the_real_cifar10(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path))
+    _say_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        test = load("cifar10", "test")
+        part = load("cifar10", "test", limit=100)
+    assert test.images.shape == (10_000, 3, 32, 32) and test.images.dtype == torch.uint8
+    assert test.labels.bincount().tolist() == [1000] * 10 and part.labels.bincount().tolist() == [10] * 10
+    assert test.class_names == ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert find("cifar10") == CIFAR10
+    if CIFAR10.suffix == ".zip":
+        assert [record.message for record in caplog.records] == [
+            "cifar10: reading the JPEG copy cifar10-jpeg.zip, whose pixels are close to the original's but not the same"
+        ]
+        with zipfile.ZipFile(CIFAR10) as archive:
+            for label, name, number in ((0, "airplane", 0), (3, "cat", 123), (9, "truck", 999)):
+                with archive.open(f"cifar10/test/{name}/{number:04}.jpg") as file:
+                    expected = np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1)
+                assert np.array_equal(test.images[1000 * label + number], expected) and test.labels[1000 * label + number] == label

@@ -1,0 +1,248 @@
+"""Folders and zips of images: their layout, their one shape, and what is refused."""
+
+import io
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cl_course import data, pictures
+from cl_course.data import load
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
+
+
+def picture(seed: int, size=(20, 20), mode="RGB") -> Image.Image:
+    channels = {"RGB": 3, "RGBA": 4, "LA": 2}.get(mode)
+    shape = size[::-1] if channels is None else (*size[::-1], channels)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), mode)
+
+
+def encoded(image: Image.Image, form="PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def folder_of(tmp_path, files: dict[str, bytes]):
+    for name, content in files.items():
+        (tmp_path / "pics" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pics" / name).write_bytes(content)
+    return tmp_path / "pics"
+
+
+def zip_of(tmp_path, files: dict[str, bytes]):
+    with zipfile.ZipFile(tmp_path / "pics.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return tmp_path / "pics.zip"
+
+
+def flowers(per_class=20, before="", classes=("rose", "tulip")) -> dict[str, bytes]:
+    return {f"{before}{name}/{i:03}.png": encoded(picture(1000 * c + i)) for c, name in enumerate(classes) for i in range(per_class)}
+
+
+def rows(images) -> set[bytes]:
+    return {image.numpy().tobytes() for image in images}
+
+
+@pytest.mark.parametrize("pack", [folder_of, zip_of])
+@pytest.mark.parametrize("before", ["", "mine/", "mine/2026/"])
+def test_a_folder_is_cut_80_10_10_in_every_class(tmp_path, pack, before):
+    files = flowers(before=before)
+    source = pack(tmp_path, files)
+    splits = {split: load(source, split) for split in ("train", "val", "test")}
+    assert {split: images.labels.bincount().tolist() for split, images in splits.items()} == {"train": [16, 16], "val": [2, 2], "test": [2, 2]}
+    assert all(images.class_names == ("rose", "tulip") for images in splits.values())
+    assert len(set().union(*(rows(images.images) for images in splits.values()))) == 40  # nothing twice, nothing lost
+    for images in splits.values():  # every image has its own label, and its own pixels
+        for image, label in zip(images.images, images.labels):
+            i = [np.asarray(picture(1000 * int(label) + i)).transpose(2, 0, 1).tobytes() for i in range(20)].index(image.numpy().tobytes())
+            assert 0 <= i < 20
+    assert torch.equal(load(str(source), "val", seed=5).images, splits["val"].images)
+
+
+def test_a_new_picture_moves_few_others(tmp_path):
+    files = flowers(100)
+    before = rows(load(folder_of(tmp_path, files), "test").images)
+    after = rows(load(folder_of(tmp_path, {"rose/aaa.png": encoded(picture(5))}), "test").images)
+    assert len(before & after) >= len(before) - 1
+
+
+def test_split_folders_are_used_and_val_comes_from_train(tmp_path):
+    files = flowers(20, "train/") | flowers(5, "Test/") | {f"unlabeled/{i}.png": encoded(picture(7000 + i)) for i in range(9)}
+    source = folder_of(tmp_path, files)
+    sizes = {split: len(load(source, split)) for split in ("train", "val", "test", "unlabeled")}
+    assert sizes == {"train": 36, "val": 4, "test": 10, "unlabeled": 9}
+    assert load(source, "unlabeled").labels is None and load(source, "test").class_names == ("rose", "tulip")
+    folder_of(tmp_path, flowers(3, "validation/"))
+    assert len(load(source, "train")) == 40 and len(load(source, "val")) == 6
+    with pytest.raises(ValueError, match="no split 'dev'; it has train, val, test, unlabeled$"):
+        load(source, "dev")
+
+
+def test_labels_mean_the_same_in_every_split(tmp_path):
+    source = folder_of(tmp_path, flowers(10, "train/") | {"test/tulip/0.png": encoded(picture(1))})
+    assert load(source, "test").labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("before", ["", "all/"])
+def test_pictures_without_classes_have_no_labels(tmp_path, before):
+    images = load(folder_of(tmp_path, {f"{before}{i}.png": encoded(picture(i)) for i in range(20)}), "train")
+    assert len(images) == 16 and images.labels is None and images.class_names == ()
+
+
+def test_layouts_that_say_two_things_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="beside them, 1 images in none, such as loose.png"):
+        load(folder_of(tmp_path, flowers(2) | {"loose.png": encoded(picture(1))}), "train")
+    with pytest.raises(ValueError, match=r"split folders \(train\) beside others \(extra\)"):
+        load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "extra/")), "train")
+
+
+def test_other_files_are_passed_over(tmp_path):
+    others = {"notes.txt": b"mine", "rose/.hidden.png": b"", "__MACOSX/rose/000.png": b"", ".DS_Store": b""}
+    with warnings.catch_warnings(action="error"):  # nothing was taken for a broken image
+        assert len(load(zip_of(tmp_path, flowers() | others), "train")) == 32
+
+
+def test_images_of_one_size_stay_as_they_are(tmp_path):
+    source = folder_of(tmp_path, {f"{i}.png": encoded(picture(i, (40, 30))) for i in range(10)})
+    assert load(source, "train").images.shape == (8, 3, 30, 40)
+    assert load(source, "train", size=16).images.shape == (8, 3, 16, 16)
+
+
+@pytest.mark.parametrize("sizes", [[(40, 30), (30, 40)], [(300, 300)]], ids=["mixed", "large"])
+def test_other_images_become_96_by_96(tmp_path, sizes):
+    source = zip_of(tmp_path, {f"{i}.png": encoded(picture(i, sizes[i % len(sizes)])) for i in range(10)})
+    assert load(source, "train").images.shape == (8, 3, 96, 96)
+
+
+def test_all_splits_have_one_shape(tmp_path):
+    files = {f"train/{i}.png": encoded(picture(i)) for i in range(10)} | {f"test/{i}.png": encoded(picture(i, (20 + i, 20))) for i in range(10)}
+    source = folder_of(tmp_path, files)
+    assert load(source, "train").images.shape[1:] == load(source, "test").images.shape[1:] == (3, 96, 96)
+
+
+def test_a_cut_is_at_the_centre(tmp_path):
+    stripes = np.zeros((40, 120, 3), np.uint8)
+    stripes[:, :40, 0] = stripes[:, 40:80, 1] = stripes[:, 80:, 2] = 255  # red, green, blue
+    source = folder_of(tmp_path, {f"{i}.png": encoded(Image.fromarray(stripes)) for i in range(10)})
+    assert load(source, "train", size=20).images[0, :, 10, 4:16].float().mean(1).tolist() == [0, 255, 0]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "CMYK"])
+def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+    image = picture(0).convert(mode)
+    form = "TIFF" if mode == "CMYK" else "PNG"
+    source = folder_of(tmp_path, {f"{i}.{form.lower()}": encoded(image, form) for i in range(10)})
+    expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    assert np.array_equal(load(source, "train").images[0].numpy(), expected)
+
+
+def test_what_is_transparent_is_white(tmp_path):
+    image = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    source = folder_of(tmp_path, {f"{i}.png": encoded(image) for i in range(10)})
+    assert (load(source, "train").images == 255).all()
+
+
+def test_a_turned_photo_is_turned_back(tmp_path):
+    upright = np.zeros((40, 20, 3), np.uint8)
+    upright[:20] = 255  # light above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, to be turned clockwise
+    lying = Image.fromarray(upright).rotate(90, expand=True)
+    source = folder_of(tmp_path, {f"{i}.jpg": encoded(lying, "JPEG", exif=exif, quality=95) for i in range(10)})
+    image = load(source, "train", size=20).images[0].float()
+    assert image[:, :8].mean() > 250 and image[:, 12:].mean() < 5
+
+
+@pytest.mark.parametrize("pack", [folder_of, zip_of])
+def test_broken_images_are_named_skipped_and_counted(tmp_path, pack):
+    files = flowers(20)
+    files["rose/000.png"] = files["rose/000.png"][:200]
+    files["rose/001.png"] = b""
+    files["tulip/002.png"] = b"<html>not found</html>"
+    files["tulip/003.png"] = encoded(Image.fromarray(np.zeros((20, 20), np.uint16)))
+    files["tulip/004.jpg"] = encoded(picture(3), "JPEG")[:-200]
+    source = pack(tmp_path, files)
+    for _ in range(2):  # decoded, and from the cache
+        with pytest.warns(UserWarning, match=r"5 images cannot be read and are left out: rose/000.png: .*; rose/001.png: .*; tulip/002.png: .* \.\.\.$"):
+            images = load(source, "train")
+    assert images.labels.bincount().tolist() == [14, 14]
+    expected = {np.asarray(picture(i)).transpose(2, 0, 1).tobytes() for i in range(2, 20)}
+    assert rows(images.images[images.labels == 0]) < expected  # those that follow a broken one keep their own pixels and labels
+
+
+def test_nothing_but_broken_images_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="none of the 2 images of .* can be read; the first is a/0.png"):
+        load(folder_of(tmp_path, {"a/0.png": b"", "b/1.png": b"x"}), "train")
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    for files in ({}, {"notes.txt": b""}):
+        (tmp_path / "pics").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="pics holds no images; put files ending in .png"):
+            load(folder_of(tmp_path, files), "train")
+        with pytest.raises(ValueError, match="holds no images"):
+            load(zip_of(tmp_path, files), "train")
+
+
+def test_too_few_images_for_a_split_is_an_error(tmp_path):
+    source = folder_of(tmp_path, {f"{i}.png": encoded(picture(i)) for i in range(2)})
+    with pytest.raises(ValueError, match=r"too few images \(2\) for a 'test' split"):
+        load(source, "test")
+
+
+def test_what_is_no_zip_is_an_error(tmp_path):
+    (tmp_path / "pics.zip").write_bytes(b"PK not really")
+    with pytest.raises(ValueError, match="pics.zip is no readable zip"):
+        load(tmp_path / "pics.zip", "train")
+
+
+@pytest.mark.parametrize("entry", ["../outside.png", "rose/../../outside.png", "/etc/outside.png", "..\\outside.png", "C:\\outside.png"])
+def test_an_entry_that_leaves_the_folder_is_refused_by_name(tmp_path, entry):
+    with pytest.raises(ValueError, match="holds the entry .*outside.png', which would land outside"):
+        load(zip_of(tmp_path, flowers(3) | {entry: encoded(picture(1))}), "train")
+    assert not list(tmp_path.parent.glob("outside*"))
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    source = zip_of(tmp_path, flowers(2) | {"rose/big.png": bytes(2_000_000)})
+    assert source.stat().st_size < 20_000
+    monkeypatch.setattr(pictures, "MAX_ENTRY", 1_000_000)
+    with pytest.raises(ValueError, match="rose/big.png in .* unpacks to 2,000,000 bytes"):
+        load(source, "train")
+    monkeypatch.setattr(pictures, "MAX_ENTRY", 3_000_000)
+    monkeypatch.setattr(pictures, "MAX_UNPACKED", 2_001_000)
+    with pytest.raises(ValueError, match=r"pics.zip unpacks to 2,00\d,\d{3} bytes, more than the 2,001,000"):
+        load(source, "train")
+
+
+@pytest.mark.parametrize("pixels", [50 * 50, 30 * 50], ids=["a warning of Pillow's", "an error of Pillow's"])
+def test_an_image_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, pixels):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    source = folder_of(tmp_path, flowers(3) | {"rose/bomb.png": encoded(Image.new("RGB", (60, 60)))})
+    with pytest.raises(ValueError, match="rose/bomb.png in .* unpacks to more than"):
+        load(source, "train")
+
+
+def test_a_change_in_the_folder_is_noticed(tmp_path):
+    source = folder_of(tmp_path, flowers(20))
+    assert len(load(source, "train")) == 32
+    folder_of(tmp_path, flowers(30))
+    assert len(load(source, "train")) == 48
+
+
+def test_what_does_not_exist_lists_what_does(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"):
+        load("cifar100", "train")
+    with pytest.raises(ValueError, match="'shapes' is no data set that lies in a file"):
+        data.find("shapes")
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        load(folder_of(tmp_path, flowers(3)), "train", size=0)
