@@ -24,7 +24,8 @@ LAYERS = {
     "plots": ({"plots"}, set()),
     "checks": ({"checks"}, {"foundation", "parts", "methods", "judges", "train"}),
     "labs": ({"labs"}, {"foundation", "parts", "methods", "judges", "train", "plots", "checks"}),
-    "cli": ({"cli", "__main__"}, {"foundation", "parts", "methods", "judges", "train", "plots", "checks", "labs"}),
+    "doctor": ({"doctor"}, {"foundation", "parts", "methods", "judges", "train"}),
+    "cli": ({"cli", "__main__"}, {"foundation", "parts", "methods", "judges", "train", "plots", "checks", "labs", "doctor"}),
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

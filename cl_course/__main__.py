@@ -1,0 +1,7 @@
+"""`python -m cl_course` is `cl-course`."""
+
+import sys
+
+from cl_course.cli import main
+
+sys.exit(main())

@@ -1,0 +1,301 @@
+"""The command line: look at the machine, pre-train, evaluate, run lessons headless.
+
+Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+EXIT_CODES = """\
+exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C"""
+
+EXAMPLES = {
+    "": """\
+examples:
+  cl-course doctor
+  cl-course pretrain shapes --epochs 20 --out simclr.safetensors
+  cl-course evaluate simclr.safetensors shapes
+  cl-course run 03 -p seed 1""",
+    "doctor": """\
+example:
+  cl-course doctor""",
+    "pretrain": """\
+examples:
+  cl-course pretrain shapes                            the embedded set, a minute on two cores
+  cl-course pretrain cifar10 --method moco --epochs 200 --batch-size 512 --encoder resnet18
+  cl-course pretrain photos.zip --out photos.safetensors
+  cl-course pretrain cifar10 --resume                  go on with a run that was cut off""",
+    "evaluate": """\
+examples:
+  cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
+  cl-course evaluate encoder.safetensors photos.zip --limit 2000""",
+    "run": """\
+examples:
+  cl-course run 03                                     as a learner opens it, into build/course/
+  cl-course run 03 -p profile full -p dataset cifar10  with other parameters
+  cl-course run all --solved --strict                  every lesson with its exercises done, graded""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. User errors are one line on stderr, never a traceback."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.command(chosen)
+    except KeyboardInterrupt:
+        print("cl-course: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"cl-course: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        print("cl-course: the GPU has not enough memory for this; take a smaller --batch-size, or --device cpu", file=sys.stderr)
+        return 1
+
+
+def doctor(chosen: argparse.Namespace) -> int:
+    from cl_course.doctor import report
+
+    print(report())
+    return 0
+
+
+def pretrain(chosen: argparse.Namespace) -> int:
+    """Train without labels; keep the encoder and its card, and after every epoch all that a cut run needs."""
+    from dataclasses import asdict
+
+    import torch
+    from tqdm import tqdm
+
+    from cl_course import checkpoints, data, train
+    from cl_course.runtime import pick_device, seed_everything
+
+    out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
+    cut = out.with_suffix(".run")  # the state of an unfinished run
+    _check_output(out, cut, chosen.resume)
+    device = pick_device(chosen.device)
+    given = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "learning_rate": chosen.learning_rate, "seed": chosen.seed}
+    config = train.TrainConfig(**{name: value for name, value in given.items() if value is not None})
+    seed_everything(config.seed)
+    images = data.load(chosen.source, chosen.split, limit=chosen.limit, seed=config.seed)
+    described = _encoder(chosen.encoder, images.images.shape[-1], device.type)
+    method = _method(chosen.method, checkpoints.build_encoder({"encoder": described}), chosen.temperature).to(device)
+
+    seconds = train.estimate(method, images, config)
+    weights = sum(p.numel() for p in method.encoder.parameters())
+    print(f"{chosen.method} on {len(images):,} images of {chosen.source}, {described['name']} encoder ({weights / 1e6:.1f} M weights), on {device}")
+    print(f"{config.epochs} epochs in batches of {config.batch_size}: about {_duration(seconds)} here, into {out}")
+
+    def tell(row: dict, _: Any) -> None:
+        tqdm.write(f"epoch {row['epoch']:>4} of {config.epochs}   loss {row['loss']:.4f}   {row['seconds']:.1f} s")
+
+    try:
+        history = train.pretrain(method, images, config, on_epoch=tell, resume=cut)
+    except KeyboardInterrupt:
+        print(f"cl-course: stopped; the same command with --resume goes on after the last whole epoch ({cut})", file=sys.stderr)
+        return 130
+    card = {
+        "method": chosen.method,
+        "source": chosen.source,
+        "split": chosen.split,
+        "images": len(images),
+        "encoder": described,
+        "temperature": getattr(method, "temperature", None),
+        "config": asdict(config),
+        "minutes": round(history.seconds / 60, 2),
+        "loss": history.column("loss"),
+        "torch": torch.__version__,
+    }
+    checkpoints.save(out, method.encoder, card)
+    cut.unlink(missing_ok=True)
+    print(f"done in {_duration(history.seconds)}: cl-course evaluate {out} {chosen.source}")
+    return 0
+
+
+def evaluate(chosen: argparse.Namespace) -> int:
+    """Nearest neighbours and a linear probe on frozen features, one line each."""
+    from cl_course import checkpoints, data
+    from cl_course.evaluate import Result, embed, knn_accuracy, linear_probe
+    from cl_course.runtime import pick_device
+
+    device = pick_device(chosen.device)
+    encoder, card = checkpoints.restore(chosen.checkpoint)
+    encoder.to(device)
+    parts = [data.load(chosen.source, split, limit=chosen.limit, seed=chosen.seed) for split in ("train", "val", "test")]
+    if any(part.labels is None for part in parts):
+        raise ValueError(f"{chosen.source} has no labels to judge by; lay its images out as class/image.png, or evaluate on another source")
+    start = time.perf_counter()
+    (train_h, train_y), (val_h, val_y), (test_h, test_y) = ((embed(encoder, part), part.labels) for part in parts)
+    k = min(20, len(train_h))
+    knn = knn_accuracy(train_h, train_y, test_h, test_y, k=k)
+    print(f"{chosen.checkpoint}: {card.get('method', 'an encoder')} of {card.get('source', 'unknown data')}")
+    print(Result(knn, f"{k} nearest neighbours", "test", chosen.seed, len(train_y), "nothing", time.perf_counter() - start))
+    print(linear_probe(train_h, train_y, val_h, val_y, test_h, test_y, seed=chosen.seed))
+    return 0
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Lessons from top to bottom without a browser; wrong parameters are refused before anything starts."""
+    try:
+        import papermill
+    except ModuleNotFoundError:
+        raise ValueError("running lessons headless takes papermill, which is not installed: pip install -e '.[dev]'") from None
+    from cl_course.runtime import PARAMETERS, check_names, resolve
+
+    parameters = {name: _value(text) for name, text in chosen.parameter}
+    if chosen.strict:
+        os.environ["CL_COURSE_STRICT"] = "1"
+    lessons = [(path, chosen.out / path.name) for path in _lessons(chosen.lesson, chosen.solved)]
+    for path, _ in lessons:
+        check_names(parameters, papermill.inspect_notebook(str(path)))
+    resolve(**{name: value for name, value in parameters.items() if name in PARAMETERS})
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    quiet = ["--log-level=ERROR"]  # for the kernel: no remarks on how it is connected
+    how = {"kernel_name": "python3", "cwd": str(ROOT / "notebooks"), "progress_bar": sys.stderr.isatty(), "extra_arguments": quiet}
+    failed = []
+    for path, out in lessons:
+        start = time.monotonic()
+        try:
+            papermill.execute_notebook(str(path), str(out), parameters, **how)
+        except papermill.exceptions.PapermillExecutionError as error:
+            print(f"cl-course: {path.stem}, code cell {error.exec_count}: {error.ename}: {error.evalue}; see {out}", file=sys.stderr)
+            failed.append(path)
+        print(f"{path.stem}: {'failed' if path in failed else 'done'} in {time.monotonic() - start:.0f} s, {out}", flush=True)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    def described(make, name: str, about: str) -> argparse.ArgumentParser:
+        end = f"{EXAMPLES[name]}\n\n{EXIT_CODES}"
+        return make(description=about, epilog=end, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    parser = described(lambda **text: argparse.ArgumentParser("cl-course", **text), "", "An interactive notebook course on contrastive learning.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function, about: str) -> argparse.ArgumentParser:
+        added = described(lambda **text: commands.add_parser(name, help=about, **text), name, about[0].upper() + about[1:] + ".")
+        added.set_defaults(command=function)
+        return added
+
+    command("doctor", doctor, "what this machine has, and how long each lesson takes on it")
+
+    one = command("pretrain", pretrain, "train an encoder without labels")
+    one.add_argument("source", help="shapes, cifar10, stl10, or a folder or .zip of images")
+    one.add_argument("--method", default="simclr", help="simclr, moco or byol (default: %(default)s)")
+    one.add_argument("--encoder", default="auto", help="small, resnet18, or auto: resnet18 on a GPU, small elsewhere (default: %(default)s)")
+    one.add_argument("--epochs", type=int, metavar="N")
+    one.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
+    one.add_argument("--learning-rate", type=float, metavar="X", help="AdamW's peak rate")
+    one.add_argument("--temperature", type=float, metavar="T", help="of the contrastive loss, above 0")
+    one.add_argument("--seed", type=int, default=0, metavar="N")
+    one.add_argument("--split", default="train", help="train, or unlabeled for stl10 (default: %(default)s)")
+    one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
+    one.add_argument("--out", type=Path, metavar="FILE", help="a .safetensors file (default: build/pretrained/METHOD-SOURCE.safetensors)")
+    one.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+
+    one = command("evaluate", evaluate, "judge an encoder by its nearest neighbours and by a linear probe")
+    one.add_argument("checkpoint", type=Path, help="a .safetensors file with its .json card beside it")
+    one.add_argument("source", help="labelled images: shapes, cifar10, stl10, or a folder or .zip")
+    one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")
+    one.add_argument("--seed", type=int, default=0, metavar="N")
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+
+    one = command("run", run, "run a lesson, or all, without a browser")
+    one.add_argument("lesson", help="03, 03_simclr, all, or the path of a notebook")
+    one.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="profile, dataset, seed or device; may be repeated"
+    )
+    one.add_argument("--solved", action="store_true", help="with the exercises done")
+    one.add_argument("--strict", action="store_true", help="a failed or missing exercise stops the lesson")
+    one.add_argument("--out", type=Path, default=Path("build/course"), metavar="FOLDER", help="where the run notebooks go (default: %(default)s)")
+    return parser
+
+
+def _check_output(out: Path, cut: Path, resume: bool) -> None:
+    """Find out before hours of training, not after."""
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out must end in .safetensors, got {out}")
+    if cut.exists() and not resume:
+        raise ValueError(f"{cut} is a run that was cut off; add --resume to go on with it, or delete it")
+    if out.exists() and not cut.exists():
+        raise ValueError(f"{out} is there already; delete it, or name another file with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"nothing can be written to {out.parent}; name another file with --out")
+
+
+def _encoder(name: str, side: int, device: str) -> dict:
+    """The encoder as a card describes it."""
+    if name == "auto":
+        name = "resnet18" if device == "cuda" else "small"
+    if name == "resnet18":
+        return {"name": name, "stem": "cifar" if side <= 64 else "stl"}
+    return {"name": name}
+
+
+def _method(name: str, encoder: Any, temperature: float | None) -> Any:
+    from inspect import signature
+
+    from cl_course.methods import METHODS
+    from cl_course.models import projector
+
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
+    if temperature is None:
+        return METHODS[name](encoder, projector(encoder.dim))
+    if "temperature" not in signature(METHODS[name]).parameters:
+        raise ValueError(f"{name} has no temperature; leave --temperature out")
+    return METHODS[name](encoder, projector(encoder.dim), temperature=temperature)
+
+
+def _lessons(name: str, solved: bool) -> list[Path]:
+    """The notebooks to run; solved ones are made from their sources first."""
+    if name.endswith(".ipynb"):
+        if not Path(name).exists():
+            raise FileNotFoundError(f"there is no notebook {name}")
+        return [Path(name)]
+    if not (ROOT / "notebooks" / "build.py").exists():
+        raise FileNotFoundError("the lessons are not here: run this from a checkout of the course installed with pip install -e .")
+    stems = sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))
+    chosen = stems if name == "all" else [stem for stem in stems if stem == name or stem.startswith(f"{name:0>2}_")]
+    if not chosen:
+        raise ValueError(f"there is no lesson {name!r}; take {', '.join([*stems, 'all'])}")
+    if solved:
+        made = subprocess.run([sys.executable, ROOT / "notebooks" / "build.py", "--solved-only", *chosen], capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise ValueError(made.stderr)
+    folder = ROOT / "build" / "solved" if solved else ROOT / "notebooks"
+    paths = [folder / f"{stem}.ipynb" for stem in chosen]
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise FileNotFoundError(f"{', '.join(missing)} not built yet; run make notebooks")
+    return paths
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _value(text: str) -> str | int | float | bool | None:
+    """What a parameter's text means: a number, true, false, none, or itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
