@@ -8,7 +8,8 @@ need not look at the object. The meter needs no network, so it can be read befor
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from cl_course.tensor_types import Embeddings, Images, Labels, checked
 
@@ -28,8 +29,9 @@ def colour_histogram(images: Images) -> Embeddings:
     With the square root, the Euclidean distance of two histograms is (up to a factor) Hellinger's,
     which does not let the few largest bins decide alone.
     """
-    bins = (images * BINS).long().clamp(0, BINS - 1)  # a value of exactly 1 belongs to the last bin
-    return F.one_hot(bins, BINS).to(images.dtype).mean(dim=(2, 3)).flatten(1).sqrt()
+    bins = (images * BINS).floor().clamp(0, BINS - 1)  # a value of exactly 1 belongs to the last bin
+    shares = [(bins == b).to(images.dtype).mean(dim=(2, 3)) for b in range(BINS)]  # each (n, 3)
+    return torch.stack(shares, dim=2).flatten(1).sqrt()
 
 
 @checked
@@ -42,7 +44,7 @@ FEATURES = {"mean colour": mean_colour, "colour histogram": colour_histogram, "r
 
 
 @checked
-def nearest(queries: Images, candidates: Images, feature: Callable) -> Labels:
+def nearest(queries: Images, candidates: Float[Tensor, "m 3 h w"], feature: Callable) -> Labels:
     """For each query, which row of `candidates` has the most similar feature: the smallest Euclidean distance.
 
     Args:
