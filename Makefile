@@ -22,10 +22,11 @@ help:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cl-course needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -f $(BIN)/python*; exit 1; }
 
 # pip may not replace the torch and torchvision it finds: their exact versions become constraints.
-install = $(BIN)/python -m pip freeze --exclude-editable | grep -E '^(torch|torchvision)==' > $(VENV)/keep.txt || true; \
+install = @echo "installing into $(VENV): several minutes the first time"; \
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^(torch|torchvision)==' > $(VENV)/keep.txt || true; \
 	$(BIN)/python -m pip install --quiet --constraint $(VENV)/keep.txt --editable
 
 $(VENV)/installed-lab: pyproject.toml | $(BIN)/python
