@@ -169,10 +169,15 @@ def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: Trai
     return float(values.mean())
 
 
+def _settings(config: TrainConfig, method: nn.Module) -> dict:
+    """What a resumed run must share with the one that wrote the checkpoint."""
+    return asdict(config) | {"temperature": getattr(method, "temperature", None)}
+
+
 def _write_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
     """All that a run needs to go on. A failed write is a warning: it must not end a run that is going well."""
     state = {
-        "config": asdict(config),
+        "settings": _settings(config, method),
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
@@ -187,11 +192,13 @@ def _write_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimi
 def _read_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        was = state["settings"]
     except Exception as error:  # torch raises several kinds for a broken file
         raise ValueError(f"{path} is truncated or no checkpoint of a run ({type(error).__name__}); delete it to start again") from error
-    differing = [name for name, value in asdict(config).items() if state["config"].get(name) != value]
+    now = _settings(config, method)
+    differing = [name for name in now if was.get(name) != now[name]]
     if differing:
-        was, now = ({name: c.get(name) for name in differing} for c in (state["config"], asdict(config)))
+        was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
         raise ValueError(f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file")
     try:
         method.load_state_dict(state["method"])

@@ -1,0 +1,74 @@
+"""Encoders and heads: shapes, sizes known from the literature, and the same numbers as torchvision's ResNet-18."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from cl_course.models import projector, resnet18, small_resnet
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    "encoder, side, dim, map_side",
+    [
+        (small_resnet(), 32, 128, 2),
+        (small_resnet(8), 32, 64, 2),
+        (small_resnet(8), 96, 64, 6),
+        (resnet18("cifar"), 32, 512, 4),
+        (resnet18("stl"), 96, 512, 3),
+    ],
+    ids=["small 16", "small 8", "small 8 at 96 px", "ResNet-18, CIFAR stem", "ResNet-18, STL stem"],
+)
+def test_shapes(encoder, side, dim, map_side):
+    images = torch.rand(2, 3, side, side)
+    assert encoder.dim == dim
+    feature_map = encoder.feature_map(images)
+    assert feature_map.shape == (2, dim, map_side, map_side)
+    torch.testing.assert_close(encoder.eval()(images), encoder.feature_map(images).mean(dim=(2, 3)))
+
+
+def test_parameter_counts():
+    torchvisions = count(torchvision.models.resnet18()) - 512 * 1000 - 1000  # without its classifier
+    assert count(resnet18("stl")) == torchvisions == 11_176_512
+    assert count(resnet18("cifar")) == torchvisions - 64 * 3 * (7 * 7 - 3 * 3)
+
+    def block(a, b):
+        """Two 3x3 convolutions, a 1x1 one where the width changes, and two numbers a channel for each BatchNorm."""
+        return 9 * a * b + 9 * b * b + 4 * b + (a * b + 2 * b if a != b else 0)
+
+    assert count(small_resnet()) == 9 * 3 * 16 + 2 * 16 + block(16, 16) + block(16, 32) + block(32, 64) + block(64, 128)
+    assert count(projector(128)) == 128 * 128 + 2 * 128 + 128 * 128 + 128
+
+
+def test_the_same_features_as_torchvisions_resnet18():
+    ours, theirs = resnet18("stl").eval(), torchvision.models.resnet18().eval()
+    theirs.fc = nn.Identity()
+    for module in theirs.modules():  # running statistics that are not all alike
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
+    images = torch.rand(2, 3, 96, 96)
+    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
+
+
+def test_channels_last_all_the_way():
+    encoder = small_resnet(8)
+    convolutions = [m.weight for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions)
+    assert encoder.feature_map(torch.rand(2, 3, 32, 32)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_projector_is_simclrs_head():
+    head = projector(10, hidden_dim=20, out_dim=5)
+    assert [type(layer) for layer in head] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    assert head[0].bias is None, "BatchNorm takes any bias away"
+    assert head(torch.rand(4, 10)).shape == (4, 5)
+
+
+def test_an_unknown_stem_is_refused():
+    with pytest.raises(ValueError, match="'imagenet'"):
+        resnet18("imagenet")

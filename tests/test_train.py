@@ -1,0 +1,329 @@
+"""The training loop: the same numbers as a loop written out, whole or cut and resumed, and one sentence when something goes wrong."""
+
+import errno
+import math
+import warnings
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import Generator, nn
+
+from cl_course import train
+from cl_course.augment import AugmentConfig, two_views
+from cl_course.data import ImageSet, load, to_float
+from cl_course.methods import SimCLR
+from cl_course.models import projector, small_resnet
+from cl_course.train import History, NonFiniteLoss, TrainConfig, estimate, learning_rate_at, make_optimizer, pretrain
+
+CONFIG = TrainConfig(epochs=3, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return load("shapes", "train", limit=40)  # two batches of 16, and 8 images left over
+
+
+def simclr(seed=0, width=4) -> SimCLR:
+    torch.manual_seed(seed)
+    encoder = small_resnet(width)
+    return SimCLR(encoder, projector(encoder.dim, 16, 16), temperature=0.3)
+
+
+def weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def without_time(history: History) -> list[dict]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
+
+
+# What it does.
+def test_the_same_weights_as_a_loop_written_out(images):
+    ours, by_hand = simclr(), simclr()
+    history = pretrain(ours, images, CONFIG)
+
+    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=1.0, weight_decay=CONFIG.weight_decay)
+    generator = Generator().manual_seed(CONFIG.seed)
+    losses = []
+    for epoch in range(3):
+        order = torch.randperm(40, generator=generator)
+        for step, batch in enumerate((order[:16], order[16:32])):
+            view1, view2 = two_views(images.images[batch] / 255, CONFIG.augment, generator)
+            loss = by_hand.loss(view1, view2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.param_groups[0]["lr"] = learning_rate_at(2 * epoch + step, 6, CONFIG)
+            optimizer.step()
+            losses.append(loss.item())
+    assert history.column("loss") == pytest.approx([sum(losses[i : i + 2]) / 2 for i in (0, 2, 4)], rel=1e-4)
+    for name, tensor in by_hand.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_labels_play_no_part(images):
+    methods = simclr(), simclr()
+    pretrain(methods[0], images, CONFIG)
+    pretrain(methods[1], ImageSet(images.images), CONFIG)
+    assert same(weights(methods[0]), weights(methods[1]))
+
+
+def test_the_seed_decides_and_torchs_own_random_numbers_do_not(images):
+    first, again, other = simclr(), simclr(), simclr()
+    pretrain(first, images, CONFIG)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    pretrain(again, images, CONFIG)
+    assert torch.equal(torch.get_rng_state(), before)
+    pretrain(other, images, replace(CONFIG, seed=1))
+    assert same(weights(first), weights(again)) and not same(weights(first), weights(other))
+
+
+def test_it_learns_to_find_partners(images):
+    method = simclr(width=8)
+    history = pretrain(method, images, TrainConfig(epochs=12, batch_size=20, augment=AugmentConfig(jitter=0, grey=0)))
+    losses = history.column("loss")
+    assert losses[-1] < losses[0] - 0.3 and losses[-1] < method.chance(20) - 0.5
+
+
+def test_the_learning_rate_warms_up_and_then_follows_a_cosine():
+    config = TrainConfig(learning_rate=2.0, warmup=0.2)
+    rates = [learning_rate_at(step, 100, config) for step in range(100)]
+    assert rates[0] == pytest.approx(2 / 21) and rates[19] == pytest.approx(40 / 21) and rates[20] == 2.0
+    assert rates[60] == pytest.approx(1.0) and rates[40] == pytest.approx(1 + math.cos(math.pi / 4))
+    assert max(rates) == 2.0 and 0 < rates[99] < 1e-2 and rates[20:] == sorted(rates[20:], reverse=True)
+    assert learning_rate_at(0, 100, replace(config, warmup=0.0)) == 2.0
+
+
+def test_after_step_follows_every_step_and_frozen_weights_stay(images):
+    class Counting(SimCLR):
+        steps = 0
+
+        def after_step(self):
+            self.steps += 1
+
+    base = simclr()
+    method = Counting(base.encoder, base.projector)
+    frozen = method.encoder.stem[0].weight.requires_grad_(False)
+    before = frozen.clone()
+    pretrain(method, images, CONFIG)
+    assert method.steps == 6 and torch.equal(frozen, before)
+
+
+def test_a_rate_factor_scales_one_groups_rate(images, monkeypatch):
+    """For a predictor or a head that learns faster than the rest."""
+    seen = []
+
+    def two_groups(method, config):
+        groups = [{"params": method.encoder.parameters()}, {"params": method.projector.parameters(), "rate_factor": 10.0}]
+        optimizer = torch.optim.SGD(groups, lr=0.1)
+        optimizer.register_step_post_hook(lambda o, *_: seen.append([group["lr"] for group in o.param_groups]))
+        return optimizer
+
+    monkeypatch.setattr(train, "make_optimizer", two_groups)
+    pretrain(simclr(), images, replace(CONFIG, epochs=1))
+    assert len(seen) == 2 and all(fast == pytest.approx(10 * slow) for slow, fast in seen)
+
+
+def test_on_epoch_adds_to_the_row_and_may_leave_the_method_in_eval_mode(images):
+    seen = []
+
+    def on_epoch(row, method):
+        assert method.training
+        method.eval()
+        seen.append(row)
+        row["loss"] = 0  # a copy: the history's row is not the callback's to change
+        return {"knn": 0.25 * row["epoch"]} if row["epoch"] > 1 else None
+
+    modes = []
+    method = simclr()
+    method.register_forward_pre_hook(lambda *_: None)
+    method.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    history = pretrain(method, images, CONFIG, on_epoch=on_epoch)
+    assert [row["epoch"] for row in seen] == history.column("epoch") == [1, 2, 3]
+    assert all(modes) and method.training
+    assert "knn" not in history.rows[0] and [row["knn"] for row in history.rows[1:]] == [0.5, 0.75]
+    assert min(history.column("loss")) > 0
+    assert history.seconds == pytest.approx(sum(history.column("seconds"))) and history.seconds > 0
+
+
+# Cut and resumed.
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_run_resumes_to_the_same_numbers(images, tmp_path, killed_after):
+    whole = simclr()
+    unbroken = pretrain(whole, images, CONFIG, on_epoch=lambda row, method: {"note": row["epoch"]})
+
+    def dies(row, method):
+        if row["epoch"] == killed_after + 1:  # in the middle of that epoch's end: nothing of it is kept
+            raise Killed
+        return {"note": row["epoch"]}
+
+    path = tmp_path / "runs" / "simclr.pt"
+    with pytest.raises(Killed):
+        pretrain(simclr(), images, CONFIG, on_epoch=dies, resume=path)
+    resumed, epochs = simclr(seed=5), []  # other initial weights: all comes from the checkpoint
+    history = pretrain(resumed, images, CONFIG, on_epoch=lambda row, method: epochs.append(row["epoch"]) or {"note": row["epoch"]}, resume=path)
+    assert epochs == list(range(killed_after + 1, 4))
+    assert without_time(history) == without_time(unbroken)
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_finished_run_is_only_read(images, tmp_path):
+    path = tmp_path / "simclr.pt"
+    method = simclr()
+    history = pretrain(method, images, CONFIG, resume=path)
+    other = simclr(seed=5)
+    again = pretrain(other, images, CONFIG, on_epoch=lambda *_: pytest.fail("nothing is left to train"), resume=path)
+    assert again.rows == history.rows and same(weights(other), weights(method))
+
+
+def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_survives(images, tmp_path, monkeypatch):
+    path, writes, real_save = tmp_path / "simclr.pt", [], torch.save
+
+    def disk_fills_up(state, file):
+        writes.append(state["history"][-1]["epoch"])
+        if len(writes) == 2:
+            file.write_bytes(b"half a chec")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if len(writes) == 3:  # how torch itself reports a full disk
+            raise RuntimeError("[enforce fail at inline_container.cc:792] . PytorchStreamWriter failed writing file data/0: file write failed")
+        real_save(state, file)
+
+    monkeypatch.setattr(torch, "save", disk_fills_up)
+    whole, method = simclr(), simclr()
+    with pytest.warns(UserWarning, match="could not write .*simclr.pt.*untouched") as warned:
+        history = pretrain(method, images, CONFIG, resume=path)
+    assert len(warned) == 2 and len(history.rows) == 3, "the run goes on"
+    assert list(tmp_path.iterdir()) == [path], "a temporary file was left"
+    assert len(torch.load(path, weights_only=True)["history"]) == 1
+
+    monkeypatch.setattr(torch, "save", real_save)
+    resumed = simclr(seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pretrain(resumed, images, CONFIG, resume=path)
+        pretrain(whole, images, CONFIG)
+    assert same(weights(resumed), weights(whole)) and same(weights(method), weights(whole))
+
+
+# Checkpoints that do not fit.
+@pytest.fixture
+def checkpoint(images, tmp_path):
+    path = tmp_path / "simclr.pt"
+    pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=path)
+    return path
+
+
+@pytest.mark.parametrize("content", [lambda good: good[: len(good) // 2], lambda good: b"", lambda good: b"a letter, not a checkpoint"])
+def test_a_truncated_checkpoint_is_refused(images, checkpoint, content):
+    checkpoint.write_bytes(content(checkpoint.read_bytes()))
+    with pytest.raises(ValueError, match="simclr.pt is truncated or no checkpoint of a run .*; delete it to start again"):
+        pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=checkpoint)
+
+
+def test_a_checkpoint_of_something_else_is_refused(images, checkpoint):
+    torch.save({"weights": torch.zeros(3)}, checkpoint)
+    with pytest.raises(ValueError, match="simclr.pt is truncated or no checkpoint of a run"):
+        pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=checkpoint)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(images, checkpoint):
+    other = replace(CONFIG, epochs=1, learning_rate=1e-4, augment=AugmentConfig(grey=0))
+    with pytest.raises(ValueError, match="simclr.pt belongs to a run with .*0.006.*grey.*this one has .*0.0001.*; use the same configuration or another file") as error:
+        pretrain(simclr(), images, other, resume=checkpoint)
+    assert "batch_size" not in str(error.value), "only what differs is named"
+
+
+def test_a_checkpoint_of_another_temperature_is_refused(images, checkpoint):
+    method = simclr()
+    method.temperature = 0.05
+    with pytest.raises(ValueError, match="simclr.pt belongs to a run with .*temperature.*0.3.*this one has .*0.05"):
+        pretrain(method, images, replace(CONFIG, epochs=1), resume=checkpoint)
+
+
+@pytest.mark.parametrize("other", [lambda: simclr(width=8), lambda: SimCLR(simclr().encoder, nn.Identity(), 0.3)], ids=["wider", "no head"])
+def test_a_checkpoint_of_another_architecture_is_refused(images, checkpoint, other):
+    with pytest.raises(ValueError, match="simclr.pt holds another architecture: .*(stem|projector)"):
+        pretrain(other(), images, replace(CONFIG, epochs=1), resume=checkpoint)
+
+
+# What a user gets wrong.
+def test_a_batch_larger_than_the_data_is_refused(images):
+    with pytest.raises(ValueError, match="41 for 40 images"):
+        pretrain(simclr(), images, replace(CONFIG, batch_size=41))
+
+
+@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share")])
+def test_impossible_settings_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        TrainConfig(**wrong)
+
+
+class BreaksAt(SimCLR):
+    """The loss of one step, counted from 1 over the whole run, becomes `value`."""
+
+    def break_at(self, step: int, value: float) -> "BreaksAt":
+        self.step, self.breaks, self.value = 0, step, value
+        return self
+
+    def loss(self, view1, view2):
+        self.step += 1
+        return super().loss(view1, view2) * (self.value if self.step == self.breaks else 1.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(images, tmp_path, value, kept):
+    base = simclr()
+    method = BreaksAt(base.encoder, base.projector, 0.125).break_at(4, value)
+    path = tmp_path / "simclr.pt" if kept else None
+    with pytest.raises(NonFiniteLoss, match=f"{value} at step 2 of epoch 2, with temperature 0.125 and peak learning rate 0.006") as error:
+        pretrain(method, images, CONFIG, resume=path)
+    assert str(error.value).endswith(f"last good checkpoint is {path}" if kept else "no checkpoint was kept (pass resume=FILE)")
+    if kept:
+        state = torch.load(path, weights_only=True)
+        assert len(state["history"]) == 1 and all(t.isfinite().all() for t in state["method"].values())
+
+
+# Foretold.
+def test_estimate_changes_nothing(images):
+    method = simclr().eval()
+    before, random_state = weights(method), torch.get_rng_state()
+    pixels = images.images.clone()
+    seconds = estimate(method, images, CONFIG)
+    assert seconds > 0
+    assert same(weights(method), before) and not method.training and all(p.grad is None for p in method.parameters())
+    assert torch.equal(torch.get_rng_state(), random_state) and torch.equal(images.images, pixels)
+
+
+def test_estimate_counts_all_steps_of_the_run(images, monkeypatch):
+    clock = iter(range(1000))  # every look at the clock is a second later
+    monkeypatch.setattr(train.time, "perf_counter", lambda: float(next(clock)))
+    assert estimate(simclr(), images, TrainConfig(epochs=7, batch_size=10), steps=3) == 7 * 4
+
+
+def test_the_optimizer_has_what_is_learned_and_nothing_else():
+    method = simclr()
+    method.encoder.stem.requires_grad_(False)
+    optimizer = make_optimizer(method, CONFIG)
+    assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == sum(p.numel() for p in method.parameters() if p.requires_grad)
+    assert optimizer.defaults["weight_decay"] == asdict(CONFIG)["weight_decay"]
+
+
+def test_to_float_is_what_the_network_sees(images):
+    """The loop trains on [0, 1]: a step on uint8 images is the method's loss on their views."""
+    method = simclr()
+    optimizer = make_optimizer(method, CONFIG)
+    view1, view2 = two_views(to_float(images.images[:16]), CONFIG.augment, Generator().manual_seed(4))
+    expected = simclr().loss(view1, view2)
+    got = train.train_step(method, images.images[:16], optimizer, 1e-3, CONFIG, Generator().manual_seed(4))
+    torch.testing.assert_close(got, expected.detach())
+    assert not got.requires_grad
