@@ -95,7 +95,14 @@ class AugmentationLab:
         name_width = {"description_width": "110px"}
         self.sliders = {
             field: widgets.FloatSlider(
-                value=0, min=0.05 if field == "crop" else 0, max=largest, step=0.05, description=label, description_tooltip=meaning, style=name_width, layout=widgets.Layout(width="320px")
+                value=0,
+                min=0.05 if field == "crop" else 0,
+                max=largest,
+                step=0.05,
+                description=label,
+                description_tooltip=meaning,
+                style=name_width,
+                layout=widgets.Layout(width="320px"),
             )
             for field, (label, largest, meaning) in SLIDERS.items()
         }

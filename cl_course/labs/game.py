@@ -188,9 +188,18 @@ class CardGame:
         self._draw(dealt, len(self.picks), place)
         kind = dealt.kinds[place]
         found = sum(d.kinds[p] == SAME for d, p in zip(self.rounds, self.picks))
-        verdict = "Yes, the same card." if kind == SAME else f"No: that was the {kind}. The same card is {LETTERS[dealt.positive]}." if kind != OTHER else f"No. The same card is {LETTERS[dealt.positive]}."
+        verdict = (
+            "Yes, the same card."
+            if kind == SAME
+            else f"No: that was the {kind}. The same card is {LETTERS[dealt.positive]}."
+            if kind != OTHER
+            else f"No. The same card is {LETTERS[dealt.positive]}."
+        )
         over = len(self.picks) == len(self.rounds)
-        self._say(f"{verdict} {found} of {len(self.picks)} found." + (f"<pre>{table({'you': self.taken})}</pre>Run the next cells to see how the others did." if over else ""))
+        self._say(
+            f"{verdict} {found} of {len(self.picks)} found."
+            + (f"<pre>{table({'you': self.taken})}</pre>Run the next cells to see how the others did." if over else "")
+        )
         self._playing(False)
         self.next.disabled = over
 

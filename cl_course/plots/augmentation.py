@@ -113,7 +113,9 @@ def meter_figure(recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int
     """
     figure, axes = subplots(width=8.4, height=3.8)
     axes.axhline(1 / n, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate(f"1 of {n}", (len(recipes) - 0.5, 1 / n), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="center", annotation_clip=False)
+    axes.annotate(
+        f"1 of {n}", (len(recipes) - 0.5, 1 / n), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="center", annotation_clip=False
+    )
     for number, (feature, found) in enumerate(rates.items()):
         mean, spread = mean_and_reach(found)
         x = np.arange(len(recipes)) + 0.14 * (number - (len(rates) - 1) / 2)
@@ -121,7 +123,9 @@ def meter_figure(recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int
         axes.errorbar(x, mean, spread, color=color, marker=MARKERS.get(feature, "o"), capsize=3, linestyle=":", linewidth=1, label=feature)
     highest = np.max([found.max(axis=1) for found in rates.values()], axis=0)
     for place, (value, top) in enumerate(zip(rates["colour histogram"].mean(axis=1), highest)):
-        axes.annotate(f"{100 * value:.0f} %", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color=COLOURS["colour histogram"])
+        axes.annotate(
+            f"{100 * value:.0f} %", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color=COLOURS["colour histogram"]
+        )
     known = [(x, g) for x, g in enumerate(guess) if g is not None]
     if known:
         axes.plot(*zip(*known), linestyle="none", marker="*", markersize=13, color=INK, label="your guess (histogram)")

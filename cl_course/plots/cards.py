@@ -36,7 +36,9 @@ def card_grid(images: np.ndarray, columns: int, captions: Sequence[str] = (), wi
     return figure
 
 
-def round_figure(anchor: np.ndarray, candidates: np.ndarray, title: str, kinds: Sequence[str] = (), positive: int | None = None, picked: int | None = None) -> Figure:
+def round_figure(
+    anchor: np.ndarray, candidates: np.ndarray, title: str, kinds: Sequence[str] = (), positive: int | None = None, picked: int | None = None
+) -> Figure:
     """One round: the anchor, then the candidates A, B, ... to choose from.
 
     Args:
@@ -93,13 +95,28 @@ def score_figure(levels: Sequence[str], scores: Mapping[str, np.ndarray], chance
     """
     figure, axes = subplots(width=8, height=3.6)
     axes.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate(f"1 of {round(1 / chance)}", (len(levels) - 0.5, chance), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="center", annotation_clip=False)
+    axes.annotate(
+        f"1 of {round(1 / chance)}",
+        (len(levels) - 0.5, chance),
+        xytext=(3, 0),
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
+        va="center",
+        annotation_clip=False,
+    )
     for number, (player, found) in enumerate(scores.items()):
         found = np.asarray(found, float).reshape(len(levels), -1)
         x = np.arange(len(levels)) + 0.05 * (number - (len(scores) - 1) / 2)
         mean, spread = mean_and_reach(found)
         axes.errorbar(x, mean, spread, color=COLOURS.get(player, INK), marker=MARKERS.get(player, "o"), markersize=6, capsize=3, linewidth=1.5, label=player)
-    axes.set(xticks=range(len(levels)), xticklabels=[level.replace(", ", ",\n") for level in levels], ylim=(0, 1.06), ylabel="share of rounds won", xlim=(-0.4, len(levels) - 0.5))
+    axes.set(
+        xticks=range(len(levels)),
+        xticklabels=[level.replace(", ", ",\n") for level in levels],
+        ylim=(0, 1.06),
+        ylabel="share of rounds won",
+        xlim=(-0.4, len(levels) - 0.5),
+    )
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.6), frameon=False)
     return figure
 
@@ -144,7 +161,9 @@ def few_labels_figure(labels_per_class: Sequence[int], accuracies: Mapping[str, 
     for (name, accuracy), color, marker in zip(accuracies.items(), (GREEN, BLUE, ORANGE), "^sD"):
         mean, spread = mean_and_reach(accuracy)
         axes.errorbar(labels_per_class, mean, spread, color=color, marker=marker, capsize=3, label=name)
-    axes.set(xscale="log", xticks=labels_per_class, xticklabels=labels_per_class, ylim=(0, 1.04), xlabel="labelled cards per class", ylabel="accuracy on new cards")
+    axes.set(
+        xscale="log", xticks=labels_per_class, xticklabels=labels_per_class, ylim=(0, 1.04), xlabel="labelled cards per class", ylabel="accuracy on new cards"
+    )
     axes.minorticks_off()
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.6), frameon=False)
     return figure
