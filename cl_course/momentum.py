@@ -11,6 +11,11 @@ def frozen_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)
 
 
+def check_momentum(momentum: float) -> None:
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0 copies, 1 freezes, 0.99 is usual")
+
+
 @torch.no_grad()
 def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
     """Let `target` drift towards `online`: target <- m * target + (1 - m) * online, in place.
@@ -21,8 +26,7 @@ def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
     Raises:
         ValueError: `momentum` lies outside [0, 1].
     """
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0 copies, 1 freezes, 0.99 is usual")
+    check_momentum(momentum)
     for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
     for slow, fast in zip(target.buffers(), online.buffers(), strict=True):

@@ -1,0 +1,88 @@
+"""Redraws figures/ and the results table of the README from records and shipped weights; trains nothing.
+
+    python benchmarks/figures.py
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from cl_course import checkpoints, records
+from cl_course.data import load, to_float
+from cl_course.evaluate import embed, knn_accuracy
+from cl_course.models import small_resnet
+from cl_course.plots.neighbours import embedding_map, neighbour_grid
+from cl_course.plots.results import results_figure, summarise
+
+ROOT = Path(__file__).parent.parent
+POINTS, NEIGHBOURS, QUERIES = 1000, 6, (0, 3, 5, 12)
+
+
+def features() -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    """Before and after a minute of training: features of train and of test, and the test accuracy of their vote."""
+    torch.manual_seed(0)
+    before, (after, _) = small_resnet(), checkpoints.shipped("simclr_shapes")
+    train, test = load("shapes", "train"), load("shapes", "test")
+    found = {}
+    for name, encoder in (("before", before), ("after", after)):
+        train_h, test_h = embed(encoder, train), embed(encoder, test)
+        found[name] = (train_h, test_h, knn_accuracy(train_h, train.labels, test_h, test.labels))
+    return found
+
+
+def minute(found: dict) -> Figure:
+    from umap import UMAP
+
+    test = load("shapes", "test")
+    titles = {"before": "Random network", "after": "The same after a minute of SimCLR, no labels"}
+    points = {
+        f"{titles[name]}: kNN {accuracy:.3f}": UMAP(metric="cosine", random_state=0, n_jobs=1).fit_transform(test_h[:POINTS].numpy())
+        for name, (_, test_h, accuracy) in found.items()
+    }
+    return embedding_map(points, test.labels[:POINTS].numpy(), test.class_names)
+
+
+def neighbours(found: dict) -> Figure:
+    train, test = load("shapes", "train"), load("shapes", "test")
+    queries = torch.tensor(QUERIES)
+
+    def cards(images) -> torch.Tensor:
+        return to_float(images).movedim(-3, -1).numpy()
+
+    blocks = {}
+    for name, (train_h, test_h, _) in found.items():
+        train_h, query_h = (torch.nn.functional.normalize(h, dim=1) for h in (train_h, test_h[queries]))
+        nearest = (query_h @ train_h.T).topk(NEIGHBOURS).indices
+        right = train.labels[nearest] == test.labels[queries][:, None]
+        blocks[name] = (cards(train.images[nearest]), right.numpy())
+    return neighbour_grid(cards(test.images[queries]), blocks)
+
+
+def results_table(runs: list[dict]) -> str:
+    """The record as a Markdown table: mean and standard deviation over seeds."""
+    lines = ["| features | kNN | linear probe | labels used | core minutes | seeds |", "|---|---|---|---|---|---|"]
+    for row in dict.fromkeys(run["row"] for run in runs):
+        of_row = [run for run in runs if run["row"] == row]
+        cells = []
+        for measure in ("knn", "linear"):
+            mean, deviation = summarise(of_row, measure)
+            cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(of_row) > 1 else f"{mean:.3f}")
+        lines.append(f"| {row} | {cells[0]} | {cells[1]} | {of_row[0]['labels']:,} | {summarise(of_row, 'cpu_minutes')[0]:.1f} | {len(of_row)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    runs = records.read("results")["runs"]
+    readme = ROOT / "README.md"
+    between = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.DOTALL)
+    readme.write_text(between.sub(lambda m: m.group(1) + results_table(runs) + m.group(2), readme.read_text()))
+    found = features()
+    for name, figure in {"minute": minute(found), "neighbours": neighbours(found), "results": results_figure(runs)}.items():
+        figure.savefig(ROOT / "figures" / f"{name}.png", dpi=110)
+        print(f"figures/{name}.png")
+
+
+if __name__ == "__main__":
+    main()
