@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from runs import judge, shapes, simclr
@@ -28,7 +29,7 @@ def trained(seed: int, augment: AugmentConfig) -> tuple[dict, float]:
     start = time.perf_counter()
     method, _ = simclr(seed, config)
     seconds = time.perf_counter() - start
-    return judge(*shapes(), lambda images: embed(method.encoder, images)), seconds
+    return judge(*shapes(), partial(embed, method.encoder)), seconds
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
     for seed in seeds:
         torch.manual_seed(seed)
         encoder = small_resnet()
-        random_linear.append(judge(*shapes(), lambda images: embed(encoder, images))["linear"])
+        random_linear.append(judge(*shapes(), partial(embed, encoder))["linear"])
     rows.append(("random encoder, linear", random_linear, 0.45, False))
     full = [trained(seed, AugmentConfig()) for seed in seeds]
     rows.append(("SimCLR, s of training", [s for _, s in full], 60.0, False))

@@ -12,7 +12,7 @@ from torch import nn
 
 from cl_course import records
 from cl_course.augment import AugmentConfig
-from cl_course.data import load, to_float
+from cl_course.data import load
 from cl_course.evaluate import embed
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet

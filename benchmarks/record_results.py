@@ -6,7 +6,9 @@ Also keeps the SimCLR encoder of seed 0 as the course's shipped checkpoint `simc
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -44,20 +46,24 @@ def supervised(seed: int, train) -> nn.Module:
     return encoder
 
 
-def run(row: str, seed: int) -> dict:
-    train, val, test = images = shapes()
-    start = time.process_time()
+def features_of(row: str, seed: int, train) -> tuple[Callable, nn.Module | None]:
+    """How a row describes images, ImageSet -> (n, d), and the encoder behind it."""
     if row == "pixels":
-        features = lambda x: to_float(x.images).flatten(1)
-    elif row == "random encoder":
-        torch.manual_seed(seed)
+        return lambda images: to_float(images.images).flatten(1), None
+    torch.manual_seed(seed)
+    if row == "random encoder":
         encoder = small_resnet()
-        features = lambda x: embed(encoder, x)
     else:
         encoder = supervised(seed, train) if row == "supervised" else simclr(seed, CONFIG)[0].encoder
-        features = lambda x: embed(encoder, x)
+    return partial(embed, encoder), encoder
+
+
+def run(row: str, seed: int) -> dict:
+    train, val, test = shapes()
+    start = time.process_time()
+    features, encoder = features_of(row, seed, train)
     minutes = round((time.process_time() - start) / 60, 2)
-    measured = judge(*images, features)
+    measured = judge(train, val, test, features)
     if row == "SimCLR" and seed == 0:
         ship(encoder, measured, minutes)
     return {"row": row, "seed": seed} | measured | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0}

@@ -14,7 +14,7 @@ import torch
 
 from cl_course.checkpoints import write_atomically
 from cl_course.data import load
-from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
+from cl_course.evaluate import factor_probe, knn_accuracy, linear_probe
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.train import TrainConfig, pretrain
