@@ -128,7 +128,8 @@ def evaluate(chosen: argparse.Namespace) -> int:
     from cl_course.runtime import pick_device
 
     device = pick_device(chosen.device)
-    encoder, card = checkpoints.restore(chosen.checkpoint)
+    by_name = not chosen.checkpoint.suffix  # one that comes with the course
+    encoder, card = checkpoints.shipped(str(chosen.checkpoint)) if by_name else checkpoints.restore(chosen.checkpoint)
     encoder.to(device)
     parts = [data.load(chosen.source, split, limit=chosen.limit, seed=chosen.seed) for split in ("train", "val", "test")]
     if any(part.labels is None for part in parts):
@@ -204,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
 
     one = command("evaluate", evaluate, "judge an encoder by its nearest neighbours and by a linear probe")
-    one.add_argument("checkpoint", type=Path, help="a .safetensors file with its .json card beside it")
+    one.add_argument("checkpoint", type=Path, help="a .safetensors file with its .json card beside it, or the name of one that comes with the course")
     one.add_argument("source", help="labelled images: shapes, cifar10, stl10, or a folder or .zip")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")
     one.add_argument("--seed", type=int, default=0, metavar="N")

@@ -144,6 +144,7 @@ def test_pretrain_names_each_mistake(capsys, arguments, sentence):
 
 def test_evaluate_names_each_mistake(capsys):
     assert "nothing.safetensors" in fails(capsys, "evaluate", "nothing.safetensors", "shapes")
+    assert "no shipped checkpoint 'nothing'" in fails(capsys, "evaluate", "nothing", "shapes")
     call(capsys, "pretrain", "shapes", *SMALL, "--out", "x.safetensors")
     assert "limit must be at least 1" in fails(capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0)
     photos = Path("photos")
