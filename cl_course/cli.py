@@ -77,6 +77,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cl_course import checkpoints, data, train
+    from cl_course.methods import build
     from cl_course.runtime import pick_device, seed_everything
 
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
@@ -88,7 +89,8 @@ def pretrain(chosen: argparse.Namespace) -> int:
     seed_everything(config.seed)
     images = data.load(chosen.source, chosen.split, limit=chosen.limit, seed=config.seed)
     described = _encoder(chosen.encoder, images.images.shape[-1], device.type)
-    method = _method(chosen.method, checkpoints.build_encoder({"encoder": described}), chosen.temperature).to(device)
+    settings = {name: value for name in ("temperature", "momentum", "queue_size") if (value := getattr(chosen, name)) is not None}
+    method = build(chosen.method, checkpoints.build_encoder({"encoder": described}), **settings).to(device)
 
     seconds = train.estimate(method, images, config)
     weights = sum(p.numel() for p in method.encoder.parameters())
@@ -109,7 +111,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
         "split": chosen.split,
         "images": len(images),
         "encoder": described,
-        "temperature": getattr(method, "temperature", None),
+        "settings": settings,
         "config": asdict(config),
         "minutes": round(history.seconds / 60, 2),
         "loss": history.column("loss"),
@@ -197,6 +199,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
     one.add_argument("--learning-rate", type=float, metavar="X", help="AdamW's peak rate")
     one.add_argument("--temperature", type=float, metavar="T", help="of the contrastive loss, above 0")
+    one.add_argument("--momentum", type=float, metavar="M", help="of moco's key encoder or byol's target, from 0 to 1")
+    one.add_argument("--queue-size", type=int, metavar="N", help="of moco: how many earlier keys serve as negatives")
     one.add_argument("--seed", type=int, default=0, metavar="N")
     one.add_argument("--split", default="train", help="train, or unlabeled for stl10 (default: %(default)s)")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
@@ -242,21 +246,6 @@ def _encoder(name: str, side: int, device: str) -> dict:
     if name == "resnet18":
         return {"name": name, "stem": "cifar" if side <= 64 else "stl"}
     return {"name": name}
-
-
-def _method(name: str, encoder: Any, temperature: float | None) -> Any:
-    from inspect import signature
-
-    from cl_course.methods import METHODS
-    from cl_course.models import projector
-
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
-    if temperature is None:
-        return METHODS[name](encoder, projector(encoder.dim))
-    if "temperature" not in signature(METHODS[name]).parameters:
-        raise ValueError(f"{name} has no temperature; leave --temperature out")
-    return METHODS[name](encoder, projector(encoder.dim), temperature=temperature)
 
 
 def _lessons(name: str, solved: bool) -> list[Path]:

@@ -109,3 +109,19 @@ def uniformity(z: Embeddings) -> Scalar:
         raise ValueError(f"uniformity compares pairs and got {len(z)} embedding(s); give it at least 2")
     squared_distances = torch.pdist(F.normalize(z, dim=1)).square()  # one for each pair
     return torch.logsumexp(-2 * squared_distances, dim=0) - math.log(len(squared_distances))
+
+
+@checked
+def byol_loss(p: Embeddings, z: Embeddings) -> Scalar:
+    """How far predictions lie from their targets: the mean over images of |p - z|^2 on the unit sphere, 2 - 2 s(p, z).
+
+    BYOL, eq. 2 (Grill et al. 2020, arXiv:2006.07733); SimSiam, eq. 1 (Chen & He 2021, arXiv:2011.10566)
+    is the same up to a factor and a constant. Gradients reach whatever carries them: hand in targets without.
+
+    Args:
+        p, z: predictions of one view and targets of the other, (n, d), of any length; row i of both is image i.
+
+    Returns:
+        0 when every prediction points at its target, 2 when they are orthogonal, 4 when opposite.
+    """
+    return 2 - 2 * F.cosine_similarity(p, z, dim=1).mean()

@@ -95,3 +95,8 @@ def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128) -> nn.Sequ
         nn.ReLU(inplace=True),
         nn.Linear(hidden_dim, out_dim),
     )
+
+
+def predictor(dim: int = 128, hidden_dim: int = 128) -> nn.Sequential:
+    """BYOL's head q, z -> p of the same length: the projector's shape once more (Grill et al. 2020, sec. 3.3)."""
+    return projector(dim, hidden_dim, dim)

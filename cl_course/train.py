@@ -87,6 +87,8 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
     device = next(method.parameters()).device
+    if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data
+        check_data(len(images))
     optimizer = make_optimizer(method, config)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
     history = History()

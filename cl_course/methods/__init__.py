@@ -1,5 +1,29 @@
-"""The methods, side by side. Each has `encoder`, `loss(view1, view2)` and `after_step()`."""
+"""The methods, side by side. Each has `encoder`, `embeddings(view1, view2)`, `loss(view1, view2)`, `chance(n)` and `after_step()`."""
 
+from torch import nn
+
+from cl_course.methods.byol import BYOL
+from cl_course.methods.moco import MoCo
 from cl_course.methods.simclr import SimCLR
+from cl_course.models import predictor, projector
 
-METHODS = {"simclr": SimCLR}
+METHODS = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
+
+
+def build(name: str, encoder: nn.Module, **settings) -> nn.Module:
+    """A method by name around an encoder, with the course's usual heads.
+
+    Args:
+        name: "simclr", "moco" or "byol".
+        settings: the method's own, such as temperature or momentum.
+
+    Raises:
+        ValueError: an unknown method, or a setting that it does not have.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
+    heads = [projector(encoder.dim), *([predictor()] if name == "byol" else [])]
+    try:
+        return METHODS[name](encoder, *heads, **settings)
+    except TypeError as error:
+        raise ValueError(f"{name} has no such setting: {error}") from error

@@ -1,0 +1,61 @@
+"""BYOL (Grill et al. 2020, arXiv:2006.07733): no negatives; predict what a slow copy makes of the other view."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cl_course.losses import byol_loss
+from cl_course.momentum import check_momentum, ema_update, frozen_copy
+
+
+class BYOL(nn.Module):
+    """Online and target network, eq. 2 of the paper, made symmetric.
+
+    Args:
+        encoder: f, images (n, 3, h, w) -> h; the online network's, kept for later.
+        projector: g, h -> z (n, d).
+        predictor: q, z -> p (n, d); of the online network alone.
+        momentum: the target's, in [0, 1], where it starts. 0 copies the online network after every step:
+            that is SimSiam (Chen & He 2021, arXiv:2011.10566).
+        total_steps: over which the momentum rises to 1 on a cosine (App. J); None leaves it constant.
+    """
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, momentum: float = 0.99, total_steps: int | None = None):
+        super().__init__()
+        check_momentum(momentum)
+        self.encoder, self.projector, self.predictor = encoder, projector, predictor
+        self.target_encoder, self.target_projector = frozen_copy(encoder), frozen_copy(projector)
+        self.start_momentum, self.total_steps = momentum, total_steps
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    @property
+    def momentum(self) -> float:
+        if self.total_steps is None:
+            return self.start_momentum
+        progress = min(1.0, int(self.step) / self.total_steps)
+        return 1 - (1 - self.start_momentum) * (math.cos(math.pi * progress) + 1) / 2
+
+    def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+        """z1, z2 of the online network, both views in one pass."""
+        return self.projector(self.encoder(torch.cat([view1, view2]))).chunk(2)
+
+    @torch.no_grad()
+    def targets(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+        """What the predictions are held against; no gradient ever flows here."""
+        return self.target_projector(self.target_encoder(torch.cat([view1, view2]))).chunk(2)
+
+    def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        p1, p2 = self.predictor(torch.cat(self.embeddings(view1, view2))).chunk(2)
+        target1, target2 = self.targets(view1, view2)
+        return byol_loss(p1, target2) + byol_loss(p2, target1)
+
+    def chance(self, n: int) -> float:
+        """The loss of predictions that know nothing of their targets: orthogonal, 2 in each direction."""
+        return 4.0
+
+    def after_step(self) -> None:
+        """The target drifts towards the online network."""
+        ema_update(self.target_encoder, self.encoder, self.momentum)
+        ema_update(self.target_projector, self.projector, self.momentum)
+        self.step += 1

@@ -1,0 +1,100 @@
+"""MoCo v2 (He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297): negatives from a queue of earlier keys."""
+
+import math
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cl_course.losses import check_temperature, info_nce
+from cl_course.momentum import check_momentum, ema_update, frozen_copy
+
+KEY_NORMS = ("batch", "running")
+
+
+class MoCo(nn.Module):
+    """Algorithm 1 of the paper, with v2's MLP head.
+
+    Args:
+        encoder: f_q, images (n, 3, h, w) -> h; kept for later. The key encoder f_k is never evaluated.
+        projector: h -> z (n, dim).
+        queue_size: K, how many earlier keys serve as negatives.
+        momentum: m in [0, 1], of the key encoder; the larger, the slower it drifts.
+        temperature: T > 0 of InfoNCE.
+        dim: the length of z.
+        key_norm: what BatchNorm of the key encoder uses. "batch": the statistics of the keys' own batch,
+            which tell a query something about which batch its key came from, so that it can cheat
+            (sec. 3.3). "running": running averages, which hide the batch (EMAN, Cai et al. 2021,
+            arXiv:2101.08482); the paper's own cure, shuffling over GPUs, needs several of them.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        queue_size: int = 4096,
+        momentum: float = 0.99,
+        temperature: float = 0.2,
+        dim: int = 128,
+        key_norm: str = "batch",
+    ):
+        super().__init__()
+        check_temperature(temperature)
+        check_momentum(momentum)
+        if key_norm not in KEY_NORMS:
+            raise ValueError(f"key_norm must be one of {', '.join(KEY_NORMS)}, got {key_norm!r}")
+        if queue_size < 1:
+            raise ValueError(f"queue_size must be at least 1, got {queue_size}")
+        self.encoder, self.projector = encoder, projector
+        self.key_encoder, self.key_projector = frozen_copy(encoder), frozen_copy(projector)
+        self.momentum, self.temperature, self.key_norm = momentum, temperature, key_norm
+        self.register_buffer("queue", F.normalize(torch.randn(queue_size, dim), dim=1))  # (K, dim)
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.long))  # where the next key goes
+        self.new_keys: Tensor | None = None
+
+    def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries of view1 and, without gradient, keys of view2."""
+        q = self.projector(self.encoder(view1))
+        with torch.no_grad():
+            for network in (self.key_encoder, self.key_projector):
+                network.train(self.training and self.key_norm == "batch")
+            k = F.normalize(self.key_projector(self.key_encoder(view2)), dim=1)
+        return q, k
+
+    def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        q, self.new_keys = self.embeddings(view1, view2)
+        return info_nce(q, self.new_keys, self.queue, self.temperature)
+
+    def chance(self, n: int) -> float:
+        """The loss of guessing among a key and the whole queue; a batch of n changes nothing."""
+        return math.log(1 + len(self.queue))
+
+    def check_data(self, images: int) -> None:
+        """Warn of a queue longer than the data set of so many images: it still holds each image's own earlier keys."""
+        if len(self.queue) > images:
+            warnings.warn(
+                f"the queue holds {len(self.queue)} keys and the data set {images} images: each image meets its own earlier keys as negatives, "
+                f"which pushes its views apart; take queue_size well under {images}",
+                stacklevel=3,
+            )
+
+    def after_step(self) -> None:
+        """The key encoder drifts, and the new keys replace the oldest."""
+        ema_update(self.key_encoder, self.encoder, self.momentum)
+        ema_update(self.key_projector, self.projector, self.momentum)
+        self.enqueue(self.new_keys)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Replace the oldest keys, modulo the queue's length, so that any batch size fits.
+
+        Raises:
+            ValueError: more keys than the queue holds.
+        """
+        n, length = len(keys), len(self.queue)
+        if n > length:
+            raise ValueError(f"a batch of {n} keys does not fit into a queue of {length}; make queue_size at least the batch size")
+        places = (self.oldest + torch.arange(n, device=keys.device)) % length
+        self.queue[places] = keys.to(self.queue.dtype)
+        self.oldest.copy_((self.oldest + n) % length)

@@ -1,0 +1,145 @@
+"""MoCo against Algorithm 1 written as loops, and what must never be written or learned."""
+
+import math
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cl_course.losses import info_nce
+from cl_course.methods import MoCo
+
+
+class Flat(nn.Module):
+    """The smallest encoder: one linear layer over the pixels."""
+
+    def __init__(self, dim: int = 6):
+        super().__init__()
+        self.dim, self.linear = dim, nn.Linear(12, dim)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+def moco(**settings) -> MoCo:
+    torch.manual_seed(0)
+    encoder = Flat()
+    return MoCo(encoder, nn.Linear(6, 4), **{"queue_size": 8, "dim": 4} | settings)
+
+
+def views(n: int, seed: int = 1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(n, 3, 2, 2, generator=generator), torch.rand(n, 3, 2, 2, generator=generator)
+
+
+def step(method: MoCo, n: int, seed: int, rate: float = 0.1) -> float:
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=rate)
+    loss = method.loss(*views(n, seed))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    method.after_step()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (3, 3, 3, 3), (8, 5), (1, 7, 6)])
+def test_the_queue_is_a_list_that_drops_its_oldest(sizes):
+    """Any batch size: after each step the queue holds the newest keys; order is compared from oldest to newest."""
+    method = moco()
+    by_hand = [row.clone() for row in method.queue]
+    for seed, n in enumerate(sizes):
+        _, view2 = views(n, seed)
+        with torch.no_grad():
+            keys = F.normalize(method.key_projector(method.key_encoder(view2)), dim=1)
+        by_hand = (by_hand + list(keys))[-8:]
+        step(method, n, seed)
+        oldest_first = method.queue.roll(-int(method.oldest), dims=0)
+        assert torch.allclose(oldest_first, torch.stack(by_hand), atol=1e-6)
+
+
+def test_the_loss_is_algorithm_1_by_hand():
+    method, (view1, view2) = moco(temperature=0.3), views(3)
+    total = 0.0
+    for x1, x2 in zip(view1, view2, strict=True):
+        q = method.projector(method.encoder(x1[None]))[0]
+        k = method.key_projector(method.key_encoder(x2[None]))[0]
+        q, k = q / q.norm(), k / k.norm()
+        scores = [math.exp(float((q @ other).detach()) / 0.3) for other in [k, *method.queue]]
+        total -= math.log(scores[0] / sum(scores))
+    assert float(method.loss(view1, view2)) == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_the_key_encoder_drifts_as_equation_2_says():
+    method = moco(momentum=0.7)
+    slow = method.key_encoder.linear.weight.clone()
+    step(method, 4, 0)
+    expected = 0.7 * slow + 0.3 * method.encoder.linear.weight
+    assert torch.allclose(method.key_encoder.linear.weight, expected, atol=1e-6)
+
+
+def test_only_the_query_network_gets_gradients():
+    method = moco()
+    method.loss(*views(4)).backward()
+    assert all(p.grad is not None for network in (method.encoder, method.projector) for p in network.parameters())
+    assert all(p.grad is None for network in (method.key_encoder, method.key_projector) for p in network.parameters())
+    assert not method.queue.requires_grad and not method.new_keys.requires_grad
+
+
+def test_loss_never_writes_the_queue_so_no_key_is_its_own_negative():
+    method, (view1, view2) = moco(), views(4)
+    before = method.queue.clone()
+    first = float(method.loss(view1, view2))
+    assert torch.equal(method.queue, before)
+    assert float(method.loss(view1, view2)) == first
+    method.after_step()
+    assert float(method.loss(view1, view2)) > first  # now the keys are in the queue, as false negatives
+
+
+def test_keys_with_running_statistics_do_not_depend_on_their_batch():
+    """The leak: with batch statistics a key changes with its neighbours; with running ones it does not."""
+    torch.manual_seed(0)
+    for key_norm, depends in (("batch", True), ("running", False)):
+        method = MoCo(nn.Sequential(Flat(), nn.BatchNorm1d(6)), nn.Linear(6, 4), queue_size=8, dim=4, key_norm=key_norm)
+        view1, view2 = views(4)
+        key = method.embeddings(view1, view2)[1][0]
+        other = method.embeddings(view1, torch.cat([view2[:1], views(3, seed=9)[0]]))[1][0]
+        assert (not torch.allclose(key, other, atol=1e-5)) == depends
+        assert method.encoder.training
+
+
+def test_matches_lightlys_loss_with_its_memory_bank():
+    loss = pytest.importorskip("lightly.loss")
+    criterion = loss.NTXentLoss(temperature=0.2, memory_bank_size=(8, 4))
+    q, k = torch.randn(3, 4), torch.randn(3, 4)
+    bank = F.normalize(torch.randn(8, 4), dim=1)
+    criterion.memory_bank.bank, criterion.memory_bank.bank_ptr = bank, torch.zeros(1, dtype=torch.long)
+    assert float(info_nce(q, k, bank, 0.2)) == pytest.approx(float(criterion(q, k)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
+        ({"temperature": 0}, "temperature must be positive, got 0"),
+        ({"queue_size": 0}, "queue_size must be at least 1, got 0"),
+        ({"key_norm": "shuffled"}, "key_norm must be one of batch, running, got 'shuffled'"),
+    ],
+)
+def test_bad_settings_are_named(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        moco(**settings)
+
+
+def test_a_batch_larger_than_the_queue_is_named():
+    with pytest.raises(ValueError, match="a batch of 9 keys does not fit into a queue of 8"):
+        step(moco(), 9, 0)
+
+
+def test_a_queue_longer_than_the_data_is_allowed_with_a_warning():
+    with pytest.warns(UserWarning, match="own earlier keys as negatives"):
+        moco(queue_size=8).check_data(images=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moco(queue_size=8).check_data(images=8)
