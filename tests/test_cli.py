@@ -127,6 +127,7 @@ def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
         (["shapes", "--method", "simclear"], "unknown method 'simclear'; there are simclr"),
         (["shapes", "--encoder", "vit"], "unknown encoder 'vit'; there are small, resnet18"),
         (["shapes", "--temperature", "0"], "temperature must be"),
+        (["shapes", "--queue-size", "64"], "simclr has no such setting"),
         (["shapes", "--epochs", "0"], "epochs must be at least 1, got 0"),
         (["shapes", "--batch-size", "512"], "batch_size must be from 1 to"),
         (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
