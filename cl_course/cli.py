@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. User errors are one line on stderr, never a traceback."""
     chosen = _parser().parse_args(arguments)
     try:
-        return chosen.command(chosen)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: print(f"cl-course: {message}", file=sys.stderr)
+            return chosen.command(chosen)
     except KeyboardInterrupt:
         print("cl-course: stopped", file=sys.stderr)
         return 130

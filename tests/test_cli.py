@@ -121,6 +121,11 @@ def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
     assert Path("cut.safetensors").read_bytes() == Path("unbroken.safetensors").read_bytes()
 
 
+def test_warnings_are_one_line_as_well(capsys):
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--method", "moco", "--queue-size", 512, "--out", "moco.safetensors")
+    assert code == 0 and error.startswith("cl-course: the queue holds 512 keys") and error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
