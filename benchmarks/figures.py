@@ -17,7 +17,7 @@ from cl_course.plots.neighbours import embedding_map, neighbour_grid
 from cl_course.plots.results import results_figure, summarise
 
 ROOT = Path(__file__).parent.parent
-POINTS, NEIGHBOURS, QUERIES = 1000, 6, (0, 3, 5, 12)
+POINTS, NEIGHBOURS, QUERY_CLASSES = 1000, 6, ("star", "cross", "moon", "heart")
 
 
 def features() -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
@@ -46,17 +46,17 @@ def minute(found: dict) -> Figure:
 
 def neighbours(found: dict) -> Figure:
     train, test = load("shapes", "train"), load("shapes", "test")
-    queries = torch.tensor(QUERIES)
+    queries = torch.tensor([int((test.labels == test.class_names.index(name)).nonzero()[0]) for name in QUERY_CLASSES])
 
     def cards(images) -> torch.Tensor:
         return to_float(images).movedim(-3, -1).numpy()
 
-    blocks = {}
+    blocks, titles = {}, {"before": "random network", "after": "after a minute of SimCLR"}
     for name, (train_h, test_h, _) in found.items():
         train_h, query_h = (torch.nn.functional.normalize(h, dim=1) for h in (train_h, test_h[queries]))
         nearest = (query_h @ train_h.T).topk(NEIGHBOURS).indices
         right = train.labels[nearest] == test.labels[queries][:, None]
-        blocks[name] = (cards(train.images[nearest]), right.numpy())
+        blocks[titles[name]] = (cards(train.images[nearest]), right.numpy())
     return neighbour_grid(cards(test.images[queries]), blocks)
 
 
