@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from cl_course.cache import Decoded
 
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled"}
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled"}
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 MIXED = 96  # pixels a side, where sizes differ and none is asked for
 KEPT = 256  # pixels a side up to which images of one size stay as they are
@@ -70,10 +70,10 @@ class Pictures:
     def _layout(self) -> dict[str, dict[str, str | None]]:
         """part -> {name: class, or None where the part has no classes}."""
         folders = {name: tuple(name.split("/")[:-1]) for name in self._names}
-        while (shared := _shared(folders)) and shared.lower() not in SPLITS:  # a folder around it all, or the only class, tells nothing
+        while (shared := _shared(folders)) and shared.lower() not in SPLIT_FOLDERS:  # a folder around it all, or the only class, tells nothing
             folders = {name: inside[1:] for name, inside in folders.items()}
         outer = {inside[0] if inside else "" for inside in folders.values()}
-        splits = {folder: SPLITS[folder.lower()] for folder in sorted(outer) if folder.lower() in SPLITS}
+        splits = {folder: SPLIT_FOLDERS[folder.lower()] for folder in sorted(outer) if folder.lower() in SPLIT_FOLDERS}
         if not splits:
             return {"all": self._classes("it", folders)}
         if outer - splits.keys():

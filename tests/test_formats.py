@@ -154,6 +154,9 @@ def test_load_splits_validation_off(root):
     assert sorted(image.tobytes() for image in whole.images) == sorted(image.numpy().tobytes() for image in torch.cat([train.images, val.images]))
     assert torch.equal(val.images, data.load("cifar10", "val", seed=7).images)  # the split hangs on no seed
 
+    some = data.load("cifar10", "train", limit=50)
+    assert some.labels.bincount().tolist() == [5] * 10 and set(map(bytes, some.images.numpy())) < set(map(bytes, train.images.numpy()))
+
     sizes = {split: len(data.load("stl10", split)) for split in ("train", "val", "test", "unlabeled")}
     assert sizes == {"train": 50, "val": 10, "test": 20, "unlabeled": 510}
     assert data.load("stl10", "unlabeled").labels is None
