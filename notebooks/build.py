@@ -128,7 +128,7 @@ def execute(notebook: NotebookNode, lesson: str, folder: Path = HERE) -> None:
         raise BuildError(f"{lesson}, cell {running + 1}: the kernel died") from None
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [_portable(output) for output in cell.outputs]
+            cell.outputs = [_portable(output) for output in cell.outputs if not _is_progress(output)]
     _finish_metadata(notebook)
 
 
@@ -244,6 +244,11 @@ def _finish_metadata(notebook: NotebookNode) -> None:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+
+
+def _is_progress(output: NotebookNode) -> bool:
+    """tqdm's bar as a widget: of use only while it moves."""
+    return WIDGET in output.get("data", {}) and "%|" in output.data.get("text/plain", "")
 
 
 def _portable(output: NotebookNode) -> NotebookNode:
