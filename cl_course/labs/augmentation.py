@@ -18,7 +18,7 @@ from cl_course.plots.augmentation import view_sheet
 from cl_course.shortcut import FEATURES, shortcut_rate
 
 SIZE = 96  # pixels of a picture in the lab
-CREDIT = (
+_CREDIT = (
     "Photos: china.jpg by danielbuechele, flower.jpg by vultilion (flickr.com/photos/danielbuechele/6061409035, "
     "flickr.com/photos/vultilion/6056698931), CC BY 2.0, shipped with scikit-learn; cut and made smaller here."
 )
@@ -27,11 +27,13 @@ PRESETS = {
     "nothing": NOTHING,
     "crop and flip": replace(NOTHING, crop=(0.35, 1), flip=0.5),
     "the recipe": AugmentConfig(),
-    "too strong": AugmentConfig(crop=(0.05, 0.2), jitter=1, brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3),
+    "too strong": AugmentConfig(crop=(0.03, 0.15), brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3),
 }
+CROPS = ("crop", "largest")  # the two sliders of the one field
 # field of AugmentConfig -> (label, largest value, what the slider means)
 SLIDERS = {
-    "crop": ("crop to at least", 1.0, "smallest share of the picture's area that a crop keeps; 1 is no crop"),
+    "crop": ("smallest crop", 1.0, "smallest share of the picture's area that a crop keeps; 1 is no crop"),
+    "largest": ("largest crop", 1.0, "largest share of the picture's area that a crop keeps"),
     "flip": ("flip", 1.0, "probability of a mirror image"),
     "jitter": ("jitter", 1.0, "probability that brightness, contrast, saturation and hue change at all"),
     "brightness": ("brightness", 1.0, "largest change of the brightness factor"),
@@ -46,7 +48,7 @@ SLIDERS = {
 
 @cache
 def photos() -> dict[str, Tensor]:
-    """scikit-learn's two sample photos, cut square at the centre, (3, 96, 96) in [0, 1]; see CREDIT."""
+    """scikit-learn's two sample photos, cut square at the centre, (3, 96, 96) in [0, 1]; see `credit`."""
     from sklearn.datasets import load_sample_image
 
     def prepare(name: str) -> Tensor:
@@ -57,6 +59,11 @@ def photos() -> dict[str, Tensor]:
         return F.interpolate(square[None], size=(SIZE, SIZE), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
     return {"flower": prepare("flower.jpg"), "temple": prepare("china.jpg")}
+
+
+def credit() -> str:
+    """Whose photos they are, and under which licence."""
+    return _CREDIT
 
 
 def enlarge(card: Tensor) -> Tensor:
@@ -96,9 +103,9 @@ class AugmentationLab:
         self.sliders = {
             field: widgets.FloatSlider(
                 value=0,
-                min=0.05 if field == "crop" else 0,
+                min=0.03 if field in CROPS else 0,
                 max=largest,
-                step=0.05,
+                step=0.01,
                 description=label,
                 description_tooltip=meaning,
                 style=name_width,
@@ -126,13 +133,13 @@ class AugmentationLab:
     @property
     def config(self) -> AugmentConfig:
         values = {field: slider.value for field, slider in self.sliders.items()}
-        return AugmentConfig(crop=(values.pop("crop"), 1.0), **values)
+        return AugmentConfig(crop=tuple(sorted(values.pop(field) for field in CROPS)), **values)
 
     def set(self, config: AugmentConfig) -> None:
         """Move all sliders, and draw once."""
         self.busy = True
         for field, slider in self.sliders.items():
-            slider.value = config.crop[0] if field == "crop" else getattr(config, field)
+            slider.value = config.crop[CROPS.index(field)] if field in CROPS else getattr(config, field)
         self.busy = False
         self.redraw()
 

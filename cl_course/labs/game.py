@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import ipywidgets as widgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Generator, Tensor
@@ -87,7 +88,7 @@ def deal(cards: ImageSet, level: str, generator: Generator) -> Round:
 def _layout(images: Tensor) -> Tensor:
     """Where it is light and where dark, whatever the colours and their strength."""
     flat = raw_pixels(greyscale(images, torch.ones(len(images), dtype=torch.bool)))
-    return (flat - flat.mean(dim=1, keepdim=True)) / flat.std(dim=1, keepdim=True).clamp(min=1e-6)
+    return F.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
 
 
 def looks_at(feature: Callable[[Tensor], Tensor]) -> Player:
@@ -126,7 +127,7 @@ def tournament(cards: ImageSet, players: Mapping[str, Player], rounds: int, seed
     return taken
 
 
-def share(taken: Mapping[str, Sequence[Counter]], kind: str) -> np.ndarray:
+def share(taken: Mapping[str, Sequence[Counter]], kind: str = SAME) -> np.ndarray:
     """One player's share of rounds in which cards of `kind` were taken, (levels, seeds)."""
     return np.array([[count[kind] / count.total() for count in counts] for counts in taken.values()])
 

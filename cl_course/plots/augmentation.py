@@ -17,7 +17,7 @@ FACTORS = {
     "scale": "scale",
     "angle": "angle",
 }
-SETTINGS = {"weak": (ORANGE, "o"), "right": (BLUE, "s"), "strong": (RED, "^")}
+SETTINGS = {"untrained": (MUTED, "v"), "weak": (ORANGE, "o"), "right": (BLUE, "s"), "strong": (RED, "^"), "yours": (GREEN, "*")}
 
 
 def view_sheet(original: np.ndarray, views: np.ndarray, caption: str = "", figure: Figure | None = None) -> Figure:
@@ -134,11 +134,11 @@ def meter_figure(recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int
     return figure
 
 
-def invariance_figure(runs: Sequence[Mapping], guess: Mapping[str, float] | None = None) -> Figure:
-    """What can be read linearly off encoders trained under weak, right and strong augmentation; each mark is a seed.
+def invariance_figure(runs: Sequence[Mapping]) -> Figure:
+    """What can be read linearly off encoders of several settings; each mark is a seed, each bar their mean.
 
     Args:
-        runs: dicts with "setting", "seed", "knn", "linear" and "probes": factor -> R^2 (accuracy for the class).
+        runs: dicts with "setting" (of SETTINGS), "seed", "knn", "linear" and "probes": factor -> R^2 (accuracy for the class).
     """
     figure, (left, right) = subplots(1, 2, width=9.5, height=3.7, width_ratios=[1, 2.6])
     settings = [name for name in SETTINGS if any(run["setting"] == name for run in runs)]
@@ -150,10 +150,10 @@ def invariance_figure(runs: Sequence[Mapping], guess: Mapping[str, float] | None
         for place, measure in enumerate(measures.values()):
             for number, setting in enumerate(settings):
                 values = np.array([measure(run) for run in runs if run["setting"] == setting])
-                x = place + 0.25 * (number - (len(settings) - 1) / 2)
+                x = place + 0.8 / len(settings) * (number - (len(settings) - 1) / 2)
                 color, marker = SETTINGS[setting]
                 label = setting if place == 0 else None
-                axes.bar(x, max(values.mean(), 0), width=0.22, color=color, alpha=0.35)
+                axes.bar(x, max(values.mean(), 0), width=0.7 / len(settings), color=color, alpha=0.35)
                 axes.plot(np.full(len(values), x), values, linestyle="none", marker=marker, markersize=5, color=color, label=label)
         axes.axhline(0, color=MUTED, linewidth=1)
         axes.set(xticks=range(len(measures)), xticklabels=measures, ylim=(min(0, _lowest(runs)) - 0.02, 1.25), yticks=np.arange(0, 1.1, 0.2))
@@ -162,7 +162,7 @@ def invariance_figure(runs: Sequence[Mapping], guess: Mapping[str, float] | None
     left.set_ylabel("accuracy on test")
     right.set_title("What can be read linearly off h", fontsize=11, loc="left")
     right.set_ylabel("R² (class: accuracy)")
-    right.legend(loc="upper right", ncols=3, frameon=False, title="augmentation")
+    right.legend(loc="upper right", ncols=len(settings), frameon=False, columnspacing=1)
     return figure
 
 
