@@ -175,6 +175,8 @@ def test_broken_images_are_named_skipped_and_counted(tmp_path, pack):
         with pytest.warns(UserWarning, match=r"5 images cannot be read and are left out: rose/000.png: .*; rose/001.png: .*; tulip/002.png: .* \.\.\.$"):
             images = load(source, "train")
     assert images.labels.bincount().tolist() == [14, 14]
+    decoded = pictures.Pictures(source).read("all")
+    assert len(decoded.images) == len(decoded.labels) == len(decoded.tickets) == 36
     expected = {np.asarray(picture(i)).transpose(2, 0, 1).tobytes() for i in range(2, 20)}
     assert rows(images.images[images.labels == 0]) < expected  # those that follow a broken one keep their own pixels and labels
 
