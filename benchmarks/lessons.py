@@ -1,33 +1,18 @@
-"""Seconds that each lesson takes headless, quick profile, solved, in a kernel of its own.
+"""Seconds that each lesson takes headless: quick profile, solved, in a kernel of its own, with its start.
 
-    python benchmarks/lessons.py [LESSON ...]
+    python benchmarks/lessons.py
 """
 
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-import papermill
+from record_lessons import lessons, minutes
 
-ROOT = Path(__file__).parent.parent
 BAR = 120
 
-
-def main() -> int:
-    wanted = sys.argv[1:]
-    slow = 0
-    for notebook in sorted((ROOT / "build" / "solved").glob("*.ipynb")):
-        if wanted and not any(notebook.stem.startswith(name) for name in wanted):
-            continue
-        start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            papermill.execute_notebook(notebook, Path(folder) / notebook.name, {"profile": "quick"}, cwd=ROOT / "notebooks", progress_bar=False)
-        seconds = time.perf_counter() - start
-        slow += seconds >= BAR
-        print(f"{notebook.stem:<24} {seconds:6.1f} s  (bar: under {BAR} s)", flush=True)
-    return int(slow > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    slow = 0
+    for lesson in lessons():
+        seconds = 60 * minutes(lesson)
+        slow += seconds >= BAR
+        print(f"{lesson:<24} {seconds:6.1f} s  (bar: under {BAR} s)", flush=True)
+    sys.exit(slow > 0)

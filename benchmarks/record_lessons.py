@@ -18,6 +18,10 @@ from cl_course.doctor import step_seconds
 ROOT = Path(__file__).parent.parent
 
 
+def lessons() -> list[str]:
+    return [source.stem for source in sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))]
+
+
 def minutes(lesson: str) -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "cl_course", "run", lesson, "--solved", "-p", "profile", "quick"], check=True, cwd=ROOT)
@@ -26,8 +30,7 @@ def minutes(lesson: str) -> float:
 
 if __name__ == "__main__":
     config = {"profile": "quick", "threads": torch.get_num_threads(), "step_seconds": round(step_seconds(steps=20), 4)}
-    lessons = [source.stem for source in sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))]
-    runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons]
+    runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons()]
     about = "Minutes each lesson takes headless, start of its kernel included; step_seconds is one SimCLR step of 128 images on the CPU."
     spent = sum(run["minutes"] for run in runs) * config["threads"]
     print(records.write("lessons", script="benchmarks/record_lessons.py", about=about, config=config, runs=runs, minutes=spent))
