@@ -76,8 +76,8 @@ def results_table(runs: list[dict]) -> str:
 def main() -> None:
     runs = records.read("results")["runs"]
     readme = ROOT / "README.md"
-    between = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.DOTALL)
-    readme.write_text(between.sub(lambda m: m.group(1) + results_table(runs) + m.group(2), readme.read_text()))
+    between = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+    readme.write_text(between.sub(lambda m: m.group(1) + results_table(runs) + "\n" + m.group(2), readme.read_text()))
     found = features()
     for name, figure in {"minute": minute(found), "neighbours": neighbours(found), "results": results_figure(runs)}.items():
         figure.savefig(ROOT / "figures" / f"{name}.png", dpi=110)
