@@ -1,0 +1,36 @@
+"""The README says what the repository holds: files, commands, and numbers from the record."""
+
+import re
+import sys
+from pathlib import Path
+
+from cl_course import records
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+
+def test_every_link_into_the_repository_leads_somewhere():
+    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
+    links += [f"notebooks/{name}" for name in re.findall(r"blob/main/notebooks/([\w.]+)\)", README)]
+    assert len(links) > 10
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_results_table_is_the_records():
+    from figures import results_table
+
+    shown = re.search(r"<!-- results -->\n(.*?)\n<!-- end of results -->", README, re.DOTALL).group(1)
+    assert shown == results_table(records.read("results")["runs"])
+
+
+def test_every_make_target_it_names_exists():
+    targets = set(re.findall(r"(?:`|\n)make (\w+)", README))
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"lab", "test"} <= targets
+    assert not [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)]
+
+
+def test_every_picture_has_alt_text():
+    assert all(len(alt) > 30 for alt in re.findall(r"!\[([^\]]*)\]\(figures/", README))
