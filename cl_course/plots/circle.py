@@ -48,7 +48,7 @@ class CirclePicture:
         self.now = self.curves.axvline(0, color=MUTED, linewidth=0.8)
         self.lines = [self.curves.plot([], [], color=color, linestyle=style, label=label)[0] for color, style, label in _CURVES]
         self.marks = [self.curves.plot([], [], color=color, marker="o", markersize=6)[0] for color, _, _ in _CURVES]
-        self.curves.legend(loc="upper right")
+        self.curves.legend(loc="upper right", frameon=False)
 
     def update(self, angles: np.ndarray, push: np.ndarray, alignment: np.ndarray, uniformity: np.ndarray, step: int, caption: str) -> Figure:
         """Show one step.

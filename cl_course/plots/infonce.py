@@ -47,13 +47,14 @@ def chance_line(sizes: Sequence[int], chance: Sequence[float], measured: Mapping
     """ln(2n - 1) over the batch size n, and what was measured: name -> n -> one loss a seed."""
     figure, axes = subplots(width=7, height=3.4)
     axes.plot(sizes, chance, color=MUTED, linestyle="--", label="chance line, ln(2n - 1)")
-    for (name, by_size), color, marker in zip(measured.items(), (BLUE, ORANGE, PINK, GREEN), "osD^"):
-        points = [(n, loss) for n, losses in by_size.items() for loss in losses]
+    for place, ((name, by_size), color, marker) in enumerate(zip(measured.items(), (BLUE, ORANGE, PINK, GREEN), "osD^")):
+        beside = 1.05 ** (place - 1)  # so that equal losses do not hide each other
+        points = [(n * beside, loss) for n, losses in by_size.items() for loss in losses]
         axes.scatter(*zip(*points), color=color, marker=marker, s=26, label=name, zorder=3)
     axes.set(xscale="log", xlabel="images in the batch, n", ylabel="loss (nats)", ylim=(0, None))
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -67,7 +68,7 @@ def information_bound(true: Sequence[float], bounds: Mapping[int, np.ndarray]) -
         axes.annotate(f"ln {n}", (max(true), np.log(n)), xytext=(0, 2), textcoords="offset points", color=color, fontsize=9, ha="right")
         axes.errorbar(true, values.mean(axis=0), yerr=values.std(axis=0, ddof=1), color=color, marker=marker, markersize=4, capsize=2, label=f"n = {n}")
     axes.set(xlabel="mutual information of the two views (nats)", ylabel="ln n - loss (nats)")
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper left", frameon=False)
     return figure
 
 
@@ -75,10 +76,11 @@ def loss_curves(curves: Mapping[str, np.ndarray], chance: float) -> Figure:
     """Losses step by step, name -> (seeds, steps), against the chance line."""
     figure, axes = subplots(width=7, height=3)
     axes.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate(f"chance {chance:.3f}", (0, chance), xytext=(2, 3), textcoords="offset points", color=MUTED, fontsize=9)
+    last = max(values.shape[1] for values in curves.values()) - 1
+    axes.annotate(f"chance {chance:.2f}", (last, chance), xytext=(0, -6), textcoords="offset points", color=MUTED, fontsize=9, ha="right", va="top")
     for (name, values), color, style in zip(curves.items(), (ORANGE, BLUE), ("-", "--")):
         for seed, losses in enumerate(values):
             axes.plot(losses, color=color, linestyle=style, linewidth=1.3, label=name if seed == 0 else None)
-    axes.set(xlabel="step", ylabel="loss (nats)")
-    axes.legend()
+    axes.set(xlabel="step", ylabel="loss (nats)", ylim=(0, 1.2 * chance))
+    axes.legend(loc="lower left", frameon=False)
     return figure

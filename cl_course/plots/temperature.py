@@ -97,7 +97,7 @@ def temperature_sweep(temperatures: Sequence[float], counted: np.ndarray, alike:
         axes.set(xscale="log", xlabel="temperature", xticks=[0.01, 0.1, 1], xticklabels=["0.01", "0.1", "1"])
     left.axhline(total, color=MUTED, linestyle="--", linewidth=1)
     left.annotate(f"all {total}", (temperatures[0], total), xytext=(0, -4), textcoords="offset points", color=MUTED, va="top", fontsize=9)
-    left.set(title="Effective number of negatives", yscale="log", ylim=(1, total * 1.4))
+    left.set(title="Effective number of negatives", yscale="log", ylim=(1, total * 1.4), yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
     right.axhline(share_alike, color=MUTED, linestyle="--", linewidth=1)
     right.annotate("their share of the negatives", (temperatures[-1], share_alike), xytext=(0, -4), textcoords="offset points", color=MUTED, va="top", ha="right", fontsize=9)
     right.set(title="Share of the pull on negatives of the same class", ylim=(0, 1))
@@ -108,11 +108,15 @@ def trained_at(runs: Sequence[Mapping]) -> Figure:
     """How runs at several training temperatures ended: each with "temperature", "alignment", "uniformity", "knn"."""
     figure, panels = subplots(1, 3, width=9, height=2.9)
     temperatures = sorted({run["temperature"] for run in runs})
-    shown = (("alignment", "Alignment (0: partners meet)", BLUE), ("uniformity", "Uniformity (lower: more even)", ORANGE), ("knn", "kNN accuracy (validation)", GREEN))
-    for axes, (name, title, color) in zip(panels, shown):
+    shown = (
+        ("alignment", "Alignment (0: partners meet)", BLUE, (0, 0.6)),
+        ("uniformity", "Uniformity (lower: more even)", ORANGE, (-4, 0)),
+        ("knn", "kNN accuracy (validation)", GREEN, (0, 1)),
+    )
+    for axes, (name, title, color, limits) in zip(panels, shown):
         values = [[run[name] for run in runs if run["temperature"] == t] for t in temperatures]
         axes.plot(range(len(values)), [np.mean(v) for v in values], color=color)
         for place, of_seeds in enumerate(values):
             axes.scatter([place] * len(of_seeds), of_seeds, color=color, edgecolor=INK, linewidth=0.5, s=28, zorder=3)
-        axes.set(title=title, xlabel="trained at temperature", xticks=range(len(values)), xticklabels=[f"{t:g}" for t in temperatures], xlim=(-0.4, len(values) - 0.6))
+        axes.set(title=title, ylim=limits, xlabel="trained at temperature", xticks=range(len(values)), xticklabels=[f"{t:g}" for t in temperatures], xlim=(-0.4, len(values) - 0.6))
     return figure
