@@ -7,7 +7,7 @@ import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.plots.ablation import LABELS, ablation_figure
 
 
@@ -38,7 +38,7 @@ class AblationLab:
         self.reveal = widgets.Button(description="Reveal", button_style="primary", tooltip="show what was measured at this setting")
         self.reveal_all = widgets.Button(description="Reveal all", tooltip="show every setting")
         self.words = widgets.HTML()
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="950px", max_width="100%", align_self="flex-start"))
+        self.picture = canvas(950)
         for slider in (*self.sliders.values(), self.guess):
             slider.observe(self._draw, "value")
         self.reveal.on_click(lambda _: self.open())

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, two_views
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.plots.augmentation import view_sheet
 from cl_course.shortcut import FEATURES, shortcut_rate
 
@@ -90,7 +90,7 @@ def _hwc(image: Tensor) -> np.ndarray:
 
 
 class AugmentationLab:
-    """Sliders on the left, eight views on the right; `config` is what the sliders say.
+    """Sliders, and below them eight views; `config` is what the sliders say.
 
     Args:
         pictures: name -> picture (3, h, w) in [0, 1], to choose from.
@@ -99,7 +99,7 @@ class AugmentationLab:
 
     def __init__(self, pictures: Mapping[str, Tensor], cards: Tensor, seed: int = 0):
         self.pictures, self.cards, self.figure, self.busy = dict(pictures), cards, None, False
-        name_width = {"description_width": "110px"}
+        names = {"description_width": "90px"}
         self.sliders = {
             field: widgets.FloatSlider(
                 value=0,
@@ -108,21 +108,23 @@ class AugmentationLab:
                 step=0.01,
                 description=label,
                 description_tooltip=meaning,
-                style=name_width,
-                layout=widgets.Layout(width="320px"),
+                style=names,
+                layout=widgets.Layout(width="290px"),
             )
             for field, (label, largest, meaning) in SLIDERS.items()
         }
-        self.which = widgets.Dropdown(options=list(self.pictures), description="picture", style=name_width, layout=widgets.Layout(width="320px"))
-        self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed", style=name_width, layout=widgets.Layout(width="220px"))
-        self.reroll = widgets.Button(description="Reroll", tooltip="new random numbers, the same strengths", layout=widgets.Layout(width="94px"))
+        self.which = widgets.Dropdown(options=list(self.pictures), description="picture", style=names, layout=widgets.Layout(width="290px"))
+        self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed", style=names, layout=widgets.Layout(width="190px"))
+        self.reroll = widgets.Button(description="Reroll", tooltip="new random numbers, the same strengths", layout=widgets.Layout(width="92px"))
         self.presets = [widgets.Button(description=name, tooltip=f"set the sliders to: {name}", layout=widgets.Layout(width="auto")) for name in PRESETS]
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="756px", max_width="100%", align_self="flex-start"))
+        self.picture = canvas(756)
         self.words = widgets.HTML()
 
-        controls = widgets.VBox([self.which, *self.sliders.values(), widgets.HBox([self.seed, self.reroll])])
-        shown = widgets.VBox([widgets.HBox([widgets.Label("set to:"), *self.presets]), self.picture, self.words])
-        self.view = widgets.HBox([controls, shown], layout=widgets.Layout(flex_flow="row wrap"))
+        # Two columns above the picture: beside it they would push it below the screen on a narrow page.
+        fields, wrap = list(self.sliders.values()), widgets.Layout(flex_flow="row wrap")
+        left, right = widgets.VBox([self.which, *fields[:6]]), widgets.VBox([widgets.HBox([self.seed, self.reroll]), *fields[6:]])
+        presets = widgets.HBox([widgets.Label("set to:"), *self.presets], layout=wrap)
+        self.view = widgets.VBox([widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words])
         self.reroll.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
         for button in self.presets:
             button.on_click(lambda pressed: self.set(PRESETS[pressed.description]))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course import losses
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.plots.circle import CirclePicture
 
 WANTS = ("both", "alignment", "uniformity")
@@ -135,7 +135,7 @@ def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: i
     again = widgets.IntSlider(seed, 0, 20, description="start (seed)", style=style, layout=wide)
     step = widgets.IntSlider(0, 0, STEPS, description="step", style=style, layout=wide)
     play = widgets.Play(value=0, min=0, max=STEPS, step=2, interval=150)
-    image = widgets.Image(format="png", layout=widgets.Layout(width="860px", max_width="100%", align_self="flex-start"))
+    image = canvas(860)
     text = widgets.HTML()
     path = None
 

@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, greyscale, two_views
 from cl_course.data import ImageSet, to_float
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.plots.cards import LETTERS, round_figure, rounds_figure
 from cl_course.shortcut import colour_histogram, mean_colour, nearest, raw_pixels
 
@@ -164,7 +164,7 @@ class CardGame:
         generator = Generator().manual_seed(seed)
         self.rounds = [deal(cards, level, generator) for level in LEVELS for _ in range(rounds_per_level)]
         self.picks: list[int] = []
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="855px", max_width="100%", align_self="flex-start"))
+        self.picture = canvas(855)
         self.buttons = [widgets.Button(description=letter, tooltip=f"take card {letter}", layout=widgets.Layout(width="64px")) for letter in LETTERS]
         for place, button in enumerate(self.buttons):
             button.on_click(lambda _, place=place: self.take(place))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cl_course.data import ImageSet, to_float
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.plots.neighbours import neighbour_grid
 
 Features = Mapping[str, tuple[Tensor, Tensor]]
@@ -36,7 +36,7 @@ def neighbours(gallery: ImageSet, queries: ImageSet, features: Features, which: 
 def neighbours_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: int = 6, rows: int = 3) -> None:
     """A slider walks through the queries, `rows` at a time; arguments as in `neighbours`."""
     slider = widgets.IntSlider(0, min=0, max=len(queries) - rows, step=rows, description="first query", layout=widgets.Layout(width="420px"))
-    picture = widgets.Image(format="png", layout=widgets.Layout(width="950px", max_width="100%", align_self="flex-start"))
+    picture = canvas(950)
     words = widgets.HTML()
 
     def draw(_=None) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 
+import ipywidgets as widgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -11,6 +12,12 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def canvas(width: int) -> widgets.Image:
+    """The picture of a lab, still empty: `width` pixels wide where there is room, and never wider than the page."""
+    # With a margin it would, at full width, not fit its box, which then shows a scroll bar.
+    return widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%", align_self="flex-start", margin="0"))
 
 
 def png_bundle(picture: bytes, alt: str) -> tuple[dict, dict]:

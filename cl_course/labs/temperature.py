@@ -13,7 +13,7 @@ from torch import Generator
 from cl_course import records
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
-from cl_course.labs.show import png
+from cl_course.labs.show import canvas, png
 from cl_course.losses import check_temperature
 from cl_course.plots.temperature import RowPicture
 from cl_course.train import TrainConfig
@@ -139,7 +139,7 @@ def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
     drawn = {name: RowPicture(r.anchor, r.pictures, r.similarities, r.kinds) for name, r in rows.items()}
     slider = widgets.FloatLogSlider(temperature, base=10, min=-2, max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", layout=widgets.Layout(width="480px"))
     switch = widgets.ToggleButtons(options=list(rows), value=row, description="row", tooltips=["other classes only", "the nearest of other classes", "three of the same class"])
-    image = widgets.Image(format="png", layout=widgets.Layout(width="920px", max_width="100%", align_self="flex-start"))
+    image = canvas(920)
     text = widgets.HTML()
 
     def draw(_=None) -> None:
