@@ -21,7 +21,7 @@ from cl_course.train import TrainConfig, pretrain
 
 IMAGES, BAR, MINUTES = 10_000, 0.09, 8
 CONFIG = TrainConfig(
-    epochs=50,
+    epochs=80,
     batch_size=128,
     learning_rate=4e-3,
     augment=AugmentConfig(crop=(0.25, 1.0), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2),
