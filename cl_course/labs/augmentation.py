@@ -113,7 +113,8 @@ class AugmentationLab:
             )
             for field, (label, largest, meaning) in SLIDERS.items()
         }
-        self.which = widgets.Dropdown(options=list(self.pictures), description="picture", style=names, layout=widgets.Layout(width="290px"))
+        # Not a Dropdown: its arrow keys would move JupyterLab's cursor to another cell.
+        self.which = widgets.ToggleButtons(options=list(self.pictures), description="picture", style=names | {"button_width": "auto"})
         self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed", style=names, layout=widgets.Layout(width="190px"))
         self.reroll = widgets.Button(description="Reroll", tooltip="new random numbers, the same strengths", layout=widgets.Layout(width="92px"))
         self.presets = [widgets.Button(description=name, tooltip=f"set the sliders to: {name}", layout=widgets.Layout(width="auto")) for name in PRESETS]
@@ -122,9 +123,9 @@ class AugmentationLab:
 
         # Two columns above the picture: beside it they would push it below the screen on a narrow page.
         fields, wrap = list(self.sliders.values()), widgets.Layout(flex_flow="row wrap")
-        left, right = widgets.VBox([self.which, *fields[:6]]), widgets.VBox([widgets.HBox([self.seed, self.reroll]), *fields[6:]])
+        left, right = widgets.VBox(fields[:6]), widgets.VBox([*fields[6:], widgets.HBox([self.seed, self.reroll])])
         presets = widgets.HBox([widgets.Label("set to:"), *self.presets], layout=wrap)
-        self.view = widgets.VBox([widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words])
+        self.view = widgets.VBox([self.which, widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words])
         self.reroll.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
         for button in self.presets:
             button.on_click(lambda pressed: self.set(PRESETS[pressed.description]))
