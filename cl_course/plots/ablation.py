@@ -44,9 +44,9 @@ def ablation_figure(
         if guess is not None:
             panel.axhline(guess, color=RED, linestyle=":", linewidth=1.5)
     if guess is not None:
-        axes[0].annotate(f"your guess {guess:.2f}", (-0.45, guess), xytext=(0, 3), textcoords="offset points", color=RED, fontsize=9)
+        axes[0].annotate(f"dotted: your guess {guess:.2f}", (0, 1.02), xycoords="axes fraction", color=RED, fontsize=9)  # above: dots and ? may lie at its height
     axes[0].set(ylabel=f"{'kNN' if measure == 'knn' else measure} accuracy on test", ylim=(0, 1.03))
-    axes[-1].annotate("chance", (len(values[factor]) - 0.55, chance), xytext=(0, 2), textcoords="offset points", color=MUTED, fontsize=8, ha="right")
+    axes[-1].annotate("chance", (len(values[factor]) - 0.55, chance), xytext=(0, -3), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
