@@ -95,7 +95,7 @@ def shares(row: Row, temperature: float) -> Shares:
         temperature=temperature,
         probabilities=p.numpy(),
         pull=torch.where(negative, p / temperature, 0.0).numpy(),
-        loss=float(-logits.log_softmax(dim=0)[row.partner]),
+        loss=0.0 - float(logits.log_softmax(dim=0)[row.partner]),
         entropy=entropy,
         effective=float(np.exp(entropy)),
         same_class=float(of_negatives[alike].sum()),
@@ -137,8 +137,11 @@ def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
     """A slider for the temperature and a switch between rows; the picture and its numbers follow."""
     rows = recorded_rows()
     drawn = {name: RowPicture(r.anchor, r.pictures, r.similarities, r.kinds) for name, r in rows.items()}
-    slider = widgets.FloatLogSlider(temperature, base=10, min=-2, max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", layout=widgets.Layout(width="480px"))
-    switch = widgets.ToggleButtons(options=list(rows), value=row, description="row", tooltips=["other classes only", "the nearest of other classes", "three of the same class"])
+    style = {"description_width": "90px"}
+    wide = widgets.Layout(width="480px", max_width="100%")
+    slider = widgets.FloatLogSlider(temperature, base=10, min=-2, max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", style=style, layout=wide)
+    tips = ["other classes only", "the nearest images of other classes", "easy, with three images of the anchor's class"]
+    switch = widgets.ToggleButtons(options=list(rows), value=row, description="row", tooltips=tips, style=style | {"button_width": "120px"})
     image = canvas(920)
     text = widgets.HTML()
 
