@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from cl_course.labs.ablation import AblationLab
+from cl_course.labs.ablation import AblationLab, table
 from cl_course.plots.ablation import ablation_figure
 
 TEMPERATURES, AUGMENTS, BATCHES = (0.05, 0.3), ("crop", "all"), (32, 128)
@@ -84,3 +84,11 @@ def test_the_figure_shows_every_seed_and_the_mean(runs):
     assert heights == pytest.approx([0.578, 0.588, 0.598, 0.828, 0.838, 0.848])
     assert list(panel.lines[1].get_ydata()) == pytest.approx([0.588, 0.838])
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["crop", "all"]
+
+
+def test_the_table_has_every_setting(runs):
+    lines = table(runs, rows=("augment", "batch_size"), column="temperature").splitlines()
+    assert lines[0].split() == ["augmentation", "batch", "size", "temperature", "0.05", "temperature", "0.3"]
+    assert [line.split() for line in lines[1:3]] == [["crop", "32", "0.092", "±", "0.010", "0.342", "±", "0.010"], ["crop", "128", "0.188", "±", "0.010", "0.438", "±", "0.010"]]
+    assert len(lines) == 5
+    assert table(runs[:1], rows=("augment",), column="temperature").split()[-2:] == ["crop", "–"], "one seed has no spread"

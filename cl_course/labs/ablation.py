@@ -108,3 +108,16 @@ class AblationLab:
 def ablation_lab(runs: Sequence[Mapping], **keywords) -> None:
     """Show an AblationLab under the cell; its arguments."""
     display(AblationLab(runs, **keywords).view)
+
+
+def table(runs: Sequence[Mapping], rows: Sequence[str], column: str, measure: str = "knn") -> str:
+    """Every setting as text: mean and standard deviation over its seeds, `column` from left to right."""
+    values = list(dict.fromkeys(run[column] for run in runs))
+    lines = ["".join(f"{LABELS.get(row, row):<18}" for row in rows) + "".join(f"{f'{column} {value}':>18}" for value in values)]
+    for setting in dict.fromkeys(tuple(run[row] for row in rows) for run in runs):
+        line = "".join(f"{value!s:<18}" for value in setting)
+        for value in values:
+            scores = [run[measure] for run in runs if tuple(run[row] for row in rows) == setting and run[column] == value]
+            line += f"{f'{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}':>18}" if len(scores) > 1 else f"{'–':>18}"
+        lines.append(line)
+    return "\n".join(lines)

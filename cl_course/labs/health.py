@@ -36,6 +36,11 @@ class HealthPanel:
             self._redraw()
         return measured
 
+    def replay(self, rows: list[dict], method: nn.Module) -> None:
+        """Draw a run that this panel did not watch, from its history's rows."""
+        self.rows, self.now = rows, self.measure(rows[-1]["loss"], method)
+        self._redraw()
+
     @torch.no_grad()
     def measure(self, loss: float, method: nn.Module) -> Health:
         was_training = method.training

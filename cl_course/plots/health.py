@@ -38,7 +38,7 @@ def health_panel(
     for values, color, label in ((negative, ORANGE, "strangers"), (positive, BLUE, "partners")):
         middle.hist(values, bins=bins, density=True, color=color, alpha=0.65, label=label)
     middle.set(title="Similarity of embeddings", xlabel="cosine similarity", yticks=[], xlim=(-1, 1))
-    middle.legend(loc="upper left", handlelength=1)
+    middle.legend(loc="upper left", handlelength=1, frameon=False)
 
     if any("knn" in row for row in rows):
         known = [row for row in rows if row.get("knn") is not None]
@@ -48,7 +48,7 @@ def health_panel(
 
     last.plot(epoch, [row["spread"] for row in rows], color=BLUE, marker="o", markersize=3, label="spread of z")
     last.plot(epoch, [row["effective_rank"] / dim for row in rows], color=ORANGE, marker="s", markersize=3, label="effective rank of h / d")
-    last.set(title="Collapse? (0 is dead)", xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.15))
-    last.legend(loc="upper left", handlelength=1, fontsize=8)
+    last.set(title="Collapse? (0 is dead)", xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.5), yticks=[0, 0.5, 1])
+    last.legend(loc="upper left", handlelength=1, fontsize=8, frameon=False)  # above 1, where no line goes
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure

@@ -44,25 +44,34 @@ def _card(axes, picture: np.ndarray, x: float, y: float, color: str, linestyle) 
     axes.add_patch(Rectangle((x + 0.03, y + 0.08), 0.86, 0.86, fill=False, edgecolor=color, linewidth=2.2, linestyle=linestyle, zorder=2))
 
 
-def embedding_map(points: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequence[str], width: float = 9.5) -> Figure:
+def embedding_map(
+    points: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    painted: Mapping[str, np.ndarray] = {},
+    width: float = 9.5,
+) -> Figure:
     """Points in the plane, a panel for each of `points`; class is told by colour and by marker.
 
     Args:
         points: title -> (n, 2); labels: (n,), places in `class_names`.
+        painted: title -> RGB (n, 3) in [0, 1], for panels that show these colours in place of the class's.
     """
     figure, axes = subplots(1, len(points), width=width, height=width / len(points) + 0.35, squeeze=False)
     for panel, (title, xy) in zip(axes[0], points.items()):
         for label, name in enumerate(class_names):
             of_class = xy[labels == label]
             look = label % len(CLASS_MARKERS)
-            panel.scatter(*of_class.T, s=11, color=CLASS_COLOURS[look], marker=CLASS_MARKERS[look], linewidth=0, alpha=0.75, label=name)
+            color = painted[title][labels == label] if title in painted else CLASS_COLOURS[look]
+            panel.scatter(*of_class.T, s=11, color=color, marker=CLASS_MARKERS[look], linewidth=0, alpha=0.75, label=name)
         panel.set_title(title, loc="left", fontsize=11)
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
         panel.set_aspect("equal", adjustable="datalim")
         for spine in panel.spines.values():
             spine.set(visible=True, color="#cccccc")
-    handles, names = axes[0, 0].get_legend_handles_labels()
+    by_class = next((panel for panel, title in zip(axes[0], points) if title not in painted), axes[0, 0])
+    handles, names = by_class.get_legend_handles_labels()
     legend = figure.legend(handles, names, loc="outside lower center", ncols=len(class_names), handletextpad=0.1, columnspacing=0.9, fontsize=9, frameon=False)
     for handle in legend.legend_handles:
         handle.set(sizes=[34], alpha=1)

@@ -55,8 +55,9 @@ def probes_figure(layers: Sequence[str], scores: Mapping[str, Sequence[Sequence[
         ends[name] = means[-1]
     heights = _apart(list(ends.values()), 0.065)
     for (name, end), height in zip(ends.items(), heights):
-        axes.annotate(f"{name.replace('_', ' ')} {end:.2f}", (len(layers) - 1, end), xytext=(len(layers) - 1 + 0.06 * len(layers), height), color=FACTORS.get(name, SKY), fontsize=9.5, va="center")
-    axes.axhline(0, color=MUTED, linewidth=1)
+        words = f"{name.replace('_', ' ')} {round(end, 2) + 0.0:.2f}"  # + 0.0: no minus before a zero
+        axes.text(len(layers) - 1 + 0.06 * len(layers), height, words, color=FACTORS.get(name, SKY), fontsize=9.5, va="center")
+    axes.plot([-0.2, len(layers) - 0.95], [0, 0], color=MUTED, linewidth=1)
     axes.set_xticks(range(len(layers)), layers)
     axes.set(ylabel="class: accuracy; others: R²", ylim=(min(-0.06, min(ends.values()) - 0.04), 1.06), xlim=(-0.2, len(layers) * 1.33 - 0.8))
     axes.set_title(title, loc="left", fontsize=11)

@@ -21,7 +21,7 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
 
     Args:
         runs: one dict a run, with "row", "seed", the measures ("knn", "linear", ...), "cpu_minutes" and "labels".
-        live: a run made just now, with "row" and measures; drawn as stars beside its row.
+        live: a run made just now, with "row" and measures; drawn as stars behind its row's dots.
     """
     rows = list(dict.fromkeys(run["row"] for run in runs))
     measures = {name: look for name, look in MEASURES.items() if any(run.get(name) is not None for run in runs)}
@@ -46,7 +46,7 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
             cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(seeds) > 1 else f"{mean:.3f}")
             if live is not None and live["row"] == row and live.get(measure) is not None:
                 first = measure == next(iter(measures))
-                axes.scatter(live[measure], place - shift, s=130, marker="*", color=color, edgecolor=INK, linewidth=0.9, zorder=4, label="your run" if first else None)
+                axes.scatter(live[measure], place - shift, s=330, marker="*", color="white", edgecolor=INK, linewidth=1, zorder=1.5, label="your run" if first else None)
         minutes, labels = summarise(of_row, "cpu_minutes"), of_row[0].get("labels")
         cells += [f"{minutes[0]:.1f}" if minutes else "–", f"{labels:,}" if labels is not None else "–"]
         for x, cell in zip(columns, cells):
