@@ -103,7 +103,7 @@ z = F.normalize(torch.cat([z1, z2]), dim=1)  # every row at length 1, so that a 
 similarity = z @ z.T  # (2n, 2n)
 show(
     similarity_matrix(similarity.numpy()),
-    alt="Table of 16 by 16 similarities. The diagonal is crossed out; each row's partner, n places from the diagonal, is framed and mostly the most similar.",
+    alt="Table of 16 by 16 similarities. The diagonal is crossed out; each row's partner, n places from the diagonal, is framed and the most similar of its row.",
 )
 
 # %% [markdown]
@@ -129,7 +129,7 @@ print(f"the partner, A2, gets {p[7]:.2f}: loss {-p[7].log():.2f}; even shares wo
 # The mean of $\ell_i$ over all $2n$ views is **NT-Xent**, "normalised temperature-scaled cross-entropy", the
 # loss of SimCLR (Chen et al. 2020, eq. 1). It belongs to a family called **InfoNCE** (van den Oord et al.
 # 2018): one right candidate among many, picked by a softmax. The members differ in who the candidates are;
-# MoCo's come from a queue (lesson 04). You will write NT-Xent below, after we know what to expect of it.
+# MoCo's come from a queue (`info_nce`, lesson 04). You will write NT-Xent below, after we know what to expect of it.
 #
 # ## The chance line
 #
@@ -166,7 +166,7 @@ measured = {
     "untrained network, T = 0.5": {n: [untrained(n, s) for s in range(3)] for n in sizes},
 }
 figure = chance_line(sizes, [chance_loss(n) for n in sizes], measured)
-show(figure, alt="Loss against batch size. Random directions at T = 0.5 and an untrained network lie on ln(2n - 1); random directions at T = 0.1 lie above it.")
+show(figure, alt="Loss against batch size. Random directions at T = 0.5 and an untrained network lie on ln(2n - 1) or close to it; random directions at T = 0.1 lie above it.")
 for name, by_size in measured.items():
     above = torch.tensor([[loss - chance_loss(n) for loss in losses] for n, losses in by_size.items()])
     print(f"{name}: above the line by", ", ".join(f"{row.mean():+.2f} ± {row.std():.2f} (n = {n})" for n, row in zip(sizes, above)))
@@ -180,8 +180,8 @@ print(f"1 / (2 d T²) for d = 128: {1 / (2 * 128 * 0.5**2):.2f} at T = 0.5, {1 /
 #   (Similarities of random directions have mean 0 and variance $1/d$; put a normal variable with that
 #   variance into the mean of $\exp(s/T)$.) A loss that comes to rest **exactly on the line** says that the
 #   candidates have become all alike.
-# - The untrained network is no better than random: two views of one picture have much in common, but these
-#   weights do not look for it.
+# - The untrained network is hardly better than random, if at all: two views of one picture have much in common,
+#   but its weights do not look for it.
 # - The line moves with the batch size. A loss of 4.5 is worse than guessing for 32 images and good for 512:
 #   a loss without its chance line tells nothing.
 #
