@@ -44,7 +44,7 @@ def test_every_slider_redraws_picture_and_meter(lab):
         "brightness": 0.8,
         "contrast": 0.9,
         "saturation": 1.0,
-        "hue": 0.5,
+        "hue": 0.1,
         "grey": 1.0,
         "blur": 1.0,
         "solarize": 1.0,
