@@ -1,7 +1,7 @@
 """The shortcut meter: how often a cheap description of the pixels finds an image's partner.
 
 A contrastive loss rewards whatever tells two views of one image from the views of other images.
-If the colours alone do (SimCLR, fig. 5: Chen et al. 2020, arXiv:2002.05709, sec. 3.1), a network
+If the colours alone do (SimCLR, fig. 6: Chen et al. 2020, arXiv:2002.05709, sec. 3.1), a network
 need not look at the object. The meter needs no network, so it can be read before any training.
 """
 

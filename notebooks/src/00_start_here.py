@@ -64,7 +64,8 @@ def pictures(images):
 
 show(
     card_grid(pictures(to_float(cards.images[:24])), columns=12),
-    alt="24 small cards: discs, squares, triangles, stars, hearts and other shapes with stripes, each in a colour of its own on a background of another colour.",
+    alt="24 small cards: discs, squares, triangles, stars, hearts and other shapes with stripes, each in a "
+    "colour of its own on a background of another colour.",
 )
 
 # %%
@@ -90,7 +91,8 @@ disguise = LEVELS["and dyed"]
 of_one, of_others = two_views(to_float(cards.images[[24, 1, 2, 3, 4]]), disguise, Generator().manual_seed(2))
 show(
     roles_figure(pictures(of_one[0]), pictures(of_others[0]), pictures(of_others[1:])),
-    alt="In the middle a card, the anchor; on the left the same card in other colours and another crop, the positive, pulled towards it; "
+    alt="In the middle a card, the anchor; on the left the same card in other colours and another crop, the "
+    "positive, pulled towards it; "
     "on the right four views of other cards, the negatives, pushed away.",
 )
 
@@ -115,8 +117,10 @@ game = card_game(cards, seed=lesson.seed)
 players = simple_players(lesson.seed)
 show(
     static_rounds(cards, players, seed=lesson.seed + 3),
-    alt="Five rounds, one for each disguise. Left the anchor, then six candidates; the same card is framed in green, and under each card stands "
-    "which simple player took it. Without disguise all but the guesser take the right one; under the last disguises mostly none of them does.",
+    alt="Five rounds, one for each disguise. Left the anchor, then six candidates; the same card is framed in "
+    "green, and under each card stands "
+    "which simple player took it. Without disguise all but the guesser take the right one; under the last "
+    "disguises mostly none of them does.",
 )
 
 # %% [markdown]
@@ -139,15 +143,16 @@ print(f"colours changed ({'; '.join(disguised)}):\n{table(taken | {'you': game.t
 scores = {player: share(by_level) for player, by_level in taken.items()}
 show(
     score_figure(list(LEVELS), scores, chance=1 / 6),
-    alt="Share of rounds won by each simple player against the strength of the disguise, three seeds. Mean colour, histogram and raw pixels win nearly every round without "
-    "disguise and fall to or below guessing once light and colours are changed.",
+    alt="Share of rounds won by each simple player against the strength of the disguise, three seeds. Mean "
+    "colour, histogram and raw pixels win every round without "
+    "disguise, few once the light has changed, and fewer than a guesser once the colours have.",
 )
 
 # %% [markdown]
 # Read the table by its columns. Whoever takes the *colour twin* relies on colour, whoever takes the *layout twin* on where
 # things lie, whoever takes *other* cards guesses. While the disguise leaves the colours alone, the histogram player wins nearly every
 # round - and has recognised nothing. It found a **shortcut**: something cheap that solves
-# the game and is not what you wanted. Change the colours and it falls below guessing, because the impostors
+# the game and is not what you wanted. Change the colours and it falls to guessing and below it, because the impostors
 # were made for it. If you played, your own row stands below the others (run that cell again).
 #
 # This is the central thought of the course: **a player learns what the game forces it to learn, and nothing else.** The
@@ -156,11 +161,11 @@ show(
 # ## A player that was trained by the game alone
 #
 # Now a player whose skill comes from this very game. A small network has played it with the training cards
-# for a few minutes and has never been told a name; lesson 03 trains it before your eyes. It turns each image
+# for a short while and has never been told a name; lesson 03 trains it before your eyes. It turns each image
 # into a list of numbers, its **embedding** `h`, and takes the candidate whose embedding points most nearly in the same direction. The
 # network that does so is called the **encoder**.
 #
-# **Predict.** How many rounds does it win under the strongest disguise, where raw pixels won next to none?
+# **Predict.** How many rounds does it win under the strongest disguise, where raw pixels won so few?
 
 # %%
 encoder, card = checkpoints.shipped("simclr_shapes")
@@ -170,7 +175,7 @@ scores["trained network"] = share(taken["trained network"])
 print(
     f"under the strongest disguise the network wins {scores['trained network'][-1].mean():.0%} of the rounds, raw pixels {scores['raw pixels'][-1].mean():.0%}"
 )
-print(f"it was made by {card['method']} from {card['data']}")
+print(f"it was made by {card['method']} in {card['cpu_minutes']:.1f} minutes of processor time, from {card['data']}")
 
 # %%
 show(
@@ -196,7 +201,8 @@ circle_lab(temperature=0.5)
 # %%
 show(
     circle_figure(temperature=0.5),
-    alt="Left: after 100 steps the two views of each of six cards lie on each other, and the six pairs lie spread round the circle. "
+    alt="Left: after 100 steps the two views of each of six cards lie on each other, and the six pairs lie "
+    "spread round the circle. "
     "Right: alignment falls towards 0 while uniformity falls towards that of evenly spread points.",
 )
 
@@ -256,7 +262,8 @@ for name, describe in descriptions.items():
     print(f"{name:18}" + "".join(f"{k:4} names: {a.mean():.2f}" for k, a in zip(few, accuracies[name])))
 show(
     few_labels_figure(few, accuracies, chance=0.1),
-    alt="Accuracy against the number of named cards per kind, for three descriptions, three seeds. The trained network is far above the other two at every number.",
+    alt="Accuracy against the number of named cards per kind, for three descriptions, three seeds. The trained "
+    "network is far above the other two at every number.",
 )
 
 # %% [markdown]
@@ -344,4 +351,5 @@ for name, describe in rows.items():
 # - A. Dosovitskiy et al., *Discriminative unsupervised feature learning with exemplar convolutional neural networks*, 2014, arXiv:1406.6909 (every image its own class, told apart under disguises).
 # - Z. Wu et al., *Unsupervised feature learning via non-parametric instance discrimination*, CVPR 2018, arXiv:1805.01978.
 # - T. Chen et al., *A simple framework for contrastive learning of visual representations* (SimCLR), ICML 2020, arXiv:2002.05709.
+# - K. He et al., *Momentum contrast for unsupervised visual representation learning* (MoCo), CVPR 2020, arXiv:1911.05722 (encoders trained without names, then used for detection and segmentation).
 # - R. Geirhos et al., *Shortcut learning in deep neural networks*, 2020, arXiv:2004.07780.
