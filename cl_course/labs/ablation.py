@@ -97,7 +97,7 @@ class AblationLab:
             value=values[len(values) // 2] if start is None else start,
             description=LABELS.get(factor, factor),
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="305px"),
+            layout=widgets.Layout(width="360px"),  # room for the longest value
         )
 
     def _draw(self, _=None) -> None:
