@@ -1,0 +1,268 @@
+"""JupyterLab in a headless browser, used as a learner uses it: what can be pressed, and what is seen.
+
+Nothing of the user's is touched: Jupyter's settings and runtime files, the notebooks and the
+browser's profile lie in folders of the test's own, and no news is fetched.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+
+if TYPE_CHECKING:  # the tests are skipped where it is not installed
+    from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / "build/browser"
+START = 120  # seconds for the server, for opening a notebook and for running it: the machine may be busy
+ANSWER = 30  # seconds from a key to what it changes
+WINDOW = {"width": 1280, "height": 900}
+# No sandbox, as in a container; the rest keeps the browser from calling home.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# When the last key was pressed and the last picture shown, in milliseconds on the page's own clock.
+STOPWATCH = """
+window.addEventListener("keydown", () => { window.pressed = performance.now() }, true)
+window.addEventListener("load", event => { if (event.target.tagName === "IMG") window.shown = performance.now() }, true)
+"""
+# A lab redraws for each message that the kernel still holds: only then does a change belong to the next key.
+AT_REST = """async (image) => {
+    const state = () => image.src + document.querySelector(".jp-Notebook-ExecutionIndicator").dataset.status
+    const end = performance.now() + 30000
+    let last = state(), since = performance.now()
+    while (performance.now() < end && (performance.now() - since < 400 || !last.endsWith("idle"))) {
+        await new Promise(resolve => setTimeout(resolve, 40))
+        if (state() !== last) { last = state(); since = performance.now() }
+    }
+}"""
+# A box that scrolls sideways and a text that is cut short, each with what it holds.
+MISFITS = """area => [...area.querySelectorAll("*")].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth).filter(e =>
+    e.matches(".widget-label, .widget-readout, button") || ["auto", "scroll"].includes(getComputedStyle(e).overflowX)
+).map(e => `${e.scrollWidth - e.clientWidth} px too narrow: ${e.textContent.trim().slice(0, 60)}`)"""
+
+
+def find_browser() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def write_notebook(path: Path, cells: Sequence[str]) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, path)
+
+
+@dataclass(frozen=True)
+class Server:
+    """JupyterLab at loopback; `notebooks` is the folder that it shows."""
+
+    port: int
+    token: str
+    notebooks: Path
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+
+
+@contextmanager
+def jupyter_lab(folder: Path) -> Iterator[Server]:
+    """JupyterLab over `folder`/notebooks; it ends with its kernels, however the tests end."""
+    overrides = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}  # the question would cover the page
+    for name in ("notebooks", "config/labconfig"):
+        (folder / name).mkdir(parents=True)
+    (folder / "config/labconfig/default_setting_overrides.json").write_text(json.dumps(overrides))
+    server = Server(_free_port(), secrets.token_hex(16), folder / "notebooks")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={server.port}", "--ServerApp.port_retries=0"]
+    command += [f"--ServerApp.root_dir={server.notebooks}", f"--IdentityProvider.token={server.token}"]
+    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    own = {f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")}
+    environment = os.environ | own | {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    log = folder / "jupyter.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, cwd=server.notebooks, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        _wait_for_answer(server, process, log)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)  # it shuts its kernels down first
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # a kernel whose server is gone ends by itself
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for_answer(server: Server, process: subprocess.Popen, log: Path) -> None:
+    last = time.monotonic() + START
+    while time.monotonic() < last and process.poll() is None:
+        try:
+            with urllib.request.urlopen(server.url("api/status"), timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"jupyter lab did not start:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def headless_browser(folder: Path) -> Iterator["Browser"]:
+    """Chromium whose home is `folder`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS, env=os.environ | {"HOME": str(folder)})
+        yield browser
+        browser.close()
+
+
+def wait_until(done: Callable[[], bool], what: str, seconds: float = ANSWER) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.03)
+
+
+class Notebook:
+    """A notebook open in JupyterLab, in a window and a workspace of its own.
+
+    Cells out of sight are not laid out: they have `textContent`, but no `innerText` and no size.
+    """
+
+    def __init__(self, browser: "Browser", server: Server, name: str):
+        self.name = name
+        self.page: Page = browser.new_page(viewport=WINDOW)
+        self.page.set_default_timeout(1000 * ANSWER)
+        self.page.add_init_script(STOPWATCH)
+        self.page.goto(f"{server.url(f'lab/workspaces/{Path(name).stem}/tree/{name}')}&reset", timeout=1000 * START)
+        # The kernel's own sign says "idle" even before there is a kernel; what is run then is lost.
+        self.page.get_by_text(re.compile(r"\| Idle$")).wait_for(timeout=1000 * START)
+        self.cells = self.page.locator(".jp-CodeCell")
+
+    def run_all(self) -> None:
+        self.page.locator('.lm-MenuBar-item:has-text("Run")').click()
+        self.page.locator('.lm-Menu-itemLabel:text-is("Run All Cells")').click()
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
+        wait_until(lambda: all(re.search(r"\[\d+\]", prompt) for prompt in prompts.all_text_contents()), "all cells have run", START)
+
+    def errors(self) -> list[str]:
+        """Everything that a learner would take for a mistake."""
+        return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]').all_text_contents()
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^0-9A-Za-z]+', '-', name).strip('-')}.png")
+
+
+@dataclass(frozen=True)
+class Slider:
+    label: str
+    handle: "Locator"
+    readout: "Locator"
+
+    def value(self) -> str:
+        return self.readout.text_content()
+
+    def keys(self) -> tuple[str, str]:
+        """An arrow key for which there is room, and the key that jumps to the farther end."""
+        now, least, most = (float(self.handle.get_attribute(f"aria-value{which}")) for which in ("now", "min", "max"))
+        return "ArrowRight" if now < most else "ArrowLeft", "End" if now - least <= most - now else "Home"
+
+
+class Lab:
+    """What one cell shows: a picture, words, and what can be pressed."""
+
+    def __init__(self, notebook: Notebook, cell: int):
+        self.notebook, self.page = notebook, notebook.page
+        self.area = notebook.cells.nth(cell).locator(".jp-OutputArea")
+        self.picture = self.area.locator("img")
+        self.milliseconds: list[float] = []  # from a key to the picture that it made
+
+    @property
+    def words(self) -> str:
+        return "\n".join(self.area.locator(".widget-html-content").all_text_contents())
+
+    @property
+    def sliders(self) -> list[Slider]:
+        rows = self.area.locator(".widget-slider").all()
+        return [Slider(row.locator(".widget-label").text_content(), row.locator(".noUi-handle"), row.locator(".widget-readout")) for row in rows]
+
+    def button(self, text: str) -> "Locator":
+        return self.area.locator(f'button:text-is("{text}")')
+
+    def source(self) -> str:
+        return self.picture.get_attribute("src")
+
+    def is_drawn(self) -> bool:
+        return self.picture.evaluate("image => image.complete && image.naturalWidth > 0")
+
+    def misfits(self) -> list[str]:
+        """What does not fit on the page: boxes with a scroll bar, labels cut short, a picture wider than its cell."""
+        self.picture.scroll_into_view_if_needed()
+        picture, cell = self.picture.bounding_box(), self.area.bounding_box()
+        beyond = picture["x"] + picture["width"] - cell["x"] - cell["width"]
+        return self.area.evaluate(MISFITS) + ([f"the picture ends {beyond:.0f} px outside its cell"] if beyond > 0.5 else [])
+
+    def press(self, control: "Locator", key: str, changes: str = "picture", seconds: float = ANSWER) -> None:
+        """Focus a control, press a key, and see the picture (or "words", or both: "picture, words") change.
+
+        Raises:
+            AssertionError: it has not changed within `seconds`.
+        """
+        self.rest()
+        before, said, drawn = self.source(), self.words, "picture" in changes
+        name = control.evaluate("control => (control.closest('.widget-slider') ?? control).textContent")
+        control.focus()
+        self.page.keyboard.press(key)
+        if drawn:
+            wait_until(lambda: self.source() != before and self.is_drawn(), f"{key} on {name}: the picture has changed", seconds)
+            self.milliseconds.append(self.page.evaluate("() => window.shown - window.pressed"))
+        if "words" in changes:
+            wait_until(lambda: self.words != said, f"{key} on {name}: the words have changed", seconds)
+
+    def turn(self, slider: Slider, far: bool = False, seconds: float = ANSWER) -> None:
+        """Move a slider by an arrow key and see its value change, and with it the picture.
+
+        Args:
+            far: let it then jump to its farther end: where it is a probability, one step may change no picture.
+        """
+        self.rest()
+        arrow, jump = slider.keys()
+        value = slider.value()
+        if far:
+            slider.handle.focus()
+            self.page.keyboard.press(arrow)
+        else:
+            self.press(slider.handle, arrow, seconds=seconds)
+        wait_until(lambda: slider.value() != value, f"{slider.label}, {arrow}: the value has changed", seconds)
+        if far:
+            self.press(slider.handle, jump, seconds=seconds)
+
+    def rest(self) -> None:
+        """Wait until all that was asked for before is drawn."""
+        self.picture.evaluate(AT_REST)
