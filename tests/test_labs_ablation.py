@@ -33,7 +33,7 @@ def test_it_starts_where_it_should(lab):
 
 
 def test_a_covered_setting_shows_nothing_until_it_is_guessed(lab):
-    lab.sliders["temperature"].value = 0.05
+    lab.controls["temperature"].value = 0.05
     assert "covered" in lab.sentence and "0.5" not in lab.sentence
     assert any("your guess 0.50" in word for word in words_in(lab.figure()))
     lab.guess.value = 0.7
@@ -43,12 +43,12 @@ def test_a_covered_setting_shows_nothing_until_it_is_guessed(lab):
 
 
 def test_a_guess_counts_once(lab):
-    lab.sliders["augment"].value = "crop"
+    lab.controls["augment"].value = "crop"
     lab.guess.value = 0.438
     for _ in range(3):
         lab.reveal.click()
     assert len(lab.errors) == 1 and lab.errors[0] == pytest.approx(0)
-    lab.sliders["augment"].value = "all"
+    lab.controls["augment"].value = "all"
     lab.reveal.click()
     assert len(lab.errors) == 1, "a setting known from the start is no guess"
 
@@ -63,7 +63,7 @@ def test_the_picture_follows_every_slider(lab):
     lab.reveal_all.click()
     seen = {lab.picture.value}
     for t, a, b in product(TEMPERATURES, AUGMENTS, BATCHES):
-        lab.sliders["temperature"].value, lab.sliders["augment"].value, lab.sliders["batch_size"].value = t, a, b
+        lab.controls["temperature"].value, lab.controls["augment"].value, lab.controls["batch_size"].value = t, a, b
         seen.add(lab.picture.value)
         assert f"mean {t + 0.4 * (a == 'all') + b / 1000 + 0.01:.3f}" in lab.sentence
     assert len(seen) == 8
@@ -71,7 +71,7 @@ def test_the_picture_follows_every_slider(lab):
 
 def test_a_setting_that_was_not_run_is_said_to_be_missing(runs):
     lab = AblationLab([run for run in runs if (run["temperature"], run["augment"]) != (0.05, "crop")], start={"temperature": 0.05, "augment": "all", "batch_size": 32})
-    lab.sliders["augment"].value = "crop"
+    lab.controls["augment"].value = "crop"
     assert "not among the recorded runs" in lab.sentence
     lab.reveal.click()
     assert not lab.errors

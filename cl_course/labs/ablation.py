@@ -10,14 +10,16 @@ from matplotlib.figure import Figure
 from cl_course.labs.show import canvas, png
 from cl_course.plots.ablation import LABELS, ablation_figure
 
+LABEL_WIDTH = {"description_width": "100px"}
+
 
 class AblationLab:
     """Sliders over recorded runs; a setting's accuracy is covered until you have guessed it.
 
     Args:
         runs: one dict a run, with a value for each of `factors`, "seed" and `measure`.
-        factors: what was varied; a slider each, through all values that were run.
-        start: where the sliders stand at first; the middle where not given.
+        factors: what was varied; a slider or buttons each, for all values that were run.
+        start: where they stand at first; the middle where not given.
         revealed: settings (values in the order of `factors`) that are known from the start.
     """
 
@@ -33,24 +35,24 @@ class AblationLab:
         self.runs, self.factors, self.measure = runs, tuple(factors), measure
         self.settings = {tuple(run[f] for f in self.factors) for run in runs}
         self.revealed, self.errors = set(revealed), []
-        self.sliders = {factor: self._slider(factor, (start or {}).get(factor)) for factor in self.factors}
-        self.guess = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="your guess", readout_format=".2f", layout=widgets.Layout(width="340px"))
+        self.controls = {factor: self._control(factor, (start or {}).get(factor)) for factor in self.factors}
+        self.guess = widgets.FloatSlider(0.5, max=1, step=0.01, description="your guess", readout_format=".2f", style=LABEL_WIDTH, layout=widgets.Layout(width="360px"))
         self.reveal = widgets.Button(description="Reveal", button_style="primary", tooltip="show what was measured at this setting")
         self.reveal_all = widgets.Button(description="Reveal all", tooltip="show every setting")
         self.words = widgets.HTML()
         self.picture = canvas(950)
-        for slider in (*self.sliders.values(), self.guess):
-            slider.observe(self._draw, "value")
+        for control in (*self.controls.values(), self.guess):
+            control.observe(self._draw, "value")
         self.reveal.on_click(lambda _: self.open())
         self.reveal_all.on_click(lambda _: self.open_all())
         row = widgets.Layout(flex_flow="row wrap")
-        controls = [widgets.HBox([*self.sliders.values()], layout=row), widgets.HBox([self.guess, self.reveal, self.reveal_all], layout=row)]
-        self.view = widgets.VBox([*controls, self.picture, self.words])
+        rows = [widgets.HBox([*self.controls.values()], layout=row), widgets.HBox([self.guess, self.reveal, self.reveal_all], layout=row)]
+        self.view = widgets.VBox([*rows, self.picture, self.words])
         self._draw()
 
     @property
     def chosen(self) -> dict[str, object]:
-        return {factor: slider.value for factor, slider in self.sliders.items()}
+        return {factor: control.value for factor, control in self.controls.items()}
 
     def scores(self) -> list[float]:
         """What was measured at the chosen setting, one value a seed; nothing where it was not run."""
@@ -90,17 +92,21 @@ class AblationLab:
         here = tuple(self.chosen.values()) in covered
         return ablation_figure(self.runs, self.chosen, measure=self.measure, hidden=covered, guess=self.guess.value if here else None)
 
-    def _slider(self, factor: str, start: object) -> widgets.SelectionSlider:
+    def _control(self, factor: str, start: object) -> widgets.SelectionSlider | widgets.ToggleButtons:
+        """A slider through numbers; buttons for words, which a slider has no room for."""
         values = list(dict.fromkeys(run[factor] for run in self.runs))
-        return widgets.SelectionSlider(
-            options=[(str(value), value) for value in values],
-            value=values[len(values) // 2] if start is None else start,
-            description=LABELS.get(factor, factor),
-            style={"description_width": "initial"},
-            layout=widgets.Layout(width="360px"),  # room for the longest value
-        )
+        keywords = {
+            "options": [(str(value), value) for value in values],
+            "value": values[len(values) // 2] if start is None else start,
+            "description": LABELS.get(factor, factor),
+        }
+        if isinstance(values[0], str):
+            return widgets.ToggleButtons(**keywords, style={"button_width": "auto", "description_width": "initial"})
+        return widgets.SelectionSlider(**keywords, style=LABEL_WIDTH, layout=widgets.Layout(width="300px"))
 
     def _draw(self, _=None) -> None:
+        covered = tuple(self.chosen.values()) in self.settings - self.revealed
+        self.guess.disabled = self.reveal.disabled = not covered
         self.picture.value = png(self.figure())
         self.words.value = self.sentence
 
