@@ -45,7 +45,7 @@ FLAGS = [
 # When the last key was pressed and the last picture shown, in milliseconds on the page's own clock.
 STOPWATCH = """
 window.addEventListener("keydown", () => { window.pressed = performance.now() }, true)
-window.addEventListener("load", event => { if (event.target.tagName === "IMG") window.shown = performance.now() }, true)
+document.addEventListener("load", event => { if (event.target.tagName === "IMG") window.shown = performance.now() }, true)
 """
 # A lab redraws for each message that the kernel still holds: only then does a change belong to the next key.
 AT_REST = """async (image) => {
