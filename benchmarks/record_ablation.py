@@ -32,7 +32,7 @@ HEADS = ("none", "linear", "mlp")
 
 
 def grid_run(temperature: float, augment: str, batch_size: int, seed: int) -> dict:
-    # The square-root rule keeps Adam's noise alike over batch sizes (Malladi et al. 2022, arXiv:2205.10287).
+    # The rate's part of the square-root rule for Adam (Malladi et al. 2022, arXiv:2205.10287); the betas stay.
     rate = GRID.learning_rate * (batch_size / GRID.batch_size) ** 0.5
     config = replace(GRID, augment=AUGMENTS[augment], batch_size=batch_size, learning_rate=rate)
     method, _ = simclr(seed, config, temperature)

@@ -1,12 +1,12 @@
 """Augmentations as batched tensor code: every image of a batch gets its own random numbers.
 
-The seven operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et
+The operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et
 al. 2020, arXiv:2006.07733, App. B), each callable with explicit parameters, one per image.
 `augment` draws the parameters and applies them; `two_views` does so twice. An operation that
 an image's coin leaves out is applied with its neutral parameter, so there is no branching.
 
-Colour jitter is always applied in the order brightness, contrast, saturation, hue; the papers
-shuffle the four, which a batch cannot do per image at a comparable speed.
+Colour jitter is always applied in the order brightness, contrast, saturation, hue. BYOL shuffles
+the four, which a batch cannot do per image at a comparable speed.
 """
 
 from dataclasses import dataclass

@@ -25,8 +25,8 @@ def spread(z: Embeddings) -> float:
 def effective_rank(h: Embeddings) -> float:
     """How many dimensions the features really use, in [1, min(n, d)].
 
-    RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1): the exponential of the entropy of the
-    singular values, normalised to sum to 1.
+    The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1), there applied to embeddings z: the
+    exponential of the entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel.
     """
     share = torch.linalg.svdvals(h.double())
     share = share / share.sum().clamp(min=1e-12)

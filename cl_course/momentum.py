@@ -21,7 +21,7 @@ def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
     """Let `target` drift towards `online`: target <- m * target + (1 - m) * online, in place.
 
     MoCo, eq. 2 (He et al. 2020, arXiv:1911.05722); BYOL, eq. 1 (Grill et al. 2020, arXiv:2006.07733).
-    Buffers (BatchNorm's running statistics) are copied: an average of averages would lag twice.
+    Buffers (BatchNorm's running statistics) are averages already and are copied.
 
     Raises:
         ValueError: `momentum` lies outside [0, 1].

@@ -18,7 +18,7 @@ class BYOL(nn.Module):
         predictor: q, z -> p (n, d); of the online network alone.
         momentum: the target's, in [0, 1], where it starts. 0 copies the online network after every step:
             that is SimSiam (Chen & He 2021, arXiv:2011.10566).
-        total_steps: over which the momentum rises to 1 on a cosine (App. J); None leaves it constant.
+        total_steps: over which the momentum rises to 1 on a cosine (sec. 3.2); None leaves it constant.
     """
 
     def __init__(self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, momentum: float = 0.99, total_steps: int | None = None):

@@ -25,8 +25,8 @@ class MoCo(nn.Module):
         dim: the length of z.
         key_norm: what BatchNorm of the key encoder uses. "batch": the statistics of the keys' own batch,
             which tell a query something about which batch its key came from, so that it can cheat
-            (sec. 3.3). "running": running averages, which hide the batch (EMAN, Cai et al. 2021,
-            arXiv:2101.08482); the paper's own cure, shuffling over GPUs, needs several of them.
+            (sec. 3.3). "running": the query network's running averages, which hide the batch (in the spirit of EMAN, Cai
+            et al. 2021, arXiv:2101.08482, which averages them once more); the paper's own cure, shuffling over GPUs, needs several of them.
     """
 
     def __init__(
