@@ -279,7 +279,8 @@ print(f"about {seconds / 60:.1f} minutes of training on {lesson.device}")
 # - **kNN** on validation, with borrowed names.
 # - **Collapse?** The *spread* of $z$ is 1 when the embeddings fill their sphere evenly and 0 when all are the same
 #   point. The *effective rank* of $h$ counts the dimensions that the features really use: the exponential of the entropy
-#   of their singular values (Garrido et al. 2023). Either near 0 means a dead network, whatever the loss says.
+#   of their singular values (Garrido et al. 2023). A spread near 0 or a rank near 1
+#   means a dead network, whatever the loss says. (RankMe measures $z$; we take the same formula on $h$, which is what is kept.)
 #
 # **Predict**: where will the loss end, near 0? And in the second half of the epochs, when the loss hardly moves any more,
 # will kNN still gain?
@@ -331,11 +332,11 @@ for name, which in groups.items():
 #
 # <details><summary>Answer</summary>
 #
-# Because it would have to do so by something that survives the augmentation. Colour is drawn anew in each view, position
-# and size largely so; what stays the same in all views of a card is above all its shape and its stripes, and these the
-# two stars share. To pull a star's own views together, the network must map star-ness to one place. The tempting answer,
-# "the network is too small to separate them", has it the wrong way round: a larger network with weaker augmentations
-# separates them easily, and then its neighbours are worthless (lesson 01, "too weak").
+# Because it would have to do so by something that survives the augmentation. Colour is drawn anew in each view, and
+# position and size survive only roughly (the next sections find them in $z$ still, so two stars need not fall on one
+# point). The surest thing that all views of a card share is its shape and its stripes, and these the two stars have in
+# common. The tempting answer, "the network is too small to separate them", has it the wrong way round: with weaker
+# augmentations the same network separates cards by their colours, and its neighbours are worthless (lesson 01, "too weak").
 #
 # </details>
 #
@@ -511,10 +512,10 @@ for name, by_layer in scores.items():
 # - **Read from $h$**: with a head, $h$ is better than $z$ in every recorded run, if by little.
 # - **What $z$ forgets** is what crops and jitter change: position most of all, and the last of the background's hue. The
 #   loss rewards $z$ for not knowing them. The projector takes that upon itself, so $h$ need not forget as much. The paper
-#   sees the same: a classifier tells from $h$ how an image was rotated in 68 % of cases, from $z$ in 26 %, with 25 % being
-#   chance (tab. 3).
-# - **What it does not forget**: the angle is even read a little *better* from $z$. No augmentation here turns images, so
-#   the loss has no reason to remove it. And the object's hue is gone before $h$ already. A probe tells what can be read
+#   sees the same, in a run whose augmentations also turned the images: a classifier tells from $h$ how an image was
+#   turned in 68 % of cases, from $z$ in 26 %, with 25 % being chance (tab. 3).
+# - **What it does not forget**: the angle is even read a little *better* from $z$. No augmentation here *turns* images, though
+#   a flip reverses the angle's sign; why $z$ shows more of it than $h$ we do not know. And the object's hue is gone before $h$ already. A probe tells what can be read
 #   *linearly*, so "forgotten" also covers "folded up".
 #
 # Cutting a network before its last layers helps far beyond SimCLR, whenever what it was trained for and what it is used
@@ -533,8 +534,9 @@ for name, by_layer in scores.items():
 #
 # An **ablation** changes one thing at a time and looks what breaks. Here are 18 settings, three seeds each: 3
 # temperatures, 3 augmentations, 2 batch sizes. The runs are short, and all see each image equally often; so a batch of
-# 32 takes four times the steps of a batch of 128 (with half the learning rate, as the square-root rule for Adam wants;
-# Malladi et al. 2022).
+# 32 takes four times the steps of a batch of 128 (with half the learning rate, the first part of the square-root rule
+# for Adam of Malladi et al. 2022; its betas were left alone). These recorded runs were judged on test, so use them to
+# understand the knobs, not to choose a recipe.
 #
 # **Predict, then reveal.** One setting is open. Set the sliders to another, put your guess, press Reveal. Start with
 # these three, and have a reason ready for each:
@@ -565,23 +567,24 @@ print(f"\nfull recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} 
 # %% [markdown]
 # - **Augmentation decides.** Without any change of colour the vote is near chance, at every temperature and batch size: the
 #   colours find the partner (lesson 01), so nothing else is learned.
-# - **Jitter without grey is a lottery**, at batch 128 at every temperature. Look at its dots: the same setting ends anywhere
-#   from poor to good, by the seed alone. A jitter turns *all* hues of a picture by the same angle, so their difference between object and background
-#   survives it: a shortcut is left open, and some runs take it. Greying closes it. One seed would have told you either story.
+# - **Jitter without grey is a lottery** in most settings, above all at batch 128. Look at its dots: the same setting ends
+#   anywhere from poor to good, by the seed alone. A likely reason: a jitter turns *all* hues of a picture by the same angle,
+#   so their difference between object and background survives it, a shortcut that some runs take; grey narrows it. With
+#   batch 32 at the temperatures 0.3 and 1.0 the seeds agree all the same. One seed would have told you either story.
 # - **Temperature**: 1.0 is clearly worse, as lesson 02 foretold: it pushes all strangers alike and hardly cares for
 #   the near ones. Between 0.05 and 0.3 these runs cannot decide. The paper's best is 0.1 on ImageNet and 0.5 on CIFAR-10
 #   (tab. 5, app. B.9): a knob to tune, not a constant.
-# - **Batch size**: a quarter of the negatives did no harm; with the recipe, batch 32 is even a little better, as the count under the
-#   table shows. It took four times as many steps. On ImageNet the paper finds large batches better at equal epochs, the less so
-#   the longer one trains (fig. 9). "SimCLR needs huge batches" is a statement about 1,000 classes, not a law; lesson 04 goes on
-#   from here.
+# - **Batch size**: here a quarter of the negatives, *with four times as many steps*, did no visible harm; the count under
+#   the table is a hint that it even helped, and no more than a hint. The paper finds larger batches better at equal epochs on
+#   ImageNet, the less so the longer one trains (fig. 9), and the same on CIFAR-10 except for the very largest (app. B.9).
+#   Lesson 04 goes on from here.
 #
 # **Quiz.** Somebody shows you one run with grey and one without, far apart, and concludes that grey is worth the difference.
 # What do you ask for?
 #
 # <details><summary>Answer</summary>
 #
-# More seeds of each. Look at the dots in the column without grey: a *single* setting gives all of that range by itself. The
+# More seeds of each. Look at the dots without grey: a *single* setting can give most of that range by itself. The
 # difference of two runs is a result only when it is larger than the spread within each. "But it is so large" is the tempting
 # answer; a lottery has large prizes.
 #
@@ -681,8 +684,8 @@ print(f"a copy never run in that manner: {vote(lambda images: embed(method.encod
 # <details><summary>Answer</summary>
 #
 # The first, as long as nothing else is known. The loss sees only angles between embeddings $z$: six dimensions can be
-# enough to keep a batch apart, so the rest may lie idle. This is *dimensional collapse* (Jing et al. 2022), and RankMe
-# (Garrido et al. 2023) uses the rank to choose among runs without labels. It is a hint and no proof: noise has full rank.
+# enough to keep a batch apart, so the rest may lie idle. Jing et al. (2022) describe it for $z$ and call it *dimensional
+# collapse*; in $h$ it costs what we keep. RankMe (Garrido et al. 2023) uses the rank of $z$ to choose among runs without labels. It is a hint and no proof: noise has full rank.
 #
 # </details>
 #
@@ -728,7 +731,7 @@ show(
 # - Loss against the chance line, two heaps of similarities, spread, effective rank: four looks that need no label.
 # - The projector takes the invariance upon itself, so that $h$ can keep what $z$ must forget. Use $h$.
 # - The augmentation is the strongest knob; it decides what "the same" means.
-# - Judge in eval mode, on validation, against a random encoder; open the test images once.
+# - Judge in eval mode, on validation, against a random encoder; open the test images of a run once.
 #
 # Next: lesson 04, MoCo. Negatives need not come from the batch.
 #
