@@ -55,7 +55,7 @@ class Shares:
     def title(self) -> str:
         negatives = len(self.pull) - 1
         text = f"T = {self.temperature:.3g}     loss {self.loss:.2f} (chance {np.log(negatives + 1):.2f})     {self.effective:.1f} of {negatives} negatives count"
-        return text + (f"     same class: {self.same_class:.0%} of the pull" if self.same_class > 0 else "")
+        return text + (f"     same class: {self.same_class:.0%} of the push" if self.same_class > 0 else "")
 
     @property
     def sentence(self) -> str:
@@ -63,10 +63,10 @@ class Shares:
         negatives = len(self.pull) - 1
         text = (
             f"At T = {self.temperature:.3g} the partner gets probability {1 - self.lost:.3f}, so the loss is {self.loss:.2f} (chance {np.log(negatives + 1):.2f}). "
-            f"The pull on all negatives together is {self.lost / self.temperature:.2f}; its entropy is {self.entropy:.2f} nats of at most {np.log(negatives):.2f}, "
+            f"The push on all negatives together is {self.lost / self.temperature:.2f}; its entropy is {self.entropy:.2f} nats of at most {np.log(negatives):.2f}, "
             f"so in effect {self.effective:.1f} of {negatives} negatives count."
         )
-        return text + (f" Negatives of the anchor's own class bear {self.same_class:.0%} of the pull." if self.same_class > 0 else "")
+        return text + (f" Negatives of the anchor's own class bear {self.same_class:.0%} of the push." if self.same_class > 0 else "")
 
     @property
     def lost(self) -> float:
@@ -75,9 +75,9 @@ class Shares:
 
 
 def shares(row: Row, temperature: float) -> Shares:
-    """The softmax of a row, the pull on each negative, and how many negatives share it.
+    """The softmax of a row, the push on each negative, and how many negatives share it.
 
-    The pull on negative j is p_j / T, the derivative of the loss by its similarity. Its *shares* are the
+    The push on negative j is p_j / T, the derivative of the loss by its similarity. Its *shares* are the
     softmax over the negatives alone; their entropy H, in nats, lies in [0, ln of their number], and
     exp(H) is how many negatives with equal shares would have it: the effective number.
 

@@ -37,7 +37,7 @@ class CirclePicture:
         self.points = [self.circle.scatter(np.zeros(n), np.zeros(n), color=colors, marker=marker, s=size, edgecolor="white", zorder=3) for marker, size in (("o", 130), ("s", 45))]
         self.letters = [self.circle.text(0, 0, NAMES[i], color=colors[i], fontsize=10, ha="center", va="center", weight="bold") for i in range(n)]
         self.arrows = self.circle.quiver(*np.zeros((4, 2 * n)), color=INK, angles="xy", scale_units="xy", scale=1, width=0.006, minlength=0, zorder=4)
-        self.circle.text(-1.28, 1.3, "disc: view 1\nsquare: view 2\narrow: where the\nloss pushes", fontsize=8, color=MUTED, va="top")
+        self.circle.text(-1.28, 1.3, "disc: view 1\nsquare: view 2\narrow: where the\nloss moves it", fontsize=8, color=MUTED, va="top")
         veil = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none"}  # the lines between partners pass behind
         self.caption = self.circle.text(0, 0, "", ha="center", va="center", fontsize=10, color=INK, linespacing=1.5, bbox=veil)
 

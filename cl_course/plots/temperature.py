@@ -14,7 +14,7 @@ HATCH = {"same class": "////"}  # told apart without colour too
 
 
 class RowPicture:
-    """Similarities, softmax and pull of one row of candidates; `update` moves the bars of the same figure.
+    """Similarities, softmax and push of one row of candidates; `update` moves the bars of the same figure.
 
     Args:
         anchor: picture (h, w, 3) in [0, 1] of the view that looks for its partner.
@@ -61,7 +61,7 @@ class RowPicture:
         titles = {
             "similarity": "Similarity s, the same at every temperature",
             "probability": "Softmax of s / T: the probability of being taken for the partner (dashed: even shares)",
-            "pull": "Pull on each negative, away from the anchor: p / T, on a logarithmic axis",
+            "pull": "Push on each negative, away from the anchor: p / T, on a logarithmic axis",
         }
         for name, title in titles.items():
             self.axes[name].set_title(title, loc="left")
@@ -75,7 +75,7 @@ class RowPicture:
             bar.set_height(value)
 
     def update(self, probabilities: np.ndarray, pull: np.ndarray, title: str) -> Figure:
-        """Bars for a temperature: probabilities (m,) and pull (m,), 0 where there is none."""
+        """Bars for a temperature: probabilities (m,) and pull, the push on the negatives (m,), 0 where there is none."""
         self._set("probability", probabilities)
         self._set("pull", pull)
         self.title.set_text(title)
@@ -83,7 +83,7 @@ class RowPicture:
 
 
 def temperature_sweep(temperatures: Sequence[float], counted: np.ndarray, alike: np.ndarray, total: int, share_alike: float) -> Figure:
-    """How many negatives count, and how much of the pull falls on the anchor's own class.
+    """How many negatives count, and how much of the push falls on the anchor's own class.
 
     Args:
         temperatures: (t,); counted: effective number of negatives, (seeds, t); alike: shares in [0, 1], (seeds, t).
@@ -100,7 +100,7 @@ def temperature_sweep(temperatures: Sequence[float], counted: np.ndarray, alike:
     left.set(title="Effective number of negatives", yscale="log", ylim=(1, total * 1.4), yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
     right.axhline(share_alike, color=MUTED, linestyle="--", linewidth=1)
     right.annotate("their share of the negatives", (temperatures[-1], share_alike), xytext=(0, -4), textcoords="offset points", color=MUTED, va="top", ha="right", fontsize=9)
-    right.set(title="Share of the pull on negatives of the same class", ylim=(0, 1))
+    right.set(title="Share of the push on negatives of the same class", ylim=(0, 1))
     return figure
 
 

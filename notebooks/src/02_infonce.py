@@ -16,7 +16,7 @@
 # - foretell what a temperature does to the gradient: who is pushed, how hard, and who should not be;
 # - keep the loss finite where exponentials overflow.
 #
-# **Time**: 60 minutes. **Needs**: the two views of lesson 01; PyTorch tensors, softmax and cross-entropy
+# **Time**: 60 minutes. **Needs**: the flashcards of lesson 00 and the two views of lesson 01; PyTorch tensors, softmax and cross-entropy
 # as you know them from classification. It computes for less than a minute on two cores.
 
 # %% tags=["setup"]
@@ -180,8 +180,9 @@ print(f"1 / (2 d T²) for d = 128: {1 / (2 * 128 * 0.5**2):.2f} at T = 0.5, {1 /
 #   (Similarities of random directions have mean 0 and variance $1/d$; put a normal variable with that
 #   variance into the mean of $\exp(s/T)$.) A loss that comes to rest **exactly on the line** says that the
 #   candidates have become all alike.
-# - The untrained network is hardly better than random, if at all: two views of one picture have much in common,
-#   but its weights do not look for it.
+# - Under this full recipe of augmentations the untrained network is no better than random: two views of one
+#   picture have much in common, but its weights do not look for it. (Under a weaker recipe they have a head start;
+#   see the last figure.)
 # - The line moves with the batch size. A loss of 4.5 is worse than guessing for 32 images and good for 512:
 #   a loss without its chance line tells nothing.
 #
@@ -193,9 +194,35 @@ print(f"1 / (2 d T²) for d = 128: {1 / (2 * 128 * 0.5**2):.2f} at T = 0.5, {1 /
 # loss. "The loss rose, so the larger batch harms" compares two different tests.
 #
 # </details>
+#
+# The line has a counterpart below, the **floor**. Cosines end at -1 and 1, so the logits of NT-Xent end at
+# $\pm 1/T$. A network with perfect partners ($s = 1$) and even the impossible $s = -1$ to all the rest would still
+# lose as much as the next cell prints, for $n = 128$.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for temperature in (1.0, 0.5, 0.1):
+    floor = math.log(1 + 254 * math.exp(-2 / temperature))
+    orthogonal = math.log(1 + 254 * math.exp(-1 / temperature))
+    print(f"T = {temperature}: no network below {floor:.2f}; partners alike, negatives at right angles: {orthogonal:.2f}; chance {chance_loss(128):.2f}")
 
 # %% [markdown]
-# ## What the loss says about information
+# **Quiz.** Run P, at temperature 0.1, ends with a loss of 1.5; run Q, at temperature 1, with 4.7. Same data,
+# 128 images a batch. Which network is better?
+#
+# <details><summary>Answer</summary>
+#
+# One cannot tell. One and the same set of embeddings, partners alike and negatives at right angles, has three very
+# different losses in the table: losses at different temperatures are different units. Compare such runs by what the
+# features are good for (lesson 06), not by the loss. The tempting "P, its loss is lower" would let you win by
+# turning a knob.
+#
+# </details>
+
+# %% [markdown]
+# ## What the loss says about information (optional)
+#
+# At a first reading skip to *Temperature*; nothing later needs this section.
 #
 # **Mutual information** $I$ is what one view tells of the other, in nats ($\ln 2$ nats are one bit): 0 when
 # they are independent, large when one of them tells which image both came from. Van den Oord et al. (2018)
@@ -204,13 +231,15 @@ print(f"1 / (2 d T²) for d = 128: {1 / (2 * 128 * 0.5**2):.2f} at T = 0.5, {1 /
 # $$I(\text{view 1};\, \text{view 2}) \;\ge\; \ln n - \text{loss}.$$
 #
 # In words: whoever finds the partner among $n$ more surely than by guessing must have used something that
-# the two views share. (The theorem is for anchors in view 1 and the $n$ candidates in view 2. NT-Xent adds
+# the two views share. The bound holds for the *expected* loss, on fresh and independent batches, of a score that
+# looks at one pair at a time. One lucky batch may break it, so may the loss on images trained on, and BatchNorm in
+# training mode, where each view sees the whole batch, does not quite fit. (The theorem is for anchors in view 1 and the $n$ candidates in view 2. NT-Xent adds
 # $n - 1$ candidates from the anchor's own side; a longer sum only raises the loss, so the bound holds with
 # NT-Xent in it as well. With $\ln(2n-1)$ in place of $\ln n$ it would not be proved.)
 #
 # Two Gaussian variables can play the views, since their $I$ is known: each pair of coordinates with
-# correlation $\rho$ shares $-\tfrac12 \ln(1 - \rho^2)$ nats. The best possible scores are known too, so the
-# loss below is the least that *any* network could reach. **Predict**: where will $\ln n -$ loss end up as the
+# correlation $\rho$ shares $-\tfrac12 \ln(1 - \rho^2)$ nats. The best possible score of a pair is known too,
+# $\ln p(b \mid a) - \ln p(b)$: how much likelier view 2 is once view 1 is known. So the loss below is the least that *any* network could reach. **Predict**: where will $\ln n -$ loss end up as the
 # true information grows to 10 nats, for 8, 64 and 512 candidates?
 
 # %%
@@ -243,48 +272,25 @@ show(figure, alt="ln n minus the loss follows the true information while that is
 # - **More information is not better features.** An encoder that can be inverted keeps *all* of it. Tschannen
 #   et al. (2020) trained such encoders: the information never changed, the worth of the features did. What is
 #   kept, and in what form, is decided by the augmentations (lesson 01) and the network.
-# - **NT-Xent cannot even reach the best scores.** Cosines end at -1 and 1, so its logits end at $\pm 1/T$. At
-#   $T = 1$ and $n = 128$ a network with perfect partners ($s = 1$) and even the impossible $s = -1$ to all the
-#   rest would still lose as much as the next cell prints.
-
-# %%
-# NBVAL_CHECK_OUTPUT
-for temperature in (1.0, 0.5, 0.1):
-    floor = math.log(1 + 254 * math.exp(-2 / temperature))
-    orthogonal = math.log(1 + 254 * math.exp(-1 / temperature))
-    print(f"T = {temperature}: no network below {floor:.2f}; partners alike, negatives at right angles: {orthogonal:.2f}; chance {chance_loss(128):.2f}")
-
-# %% [markdown]
-# **Quiz.** Run P, at temperature 0.1, ends with a loss of 1.5; run Q, at temperature 1, with 4.7. Same data,
-# 128 images a batch. Which network is better?
-#
-# <details><summary>Answer</summary>
-#
-# One cannot tell. By the table Q, partners alike and negatives at right angles, is as good as it can
-# sensibly get, while at 0.1 the same embeddings would have a loss near 0. Losses at different temperatures
-# are different units. Compare such runs by what the features are good for (lesson 06), not by the loss. The
-# tempting "P, its loss is lower" would let you win by turning a knob.
-#
-# </details>
 #
 # ## Temperature
 #
 # The lab shows *one row* of a real table of similarities. It is of a SimCLR network trained on the embedded
-# shapes, and three batches of 16 images keep one and the same anchor company:
+# shapes: one anchor, three different batches of 16 images around it:
 #
 # - **easy**: 15 images of other classes;
 # - **hard**: the 15 images of other classes that this network finds most similar to the anchor;
 # - **false negative**: the easy ones, but three of them replaced by images of the anchor's *own class*. Without
 #   labels nobody can know; to the loss they are negatives like any other.
 #
-# The last row of bars is the **pull**: how strongly each negative is drawn away from the anchor, $p / T$. The
-# gradient section will show that it is just that. Beside the picture stand two numbers: the **entropy** of how
-# the pull is shared among the negatives, $H = -\sum_j q_j \ln q_j$ where $q_j$ is negative $j$'s share of it,
+# The last row of bars is the **push** on each negative: how strongly the loss drives its similarity to the
+# anchor down, $p / T$. The gradient section will show that it is just that. Beside the picture stand two numbers: the **entropy** of how
+# the push is shared among the negatives, $H = -\sum_j q_j \ln q_j$ where $q_j$ is negative $j$'s share of it,
 # and the **effective number of negatives** $e^H$: so many negatives with equal shares would have the same
 # entropy.
 #
 # **Predict** before you move anything: going from $T = 2$ down to 0.01, does the effective number rise or
-# fall? Does the sum of all pulls? And at which end do the false negatives suffer?
+# fall? Does the sum of all pushes? And at which end do the false negatives suffer?
 
 # %%
 temperature_lab()
@@ -298,25 +304,27 @@ show(
 #
 # 1. *easy*: find the temperature at which about 15 of the 30 negatives count.
 # 2. *hard*: move slowly from 2 to 0.01. Who ends up with all the probability, and is it the partner?
-# 3. *false negative*: at which temperature do the six views of the same class bear half of the pull?
+# 3. *false negative*: at which temperature do the six views of the same class bear half of the push?
 
 # %%
-print(f"{'row':<16}{'T':>5}{'loss':>8}{'count':>8}{'pull, all':>11}{'on hardest':>12}{'on same class':>15}")
+print(f"{'row':<16}{'T':>5}{'loss':>8}{'effective':>11}{'push, all':>11}{'on hardest':>12}{'on same class':>15}")
 for name, row in recorded_rows().items():
     for temperature in (2.0, 0.5, 0.2, 0.05, 0.01):
         at = shares(row, temperature)
         hardest = at.pull.max() / at.pull.sum()
-        print(f"{name:<16}{temperature:>5}{at.loss:>8.2f}{at.effective:>8.1f}{at.pull.sum():>11.2f}{hardest:>12.0%}{at.same_class:>15.0%}")
+        print(f"{name:<16}{temperature:>5}{at.loss:>8.2f}{at.effective:>11.1f}{at.pull.sum():>11.2f}{hardest:>12.0%}{at.same_class:>15.0%}")
 
 # %% [markdown]
-# - A **high** temperature is fair: all negatives count, none much, and the total pull is weak.
-# - A **low** temperature looks at the hardest alone. Where the partner wins easily the pull dies: nothing is
-#   left to learn. Where a negative stands before the partner, the pull grows like $1/T$ and lands on
+# - A **high** temperature is fair: all negatives count, none much, and the sum of all pushes is small.
+# - A **low** temperature looks at the hardest alone. Where the partner wins easily the push dies: nothing is
+#   left to learn. Where a negative stands before the partner, the push grows like $1/T$ and lands on
 #   that one.
-# - And the hardest negatives are, more often than not, **no negatives at all**: what looks most like the
-#   anchor is often of its class.
+# - The **sum** of the pushes is $(1 - p_+) / T$, so your answer depends on the row: in *easy* it rises at first
+#   and then dies, in the other two it keeps growing.
+# - And the hardest negatives may be **no negatives at all**: what looks most like the anchor may be of its class,
+#   as in the third row.
 #
-# How often? The record holds that for all anchors of 512 validation images, in batches of 128, and three
+# How often is it? The record holds that for all anchors of 512 validation images, in batches of 128, and three
 # networks trained with different seeds (thin lines; the mean is thick).
 
 # %%
@@ -327,20 +335,26 @@ counted = torch.tensor([[point["effective_negatives"] for point in sweep] for sw
 alike = torch.tensor([[point["share_same_class"] for point in sweep] for sweep in sweeps])
 base = sweeps[0][0]["same_class_among_negatives"]
 figure = temperature_sweep(temperatures, counted.numpy(), alike.numpy(), total=254, share_alike=base)
-show(figure, alt="With falling temperature the effective number of negatives falls from nearly all 254 to a few, and the share of the pull on negatives of the same class rises.")
+show(figure, alt="With falling temperature the effective number of negatives falls from nearly all 254 to a few, and the share of the push on negatives of the same class rises.")
 for place in (4, 10, 16):
     print(f"T = {temperatures[place]:.2f}: {counted[:, place].mean():5.1f} ± {counted[:, place].std():.1f} negatives count; ", end="")
-    print(f"{alike[:, place].mean():.0%} ± {alike[:, place].std():.0%} of the pull is on the {base:.0%} of the same class")
+    print(f"{alike[:, place].mean():.0%} ± {alike[:, place].std():.0%} of the push is on the {base:.0%} of the same class")
 
 # %% [markdown]
+# In this *trained* network, with ten classes, about three quarters of the push at low $T$ falls on images of the
+# anchor's own class. Expect far less at the start of training, when the network cannot yet tell what is alike, or
+# with 1,000 classes, where a batch holds hardly any of them.
+#
 # So the temperature is a bargain. Low: the loss works on the hard cases, where there is something to learn,
-# and pushes apart what we would like to keep together. High: it spares them, and wastes its pull on
-# negatives that were settled long ago. Wang & Liu (2021) call it the uniformity-tolerance dilemma.
+# and pushes apart what we would like to keep together. High: it spares them, and wastes its push on
+# negatives that were settled long ago. Wang & Liu (2021) call it the
+# uniformity-tolerance dilemma: *uniformity*, which gets its measure below, is how evenly everybody is spread out,
+# *tolerance* that what is alike may stay together.
 # Between lies what people use: 0.07 in MoCo, 0.1 to 0.5 in SimCLR; CLIP lets the network learn it.
 #
 # ## The gradient, by hand
 #
-# Where does "pull $p / T$" come from? Take one anchor and call its similarities $s_j$, the partner's $s_+$.
+# Where does "push $p / T$" come from? Take one anchor and call its similarities $s_j$, the partner's $s_+$.
 # Its loss is $\ell = -s_+ / T + \ln \sum_k \exp(s_k / T)$, and the derivative of the logarithm of a sum of
 # exponentials is a softmax:
 #
@@ -365,23 +379,27 @@ for j in range(4):
 print(f"sum over all 31 candidates: {abs(by_hand.sum()):.6f}")
 
 anchor, others = z[0].clone().requires_grad_(), z[1:]  # A1 of the table above; A2 is number 7 of the other 15
-F.cross_entropy(others @ anchor / temperature, torch.tensor(7)).backward()
+F.cross_entropy(others @ F.normalize(anchor, dim=0) / temperature, torch.tensor(7)).backward()
 p = (others @ z[0] / temperature).softmax(dim=0)
-torch.testing.assert_close(-anchor.grad, (others[7] - p @ others) / temperature)
+free = (others[7] - p @ others) / temperature  # where z would go if it were free
+torch.testing.assert_close(-anchor.grad, free - (free @ z[0]) * z[0])  # only what is at right angles to z remains
 
 # %% [markdown]
-# The last lines take one more step of the chain rule, from similarities to embeddings. While all lengths are
-# 1, the anchor $z$ moves along
+# The last lines take one more step of the chain rule, from similarities to embeddings. Let
+# $z_+$ be the partner's embedding, let $j$ run over all candidates, the partner among them, and all lengths be 1.
+# As if it were free, the anchor $z$ would move along
 #
-# $$-\frac{\partial \ell}{\partial z} = \frac{1}{T} \Big( z_+ - \sum_j p_j z_j \Big):$$
+# $$\frac{1}{T} \Big( z_+ - \sum_j p_j z_j \Big):$$
 #
-# towards its partner, away from the mean of all candidates weighed by their probabilities.
+# towards its partner, away from the mean of all candidates weighed by their probabilities. But NT-Xent divides
+# $z$ by its length, so only the part of this at right angles to $z$ remains. A negative that already coincides with
+# the anchor therefore hardly moves it: $p / T$ is the push on the *similarity*, not on the embedding.
 #
 # **Quiz.** As $T$ grows without bound, which negatives does the loss still push, and how hard?
 #
 # <details><summary>Answer</summary>
 #
-# All alike: the softmax becomes even, p = 1/(2n - 1) for each, and the pull p / T goes to 0 with 1/T. "None,
+# All alike: the softmax becomes even, p = 1/(2n - 1) for each, and the push p / T goes to 0 with 1/T. "None,
 # because the gradient vanishes" is half right: an optimiser such as Adam, which divides the gradient by
 # its own size, undoes the factor, and what stays is that all negatives count the same, hard or not.
 #
@@ -427,12 +445,16 @@ for temperature in (1.0, 0.2, 0.1, 0.07, 0.05, 0.02, 0.01, 0.005):
 #
 # where no exponent is above 0 and one of them is 0, so that the sum lies between 1 and the number of
 # candidates. `torch.logsumexp` and `F.cross_entropy` do this for you. Give them **logits**, never exponentials or
-# probabilities. (Finite is not yet exact: a float16 keeps about three digits, which is why PyTorch's mixed
-# precision takes the cross-entropy in float32.)
+# probabilities.
+#
+# Finite is not yet exact. Look at float16 and $T = 0.1$: log-sum-exp prints 0.0000 where the truth is 0.0036. The loss
+# is a small difference of two logits near 9, and there neighbouring float16 numbers are 0.008 apart. So compute the
+# loss in float32, as PyTorch's mixed precision does with the cross-entropy.
 #
 # The same care for the diagonal: a view must not be its own candidate, and the clean way to say so is a logit
 # of $-\infty$, since $e^{-\infty} = 0$ exactly. A large number such as -9e15 does not fit into a float16, and
-# multiplying by 0 gives $e^0 = 1$, a candidate after all.
+# multiplying the diagonal by 0 gives it a logit of 0, hence $e^0 = 1$ in the sum: a candidate after all, as likely as a view at
+# a right angle.
 #
 # ## Exercise: NT-Xent
 #
@@ -526,21 +548,28 @@ show(
 # One start is an anecdote. The same 100 steps from five starts, three goals, three temperatures:
 
 # %%
-print(f"{'goal':<12}{'T':>5}{'alignment':>16}{'uniformity':>18}")
+ends = {("the start", ""): [simulate(start(6, s), 1.0, steps=0) for s in range(5)]}
 for want in ("alignment", "uniformity", "both"):
     for temperature in (0.05, 0.5, 2.0):
-        ends = [simulate(start(6, s), temperature, want) for s in range(5)]
-        a, u = (torch.stack([getattr(end, name)[-1] for end in ends]) for name in ("alignment", "uniformity"))
-        print(f"{want:<12}{temperature:>5}{a.mean():>9.2f} ± {a.std():.2f}{u.mean():>11.2f} ± {u.std():.2f}")
+        ends[want, temperature] = [simulate(start(6, s), temperature, want) for s in range(5)]
+print(f"{'goal':<12}{'T':>5}{'alignment':>16}{'uniformity':>18}")
+for (goal, temperature), paths in ends.items():
+    a, u = (torch.stack([getattr(path, name)[-1] for path in paths]) for name in ("alignment", "uniformity"))
+    print(f"{goal:<12}{temperature:>5}{a.mean():>9.2f} ± {a.std():.2f}{u.mean():>11.2f} ± {u.std():.2f}")
 
 # %% [markdown]
+# The lab multiplies every step by $T$, or the hot runs would crawl merely because the gradient has $1/T$ in it. That is
+# also why $T$ makes no difference to alignment alone, $-s_{i,+} / T$: there it is nothing but that factor.
+#
 # - **Alignment alone** brings partners together and is content; where the pairs lie it does not care. Here
 #   each point is free, so pairs meet half-way. A network has an easier way: map everything to one point. That
 #   is **collapse**, alignment 0 and uniformity 0, and the reason why the second half exists. (BYOL does without
 #   it; lesson 05.)
-# - **Uniformity alone** spreads all views and treats partners as strangers: nothing is learnt.
+# - **Uniformity alone**, at 0.5 and 2, spreads all views and treats partners as strangers: nothing is learnt. At 0.05
+#   it does not even spread them: after 100 steps they are no more even than at the start.
 # - **Both** at 0.5: partners meet, images spread.
-# - **Both, but hot** (2): everybody pushes from all sides, and most of it cancels; images spread more slowly.
+# - **Both, but hot** (2): everybody pushes from all sides, and most of it cancels; after the same 100
+#   steps images are spread less.
 # - **Both, but cold** (0.05): partners meet, but images stay bunched. Only the nearest negative is pushed, and once it is
 #   a few times $T$ less similar than the partner the loss is near 0 and nobody pushes any more.
 #
@@ -560,9 +589,9 @@ for temperature in sorted({run["temperature"] for run in runs}):
 # %% [markdown]
 # - **Hot** (1.0): partners are closest, but so is everybody else, and the neighbours tell the classes far worse.
 # - **Cold** (0.05): less even than at 0.3, as on the circle and perhaps for the same reason: who has won stops
-#   pushing. The nearest neighbours are about as good as at 0.3, whatever the false negatives suffered. On
-#   photographs Wang & Liu (2021) found the opposite, the colder the more even. So do not reason from a
-#   temperature to what it did; measure it. Lesson 03 varies it together with augmentation and batch size.
+#   pushing. The nearest neighbours are about as good as at 0.3, whatever the false negatives suffered. Wang
+#   & Liu (2021) relate uniformity to the temperature and hold that a good one compromises between the two sides
+#   of their dilemma; how that goes in *your* run do not reason from the temperature, measure it. Lesson 03 varies it together with augmentation and batch size.
 #
 # ## Debug this: a loss that will not move
 #
@@ -628,7 +657,7 @@ print(f"spread of the embeddings: {spreads[:, 0].mean():.2f} at the first step, 
 # </details>
 #
 # The next cell has it mended. The test that would have found it before any training: draw a few rows of `view1` and
-# `view2` side by side, as the first figure of lesson 01 does.
+# `view2` side by side, as the figure after `my_two_views` in lesson 01 does.
 
 # %%
 def mended_pairs(seed, n=32):
@@ -643,15 +672,21 @@ show(loss_curves(curves, chance_loss(32)), alt="As written the loss stays on the
 print(f"mean of the last ten steps: {mended[:, -10:].mean():.3f} ± {mended[:, -10:].mean(dim=1).std():.3f}; spread at the last {spreads[:, -1].mean():.2f}")
 
 # %% [markdown]
+# The mended loss is below the chance line from its first steps. Under weak augmentation partners keep their colours,
+# and even random weights pass colour on; hence the head start that the untrained network did not have under the full
+# recipe.
+#
 # ## Quiz
 #
-# **1.** Your loss reads 0.02 after the first epoch, far below anything in the paper. Delighted?
+# **1.** With $n = 128$ images a batch your loss reads 0.02 after the first epoch. Delighted, at $T = 0.5$? At
+# $T = 0.1$?
 #
 # <details><summary>Answer</summary>
 #
-# Alarmed. Check whether the two views are the same tensor (the same view twice, no augmentation): then the partner is
-# always at similarity 1 and the task is trivial. "The network is just good" would show in kNN accuracy; this
-# will not.
+# Look at the floor table. At 0.5 it is impossible, no network gets below 1.73, so there is a bug in the loss: another
+# temperature than you think, embeddings not normalised, or each view its own partner. At 0.1 it is possible, but
+# so early be suspicious: check whether the two views are equal (the same tensor twice, no augmentation), for then the
+# partner is always at similarity 1 and the task trivial. "The network is just good" would show in kNN accuracy.
 #
 # </details>
 #
@@ -696,8 +731,8 @@ print(f"mean of the last ten steps: {mended[:, -10:].mean():.3f} ± {mended[:, -
 # | partners alike, negatives at right angles | ln(1 + (2n - 2) exp(-1/T)) |
 # | no network at all gets below | ln(1 + (2n - 2) exp(-2/T)) |
 #
-# The running results table gets no row, since nothing was trained to keep. It stands where it did; lesson 03
-# will add to it.
+# This lesson adds no row to the running results, since nothing was trained to keep. Here are again two that you know from
+# lesson 01, pixels and the random encoder; lesson 03 will add to them.
 
 # %%
 print(f"{'running results':<18}{'kNN':>8}{'linear':>8}   labels used: none")
@@ -711,7 +746,7 @@ for name in ("pixels", "random encoder"):
 #
 # - Contrastive learning is classification where the classes are the other views of the batch.
 # - Guessing costs ln(2n - 1); a loss means nothing without it, nor across temperatures.
-# - The pull on a negative is p / T. Cold: few, hard, often false negatives. Hot: all, weakly.
+# - The push on a negative (on its similarity) is p / T. Cold: few, hard, often false negatives. Hot: all, weakly.
 # - Logits into `F.cross_entropy`; the diagonal at minus infinity.
 # - Alignment brings partners together, uniformity keeps the rest apart; the loss needs both.
 #
