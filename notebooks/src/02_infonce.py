@@ -146,7 +146,8 @@ print(f"the partner, A2, gets {p[7]:.2f}: loss {-p[7].log():.2f}; even shares wo
 #
 # The line ln(2n - 1) is what guessing costs: the **chance line**. On it, or near it, stand three kinds of networks that
 # have learnt nothing, three seeds each: random directions at two temperatures, and an untrained network
-# that looks at real views.
+# that looks at real views. The code calls it `SimCLR(encoder, projector)`: the encoder turns a view into features
+# $h$, and the projector, a small network, turns those into the embedding $z$. Lesson 03 builds both.
 
 # %%
 def untrained(n, seed):
@@ -272,6 +273,8 @@ show(figure, alt="ln n minus the loss follows the true information while that is
 # - **More information is not better features.** An encoder that can be inverted keeps *all* of it. Tschannen
 #   et al. (2020) trained such encoders: the information never changed, the worth of the features did. What is
 #   kept, and in what form, is decided by the augmentations (lesson 01) and the network.
+# - **NT-Xent cannot even reach the best scores**: they have no limits, but its logits end at $\pm 1/T$. Hence the floor
+#   in the chance-line section.
 #
 # ## Temperature
 #
