@@ -158,7 +158,7 @@ def invariance_figure(runs: Sequence[Mapping]) -> Figure:
         axes.axhline(0, color=MUTED, linewidth=1)
         axes.set(xticks=range(len(measures)), xticklabels=measures, ylim=(min(0, _lowest(runs)) - 0.02, 1.25), yticks=np.arange(0, 1.1, 0.2))
         axes.grid(axis="x", visible=False)
-    left.set_title("Class, learned without labels", fontsize=11, loc="left")
+    left.set_title("Class, encoder trained\nwithout labels", fontsize=11, loc="left")
     left.set_ylabel("accuracy on test")
     right.set_title("What can be read linearly off h", fontsize=11, loc="left")
     right.set_ylabel("R² (class: accuracy)")
