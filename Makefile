@@ -41,7 +41,6 @@ lab: $(VENV)/installed-lab
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 course: $(VENV)/installed-all
-	$(BIN)/python notebooks/build.py --solved-only
 	$(BIN)/python -m cl_course run all --solved --out build/course
 
 test: $(VENV)/installed-all

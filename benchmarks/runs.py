@@ -1,6 +1,7 @@
 """What the recording scripts share: one quick run and its measurements, done once and kept in build/runs."""
 
 import hashlib
+import inspect
 import json
 import os
 import time
@@ -54,7 +55,8 @@ def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> tuple[Si
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
     """`job(**arguments)`, unless a run with the same arguments is kept already: a cut recording goes on where it was."""
-    key = hashlib.sha256(json.dumps([name, arguments], sort_keys=True, default=str).encode()).hexdigest()[:12]
+    made_by = Path(inspect.getfile(job)).read_text()  # the settings that all runs share stand there
+    key = hashlib.sha256(json.dumps([name, arguments, made_by, repr(TrainConfig())], sort_keys=True).encode()).hexdigest()[:12]
     path = KEPT / f"{name}-{key}.json"
     if path.exists():
         return json.loads(path.read_text())

@@ -54,7 +54,10 @@ def read_card(path: str | Path) -> dict:
     card = Path(path).with_suffix(".json")
     if not card.exists():
         raise FileNotFoundError(f"no card {card.name} beside {path}; a checkpoint is a .safetensors file and a .json file of the same name")
-    return json.loads(card.read_text())
+    try:
+        return dict(json.loads(card.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{card} is damaged or no card ({error}); make the checkpoint again") from error
 
 
 def load(path: str | Path, encoder: nn.Module) -> dict:
@@ -65,7 +68,7 @@ def load(path: str | Path, encoder: nn.Module) -> dict:
         ValueError: the file is truncated, or holds another architecture; the encoder is as it was.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         tensors = load_file(path)
@@ -81,12 +84,20 @@ def load(path: str | Path, encoder: nn.Module) -> dict:
 
 
 def build_encoder(card: dict) -> ResNet:
-    """The encoder that a card describes, with fresh weights."""
-    arguments = dict(card["encoder"])
-    name = arguments.pop("name")
-    if name not in ENCODERS:
-        raise ValueError(f"unknown encoder {name!r}; there are {', '.join(ENCODERS)}")
-    return ENCODERS[name](**arguments)
+    """The encoder that a card describes, with fresh weights.
+
+    Raises:
+        ValueError: the card names no known encoder, or arguments that it does not have.
+    """
+    described = card.get("encoder")
+    name = described.get("name") if isinstance(described, dict) else described
+    if not isinstance(described, dict) or name not in ENCODERS:
+        raise ValueError(f"unknown encoder {name!r} in the card; there are {', '.join(ENCODERS)}")
+    arguments = {key: value for key, value in described.items() if key != "name"}
+    try:
+        return ENCODERS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"the card gives its encoder {arguments}, which {name} does not take") from error
 
 
 def restore(path: str | Path) -> tuple[ResNet, dict]:

@@ -110,8 +110,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
         return 130
     card = {
         "method": chosen.method,
-        "source": chosen.source,
-        "split": chosen.split,
+        "data": f"{chosen.source}, {len(images):,} images of split {chosen.split}, without their labels",
         "images": len(images),
         "encoder": described,
         "temperature": getattr(method, "temperature", None),
@@ -144,7 +143,7 @@ def evaluate(chosen: argparse.Namespace) -> int:
     (train_h, train_y), (val_h, val_y), (test_h, test_y) = ((embed(encoder, part), part.labels) for part in parts)
     k = min(20, len(train_h))
     knn = knn_accuracy(train_h, train_y, test_h, test_y, k=k)
-    print(f"{chosen.checkpoint}: {card.get('method', 'an encoder')} of {card.get('source', 'unknown data')}")
+    print(f"{chosen.checkpoint}: {card.get('method', 'an encoder')} of {card.get('data', 'unknown data')}")
     print(Result(knn, f"{k} nearest neighbours", "test", chosen.seed, len(train_y), "nothing", time.perf_counter() - start))
     print(linear_probe(train_h, train_y, val_h, val_y, test_h, test_y, seed=chosen.seed))
     return 0
@@ -267,7 +266,7 @@ def _lessons(name: str, solved: bool) -> list[Path]:
     if solved:
         made = subprocess.run([sys.executable, ROOT / "notebooks" / "build.py", "--solved-only", *chosen], capture_output=True, text=True, check=False)
         if made.returncode:
-            raise ValueError(made.stderr)
+            raise ValueError(made.stderr.strip().splitlines()[-1])
     folder = ROOT / "build" / "solved" if solved else ROOT / "notebooks"
     paths = [folder / f"{stem}.ipynb" for stem in chosen]
     if missing := [path.name for path in paths if not path.exists()]:

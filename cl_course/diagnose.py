@@ -28,6 +28,8 @@ def effective_rank(h: Embeddings) -> float:
     The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1), there applied to embeddings z: the
     exponential of the entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel.
     """
+    if not h.isfinite().all():
+        raise ValueError("effective_rank needs finite features, got infinite ones or NaN; the run that made them has diverged")
     share = torch.linalg.svdvals(h.double())
     share = share / share.sum().clamp(min=1e-12)
     return float(torch.special.entr(share).sum().exp())

@@ -83,18 +83,25 @@ def knn_accuracy(
     Args:
         train_h, test_h: features (n, d) and (m, d), of any length; train_y, test_y: their classes.
         k: neighbours that vote; at most the number of training images.
+        temperature: T > 0; the smaller, the more the very nearest decide.
+
+    Raises:
+        ValueError: k or the temperature is out of range.
 
     Returns:
         The share of test images whose class wins the vote, in [0, 1].
     """
     if not 1 <= k <= len(train_h):
         raise ValueError(f"k must lie between 1 and the {len(train_h)} training images, got {k}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}; 0.1 is usual")
     train_h, test_h = F.normalize(train_h, dim=1), F.normalize(test_h, dim=1)
     classes = int(max(train_y.max(), test_y.max())) + 1
     right = 0
     for h, y in zip(test_h.split(1000), test_y.split(1000)):
         similarity, nearest = (h @ train_h.T).topk(k, dim=1)  # (m, k)
-        votes = torch.zeros(len(h), classes).scatter_add_(1, train_y[nearest], (similarity / temperature).exp())
+        weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1, so that none overflows
+        votes = h.new_zeros(len(h), classes).scatter_add_(1, train_y[nearest], weight)
         right += int((votes.argmax(dim=1) == y).sum())
     return right / len(test_y)
 
@@ -107,7 +114,12 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
 
     Returns:
         A Result with the accuracy on test.
+
+    Raises:
+        ValueError: fewer than two classes to tell apart.
     """
+    if len(train_y.unique()) < 2:
+        raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; take more images")
     start = time.perf_counter()
     mean, std = train_h.mean(dim=0), train_h.std(dim=0).clamp(min=1e-6)
     train_x, val_x, test_x = (((h - mean) / std).numpy() for h in (train_h, val_h, test_h))

@@ -1,6 +1,7 @@
 """One training loop for every method: it knows `loss(view1, view2)` and `after_step()`, nothing else."""
 
 import copy
+import hashlib
 import math
 import time
 import warnings
@@ -45,6 +46,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size == 1:
+            raise ValueError("batch_size must be at least 2, got 1: an image alone in its batch has no negatives")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.warmup < 1:
@@ -91,9 +94,9 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
         check_data(len(images))
     optimizer = make_optimizer(method, config)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
-    history = History()
+    history, settings = History(), _settings(config, method, images)
     if resume is not None and Path(resume).exists():
-        _read_checkpoint(Path(resume), config, method, optimizer, generator, history)
+        _read_checkpoint(Path(resume), settings, method, optimizer, generator, history)
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
     pixels = images.images.to(device)
@@ -114,7 +117,7 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
                 method.train()
             history.rows.append(row)
             if resume is not None:
-                _write_checkpoint(Path(resume), config, method, optimizer, generator, history)
+                _write_checkpoint(Path(resume), settings, method, optimizer, generator, history)
     return history
 
 
@@ -130,7 +133,7 @@ def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimize
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("rate_factor", 1.0)
+        group["lr"] = rate
     optimizer.step()
     method.after_step()
     return loss.detach()  # a tensor: asking a GPU for its value here would stop the pipeline
@@ -163,7 +166,7 @@ def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: Trai
     values = torch.stack(losses)
     bad = (~values.isfinite()).nonzero()
     if len(bad):
-        kept = f"the last good checkpoint is {resume}" if resume is not None and Path(resume).exists() else "no checkpoint was kept (pass resume=FILE)"
+        kept = f"the last good checkpoint is {resume}" if resume is not None and Path(resume).exists() else "there is no checkpoint yet (resume=FILE keeps one after every epoch)"
         raise NonFiniteLoss(
             f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with temperature {getattr(method, 'temperature', None)} "
             f"and peak learning rate {config.learning_rate:g}; lower the rate or raise the temperature; {kept}"
@@ -171,15 +174,18 @@ def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: Trai
     return float(values.mean())
 
 
-def _settings(config: TrainConfig, method: nn.Module) -> dict:
-    """What a resumed run must share with the one that wrote the checkpoint."""
-    return asdict(config) | {"temperature": getattr(method, "temperature", None)}
+def _settings(config: TrainConfig, method: nn.Module, images: ImageSet) -> dict:
+    """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the very images."""
+    of_method = {name: value for name, value in vars(method).items() if isinstance(value, int | float | str) and not name.startswith("_")}
+    of_method.pop("training", None)
+    pixels = hashlib.sha256(images.images.numpy(force=True).tobytes()).hexdigest()[:16]
+    return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
 
 
-def _write_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
+def _write_checkpoint(path: Path, settings: dict, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
     """All that a run needs to go on. A failed write is a warning: it must not end a run that is going well."""
     state = {
-        "settings": _settings(config, method),
+        "settings": settings,
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
@@ -191,13 +197,12 @@ def _write_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimi
         warnings.warn(str(error), stacklevel=3)
 
 
-def _read_checkpoint(path: Path, config: TrainConfig, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
+def _read_checkpoint(path: Path, now: dict, method: nn.Module, optimizer: torch.optim.Optimizer, generator: Generator, history: History) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         was = state["settings"]
     except Exception as error:  # torch raises several kinds for a broken file
         raise ValueError(f"{path} is truncated or no checkpoint of a run ({type(error).__name__}); delete it to start again") from error
-    now = _settings(config, method)
     differing = [name for name in now if was.get(name) != now[name]]
     if differing:
         was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))

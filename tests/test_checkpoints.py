@@ -123,7 +123,7 @@ def test_a_file_where_the_folder_should_be(tmp_path):
 def test_the_card_builds_the_encoder():
     assert same_shapes(build_encoder(CARD), small_resnet(4))
     assert same_shapes(build_encoder({"encoder": {"name": "small"}}), small_resnet())
-    with pytest.raises(ValueError, match="unknown encoder 'vit'; there are small, resnet18"):
+    with pytest.raises(ValueError, match="unknown encoder 'vit' in the card; there are small, resnet18"):
         build_encoder({"encoder": {"name": "vit"}})
 
 
@@ -146,3 +146,11 @@ def test_the_card_is_read_by_people(path):
     save(path, encoder(), CARD)
     text = path.with_suffix(".json").read_text()
     assert json.loads(text) == CARD and text.count("\n") > len(CARD)
+
+
+@pytest.mark.parametrize("card", ["{}", "[]", "xx", '{"encoder": {"name": "small", "foo": 1}}', '{"encoder": {"name": "vgg"}}'])
+def test_a_damaged_card_is_one_sentence(tmp_path, card):
+    checkpoints.save(tmp_path / "e.safetensors", small_resnet(4), {"encoder": {"name": "small", "width": 4}})
+    (tmp_path / "e.json").write_text(card)
+    with pytest.raises(ValueError, match="card"):
+        checkpoints.restore(tmp_path / "e.safetensors")

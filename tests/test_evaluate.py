@@ -161,6 +161,8 @@ def test_factor_probe_knows_that_a_hue_is_a_circle():
 
     assert factor_probe(circle(train), {"object_hue": train["object_hue"]}, circle(test), {"object_hue": test["object_hue"]})["object_hue"] > 0.999
     assert factor_probe(circle(train), as_number[0], circle(test), as_number[1])["plain"] < 0.8
+    half = factor_probe(circle(train)[:, :1], {"object_hue": train["object_hue"]}, circle(test)[:, :1], {"object_hue": test["object_hue"]})
+    assert half["object_hue"] == pytest.approx(0.5, abs=0.03), "the cosine alone is half of a hue"
 
 
 # Features.
@@ -189,3 +191,11 @@ def test_embed_puts_the_mode_back_when_the_encoder_fails(images):
     with pytest.raises(RuntimeError):
         embed(encoder, images)
     assert encoder.training
+
+
+def test_the_vote_is_finite_at_the_smallest_temperature():
+    train_h, train_y = torch.tensor([[1, 0.4], [1, 0.01]]), torch.tensor([0, 1])
+    query, right = torch.tensor([[1.0, 0.0]]), torch.tensor([1])
+    assert all(knn_accuracy(train_h, train_y, query, right, k=2, temperature=t) == 1.0 for t in (1e-4, 0.01, 0.02))
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        knn_accuracy(train_h, train_y, query, right, k=2, temperature=0)

@@ -114,21 +114,6 @@ def test_after_step_follows_every_step_and_frozen_weights_stay(images):
     assert method.steps == 6 and torch.equal(frozen, before)
 
 
-def test_a_rate_factor_scales_one_groups_rate(images, monkeypatch):
-    """For a predictor or a head that learns faster than the rest."""
-    seen = []
-
-    def two_groups(method, config):
-        groups = [{"params": method.encoder.parameters()}, {"params": method.projector.parameters(), "rate_factor": 10.0}]
-        optimizer = torch.optim.SGD(groups, lr=0.1)
-        optimizer.register_step_post_hook(lambda o, *_: seen.append([group["lr"] for group in o.param_groups]))
-        return optimizer
-
-    monkeypatch.setattr(train, "make_optimizer", two_groups)
-    pretrain(simclr(), images, replace(CONFIG, epochs=1))
-    assert len(seen) == 2 and all(fast == pytest.approx(10 * slow) for slow, fast in seen)
-
-
 def test_on_epoch_adds_to_the_row_and_may_leave_the_method_in_eval_mode(images):
     seen = []
 
@@ -287,7 +272,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(images, tmp_path
     path = tmp_path / "simclr.pt" if kept else None
     with pytest.raises(NonFiniteLoss, match=f"{value} at step 2 of epoch 2, with temperature 0.125 and peak learning rate 0.006") as error:
         pretrain(method, images, CONFIG, resume=path)
-    assert str(error.value).endswith(f"last good checkpoint is {path}" if kept else "no checkpoint was kept (pass resume=FILE)")
+    assert str(error.value).endswith(f"last good checkpoint is {path}" if kept else "there is no checkpoint yet (resume=FILE keeps one after every epoch)")
     if kept:
         state = torch.load(path, weights_only=True)
         assert len(state["history"]) == 1 and all(t.isfinite().all() for t in state["method"].values())
@@ -327,3 +312,26 @@ def test_to_float_is_what_the_network_sees(images):
     got = train.train_step(method, images.images[:16], optimizer, 1e-3, CONFIG, Generator().manual_seed(4))
     torch.testing.assert_close(got, expected.detach())
     assert not got.requires_grad
+
+
+@pytest.mark.parametrize("change", ["images", "temperature", "width"])
+def test_a_checkpoint_goes_on_only_with_its_own_data_and_method(tmp_path, change):
+    images = load("shapes", "train", limit=64)
+    config = TrainConfig(epochs=1, batch_size=32)
+
+    def method(width=4, temperature=0.3):
+        encoder = small_resnet(width)
+        return SimCLR(encoder, projector(encoder.dim), temperature)
+
+    pretrain(method(), images, config, resume=tmp_path / "run.pt")
+    if change == "images":
+        other, those = method(), load("shapes", "train", limit=64, seed=1)
+    else:
+        other, those = method(**{change: 8 if change == "width" else 0.5}), images
+    with pytest.raises(ValueError, match=r"run\.pt (belongs to a run|holds another architecture)"):
+        pretrain(other, those, config, resume=tmp_path / "run.pt")
+
+
+def test_a_batch_of_one_image_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be at least 2, got 1"):
+        TrainConfig(batch_size=1)

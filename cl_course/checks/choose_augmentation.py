@@ -39,7 +39,7 @@ def choose_augmentation(attempt: Callable[[], AugmentConfig]) -> None:
     try:
         config = call(attempt)
     except NotAttempted:
-        return failed(EXERCISE, "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
+        return failed(EXERCISE, "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
     except Exception as error:  # such as a probability outside [0, 1]: AugmentConfig says which
         return failed(EXERCISE, f"your code stopped with {type(error).__name__}: {error}")
     if not isinstance(config, AugmentConfig):

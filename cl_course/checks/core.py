@@ -78,7 +78,7 @@ def compare(exercise: str, attempt: Callable, reference: Callable, inputs: Seque
     try:
         answers = [call(attempt, *arguments) for arguments in inputs]
     except NotAttempted:
-        return failed(exercise, "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
+        return failed(exercise, "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
     except Exception as error:  # the learner's code may raise anything; the check must go on
         return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
     expected = [reference(*arguments) for arguments in inputs]

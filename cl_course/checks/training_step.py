@@ -18,7 +18,7 @@ from cl_course.losses import nt_xent
 EXERCISE = "my_training_step"
 STEPS, IMAGES, TEMPERATURE = 3, 6, 0.2
 
-NOT_ATTEMPTED = "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
+NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 NO_RETURN = "the step trains, but returns nothing: return the loss, so that whoever calls it can watch it."
 WRONG_RETURN = "the weights are right, but what you return is not the loss of this step: return the value you called backward() on."
 NO_GRADIENT = "no gradient reaches your loss: it was computed under torch.no_grad(), or from .item(), .detach() or .data. Keep the way from the weights to the loss in torch."

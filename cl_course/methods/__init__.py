@@ -1,5 +1,7 @@
 """The methods, side by side. Each has `encoder`, `embeddings(view1, view2)`, `loss(view1, view2)`, `chance(n)` and `after_step()`."""
 
+from inspect import signature
+
 from torch import nn
 
 from cl_course.methods.byol import BYOL
@@ -23,7 +25,8 @@ def build(name: str, encoder: nn.Module, **settings) -> nn.Module:
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
     heads = [projector(encoder.dim), *([predictor()] if name == "byol" else [])]
-    try:
-        return METHODS[name](encoder, *heads, **settings)
-    except TypeError as error:
-        raise ValueError(f"{name} has no such setting: {error}") from error
+    known = [parameter for parameter in signature(METHODS[name]).parameters if parameter not in ("encoder", "projector", "predictor")]
+    for setting in settings:
+        if setting not in known:
+            raise ValueError(f"{name} has no setting {setting!r}; it has {', '.join(known)}")
+    return METHODS[name](encoder, *heads, **settings)
