@@ -46,7 +46,9 @@ class AblationLab:
         self.reveal.on_click(lambda _: self.open())
         self.reveal_all.on_click(lambda _: self.open_all())
         row = widgets.Layout(flex_flow="row wrap")
-        rows = [widgets.HBox([*self.controls.values()], layout=row), widgets.HBox([self.guess, self.reveal, self.reveal_all], layout=row)]
+        sliders = [control for control in self.controls.values() if isinstance(control, widgets.SelectionSlider)]
+        buttons = [control for control in self.controls.values() if control not in sliders]
+        rows = [widgets.HBox(line, layout=row) for line in (sliders, buttons, [self.guess, self.reveal, self.reveal_all])]
         self.view = widgets.VBox([*rows, self.picture, self.words])
         self._draw()
 
