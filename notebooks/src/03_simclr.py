@@ -594,8 +594,7 @@ print(f"\nfull recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} 
 #
 # A learner trained just this network, saw in the panel what you saw, and saved the encoder (`kept` above). Next day the
 # test pictures came in a folder for each class, and were read in the order of the folders. The learner judged the encoder
-# by the lines below (validation images play the folder; the real test images stay closed). Run them, and find the line
-# that is missing.
+# by the lines below. Run them, and find the line that is missing.
 
 
 # %%
