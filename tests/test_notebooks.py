@@ -38,7 +38,7 @@ def workspace(tmp_path_factory) -> Path:
 
 
 def run(command: list, workspace: Path, strict: bool) -> tuple[int, str, float]:
-    """Exit code, the end of the output, seconds; a kernel that hangs is ended with its parent."""
+    """Exit code, output, seconds; a kernel that hangs is ended with its parent."""
     environment = os.environ | {
         "CL_COURSE_STRICT": str(int(strict)),
         "CL_COURSE_REUSE": str(workspace / "trained"),
@@ -52,7 +52,7 @@ def run(command: list, workspace: Path, strict: bool) -> tuple[int, str, float]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
         output = f"{process.communicate()[0]}\nstopped after {LIMIT} s"
-    return process.returncode, output[-5000:], time.monotonic() - start
+    return process.returncode, output, time.monotonic() - start
 
 
 def nbval(*notebooks: Path, workspace: Path) -> tuple[int, str, float]:
@@ -67,7 +67,7 @@ def papermill(notebook: Path, *parameters: str, workspace: Path) -> tuple[int, s
 
 
 @pytest.fixture(scope="session")
-def runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
+def lesson_runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
     """Lesson -> its runs in the making: {test's name: what `run` gives}, for the tests that this session has selected."""
 
     def run_lesson(source: Path, tests: list[str]) -> dict[str, tuple]:
@@ -82,7 +82,7 @@ def runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
             durations[f"{source.stem}, solved (trained weights reused)"] = results["test_solved_runs"][2]
         return results
 
-    selected = [item for item in request.session.items if "runs" in getattr(item, "fixturenames", ())]
+    selected = [item for item in request.session.items if "lesson_runs" in getattr(item, "fixturenames", ())]
     with ThreadPoolExecutor(max_workers=2) as pool:
         tests_of = {source: [item.originalname for item in selected if item.callspec.params["source"] == source] for source in LESSONS}
         yield {source: pool.submit(run_lesson, source, tests) for source, tests in tests_of.items() if tests}
@@ -90,15 +90,15 @@ def runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
 
 
 @each_lesson
-def test_learner_runs(source, runs):
-    code, output, _ = runs[source].result()["test_learner_runs"]
-    assert code == 0, output
+def test_learner_runs(source, lesson_runs):
+    code, output, _ = lesson_runs[source].result()["test_learner_runs"]
+    assert code == 0, output[-5000:]
 
 
 @each_lesson
-def test_solved_runs(source, runs):
-    code, output, _ = runs[source].result()["test_solved_runs"]
-    assert code == 0, output
+def test_solved_runs(source, lesson_runs):
+    code, output, _ = lesson_runs[source].result()["test_solved_runs"]
+    assert code == 0, output[-5000:]
 
 
 @each_lesson
