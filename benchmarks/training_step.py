@@ -16,7 +16,8 @@ from torch import Generator
 from cl_course.data import load, to_float
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.train import TrainConfig, make_optimizer, train_step
+from cl_course.optimizers import make_optimizer
+from cl_course.train import TrainConfig, train_step
 
 REPEATS, BAR = 41, 0.85
 
@@ -26,7 +27,7 @@ def main() -> int:
     images = load("shapes", "train", limit=config.batch_size).images
     encoder = small_resnet()
     method = SimCLR(encoder, projector(encoder.dim))
-    optimizer, generator = make_optimizer(method, config), Generator().manual_seed(0)
+    optimizer, generator = make_optimizer(method, config.optimizer, config.weight_decay), Generator().manual_seed(0)
     views = to_float(images).repeat(2, 1, 1, 1)
 
     def bare() -> None:

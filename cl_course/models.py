@@ -87,14 +87,22 @@ def resnet18(stem: str = "cifar") -> ResNet:
 ENCODERS = {"small": small_resnet, "resnet18": resnet18}
 
 
-def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128) -> nn.Sequential:
-    """SimCLR's head g: linear, BatchNorm, ReLU, linear (Chen et al. 2020, sec. 2.1 and App. B)."""
-    return nn.Sequential(
+def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128, *, norm_output: bool = False) -> nn.Sequential:
+    """SimCLR's head g: linear, BatchNorm, ReLU, linear (Chen et al. 2020, sec. 2.1 and App. B).
+
+    Args:
+        norm_output: end in a BatchNorm without scale and shift, so that every dimension of z has mean 0 and variance 1
+            over the batch (after SimSiam, which ends its projector in a BatchNorm: Chen & He 2021, arXiv:2011.10566, sec. 3).
+    """
+    layers = [
         nn.Linear(in_dim, hidden_dim, bias=False),
         nn.BatchNorm1d(hidden_dim),
         nn.ReLU(inplace=True),
         nn.Linear(hidden_dim, out_dim),
-    )
+    ]
+    if norm_output:
+        layers.append(nn.BatchNorm1d(out_dim, affine=False))
+    return nn.Sequential(*layers)
 
 
 def predictor(dim: int = 128, hidden_dim: int = 128) -> nn.Sequential:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 
 OnEpoch = Callable[[dict, nn.Module], dict | None]
 
@@ -27,15 +28,17 @@ class TrainConfig:
     Attributes:
         epochs: passes over the images.
         batch_size: images in a step; each gives two views. The last, shorter batch is left out.
-        learning_rate: AdamW's peak rate, reached after `warmup` of all steps, then a cosine to 0.
+        optimizer: "adamw", "sgd" (Nesterov, momentum 0.9) or "lars".
+        learning_rate: the peak rate, reached after `warmup` of all steps, then a cosine to 0.
         warmup: share of all steps, in [0, 1).
-        weight_decay: AdamW's.
+        weight_decay: the optimizer's, at least 0.
         augment: what makes two views out of an image.
         seed: of the order of the images and of the augmentations.
     """
 
     epochs: int = 20
     batch_size: int = 128
+    optimizer: str = "adamw"
     learning_rate: float = 6e-3
     warmup: float = 0.2
     weight_decay: float = 1e-2
@@ -44,12 +47,16 @@ class TrainConfig:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
         if self.batch_size == 1:
             raise ValueError("batch_size must be at least 2, got 1: an image alone in its batch has no negatives")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {self.optimizer!r}; there are {', '.join(OPTIMIZERS)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}; 1e-4 to 1e-2 is usual")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps in [0, 1), got {self.warmup}")
 
@@ -92,7 +99,7 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
     device = next(method.parameters()).device
     if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data
         check_data(len(images))
-    optimizer = make_optimizer(method, config)
+    optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
     history, settings = History(), _settings(config, method, images)
     if resume is not None and Path(resume).exists():
@@ -121,19 +128,13 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
     return history
 
 
-def make_optimizer(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    learned = [p for p in method.parameters() if p.requires_grad]
-    return torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-
-
 def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig, generator: Generator) -> Tensor:
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
     view1, view2 = two_views(to_float(batch), config.augment, generator)
     loss = method.loss(view1, view2)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     optimizer.step()
     method.after_step()
     return loss.detach()  # a tensor: asking a GPU for its value here would stop the pipeline
@@ -152,7 +153,7 @@ def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: in
     """Seconds that `pretrain` would take here, from a few timed steps of a copy; nothing is changed."""
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device
-    optimizer, generator = make_optimizer(trial, config), Generator().manual_seed(config.seed)
+    optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(config.seed)
     batch = images.images[: min(config.batch_size, len(images))].to(device)
     seconds = []
     for _ in range(1 + steps):  # the first, cold one does not count

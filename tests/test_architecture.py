@@ -13,7 +13,7 @@ MAX_LINES = 350
 
 # Layer -> its modules and packages, and the layers they may import beside their own.
 FOUNDATION = {"tensor_types", "runtime", "cache", "download"}
-PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "momentum"}
+PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "momentum", "optimizers"}
 JUDGES = {"evaluate", "diagnose", "shortcut", "checkpoints", "records"}
 LAYERS = {
     "foundation": (FOUNDATION, set()),

@@ -103,7 +103,7 @@ def test_every_method_is_built_by_name_and_takes_a_step(name):
 def test_what_does_not_exist_is_named():
     with pytest.raises(ValueError, match="unknown method 'barlow'; there are simclr, moco, byol"):
         build("barlow", small_resnet(4))
-    with pytest.raises(ValueError, match="byol has no setting 'temperature'; it has momentum, total_steps"):
+    with pytest.raises(ValueError, match="byol has no setting 'temperature'; it has momentum, predictor_rate, total_steps"):
         build("byol", small_resnet(4), temperature=0.1)
     with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\]"):
         byol(momentum=-1)

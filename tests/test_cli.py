@@ -133,7 +133,7 @@ def test_warnings_are_one_line_as_well(capsys):
         (["shapes", "--encoder", "vit"], "unknown encoder 'vit' in the card; there are small, resnet18"),
         (["shapes", "--temperature", "0"], "temperature must be"),
         (["shapes", "--queue-size", "64"], "simclr has no setting 'queue_size'; it has temperature"),
-        (["shapes", "--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["shapes", "--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
         (["shapes", "--batch-size", "512"], "batch_size must be from 1 to"),
         (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
         (["shapes", "--split", "unlabeled"], "split"),

@@ -14,7 +14,8 @@ from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, load, to_float
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.train import History, NonFiniteLoss, TrainConfig, estimate, learning_rate_at, make_optimizer, pretrain
+from cl_course.optimizers import make_optimizer
+from cl_course.train import History, NonFiniteLoss, TrainConfig, estimate, learning_rate_at, pretrain
 
 CONFIG = TrainConfig(epochs=3, batch_size=16)
 
@@ -246,7 +247,7 @@ def test_a_batch_larger_than_the_data_is_refused(images):
         pretrain(simclr(), images, replace(CONFIG, batch_size=41))
 
 
-@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share")])
+@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share")])
 def test_impossible_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -298,7 +299,7 @@ def test_estimate_counts_all_steps_of_the_run(images, monkeypatch):
 def test_the_optimizer_has_what_is_learned_and_nothing_else():
     method = simclr()
     method.encoder.stem.requires_grad_(False)
-    optimizer = make_optimizer(method, CONFIG)
+    optimizer = make_optimizer(method, "adamw", CONFIG.weight_decay)
     assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == sum(p.numel() for p in method.parameters() if p.requires_grad)
     assert optimizer.defaults["weight_decay"] == asdict(CONFIG)["weight_decay"]
 
@@ -306,7 +307,7 @@ def test_the_optimizer_has_what_is_learned_and_nothing_else():
 def test_to_float_is_what_the_network_sees(images):
     """The loop trains on [0, 1]: a step on uint8 images is the method's loss on their views."""
     method = simclr()
-    optimizer = make_optimizer(method, CONFIG)
+    optimizer = make_optimizer(method)
     view1, view2 = two_views(to_float(images.images[:16]), CONFIG.augment, Generator().manual_seed(4))
     expected = simclr().loss(view1, view2)
     got = train.train_step(method, images.images[:16], optimizer, 1e-3, CONFIG, Generator().manual_seed(4))

@@ -18,15 +18,30 @@ class BYOL(nn.Module):
         predictor: q, z -> p (n, d); of the online network alone.
         momentum: the target's, in [0, 1], where it starts. 0 copies the online network after every step:
             that is SimSiam (Chen & He 2021, arXiv:2011.10566).
+        predictor_rate: how many times faster than the rest the predictor learns. Above 1 it stays near the best
+            prediction there is, which Tian et al. (2021, arXiv:2102.06810) and BYOL's App. I find to keep the network from collapsing.
         total_steps: over which the momentum rises to 1 on a cosine (sec. 3.2); None leaves it constant.
     """
 
-    def __init__(self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, momentum: float = 0.99, total_steps: int | None = None):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        predictor: nn.Module,
+        momentum: float = 0.99,
+        predictor_rate: float = 1.0,
+        total_steps: int | None = None,
+    ):
         super().__init__()
         check_momentum(momentum)
+        if not predictor_rate > 0:
+            raise ValueError(f"predictor_rate must be positive, got {predictor_rate}; 1 is the rate of the rest, 10 to 20 helps")
+        if total_steps is not None and total_steps < 1:
+            raise ValueError(f"total_steps must be at least 1 or None, got {total_steps}")
         self.encoder, self.projector, self.predictor = encoder, projector, predictor
         self.target_encoder, self.target_projector = frozen_copy(encoder), frozen_copy(projector)
         self.start_momentum, self.total_steps = momentum, total_steps
+        self.rate_factors = {"predictor": predictor_rate}
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     @property
