@@ -154,22 +154,22 @@ def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -
 
 def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> Tensor:
     """The operations in SimCLR's order; those that the config never uses are skipped."""
-    views = images
     if config.crop != (1, 1):
-        views = resized_crop(views, drawn["box"], drawn["flipped"])  # mirrored while it is sampled, at no cost
-    elif config.flip > 0:
-        views = horizontal_flip(views, drawn["flipped"])
+        views = resized_crop(images, drawn["box"], drawn["flipped"])  # mirrored while it is sampled, at no cost
+    else:
+        views = horizontal_flip(images, drawn["flipped"])
+    # From here on the views are ours, and written over: memory that is in the cache already is the fastest.
     if config.jitter > 0:
         if config.brightness > 0:
-            views = adjust_brightness(views, drawn["brightness"])
+            adjust_brightness(views, drawn["brightness"], out=views)
         if config.contrast > 0:
-            views = adjust_contrast(views, drawn["contrast"])
+            adjust_contrast(views, drawn["contrast"], out=views)
         if config.saturation > 0:
-            views = adjust_saturation(views, drawn["saturation"])
+            adjust_saturation(views, drawn["saturation"], out=views)
         if config.hue > 0:
-            views = adjust_hue(views, drawn["hue"])
+            adjust_hue(views, drawn["hue"], out=views)
     if config.grey > 0:
-        views = greyscale(views, drawn["greyed"])
+        greyscale(views, drawn["greyed"], out=views)
     if config.blur > 0:
         views = gaussian_blur(views, drawn["sigma"])
     if config.solarize > 0:
@@ -205,49 +205,46 @@ def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
 
-def adjust_brightness(images: Images, factor: PerImage) -> Images:
-    """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is."""
-    return (images * factor[:, None, None, None]).clamp_(0, 1)
+def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
+    """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is. `out`, here and below: where to write, `images` included."""
+    return torch.mul(images, factor[:, None, None, None], out=out).clamp_(0, 1)
 
 
-def adjust_contrast(images: Images, factor: PerImage) -> Images:
+def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is."""
-    mean = _grey(images).mean(dim=(-2, -1), keepdim=True)
-    return _blend(images, mean, factor)
+    mean = images.mean(dim=(-2, -1), keepdim=True)
+    return _blend(images, _grey(mean), factor, out)
 
 
-def adjust_saturation(images: Images, factor: PerImage) -> Images:
+def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    return _blend(images, _grey(images), factor)
+    return _blend(images, _grey(images), factor, out)
 
 
-def adjust_hue(images: Images, shift: PerImage) -> Images:
+def adjust_hue(images: Images, shift: PerImage, out: Tensor | None = None) -> Images:
     """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value."""
     red, green, blue = images.unbind(dim=1)  # (n, h, w) each
-    value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
-    # Which channel is the largest, and how far the hue lies from it towards the next: in units
-    # of 6 chroma to the circle. Masks of 0 and 1 with lerp, since torch.where is 20 times slower
-    # on masks as ragged as these.
-    not_red, not_green = (value - red).sign_(), (value - green).sign_()
-    near_green = (blue - red).add_(chroma, alpha=2)
-    near_blue = (red - green).add_(chroma, alpha=4)
-    hue = (green - blue).lerp_(near_green.lerp_(near_blue, not_green), not_red)
-    circle = 6 * chroma
-    hue.div_(circle.clamp(min=1e-7)).add_(shift[:, None, None])  # in turns
-    # Back to RGB: channel = value - chroma * min(max(0, min(k, 4 - k)), 1), k = 6 * (offset + hue) mod 6,
-    # which is value - 2 chroma + circle * min(max(1/6, distance), 1/3): how far k / 6 is from one half.
-    darkest = value - 2 * chroma
-    turned = torch.empty_like(images)
-    for channel, offset in enumerate((2, 2 - 1 / 3, 2 - 2 / 3)):
-        distance = (hue + offset).frac_().sub_(0.5).abs_()
-        torch.addcmul(darkest, circle, distance.clamp_(1 / 6, 1 / 3), out=turned[:, channel])
+    smallest = torch.minimum(torch.minimum(red, green), blue)
+    circle = torch.maximum(torch.maximum(red, green), blue).sub_(smallest).mul_(6)  # 6 chroma
+    # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
+    # climbs for half a turn and comes back: it tells how far the hue lies from cyan, one half, and green - blue
+    # on which side. No branch on the largest channel: torch.where is 20 times slower on masks that ragged.
+    from_cyan = (green + blue).sub_(red).sub_(smallest).div_(circle.clamp(min=1e-7)).neg_().add_(1 / 3).copysign_(green - blue)
+    hue = torch.sub(shift[:, None, None] + 1.5, from_cyan).frac_()  # 1.5: one half, and a turn, since frac(-0.1) is -0.1
+    # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of its distance from a hue.
+    turned = torch.empty_like(images) if out is None else out
+    for channel, (centre, rest, sign) in enumerate(((1 / 2, 1 / 6, 1), (1 / 3, 1 / 3, -1), (2 / 3, 1 / 3, -1))):
+        trapezoid = torch.sub(hue, centre).abs_().clamp_(1 / 6, 1 / 3).sub_(rest).mul_(circle)
+        torch.add(smallest, trapezoid, alpha=sign, out=turned[:, channel])
     return turned.clamp_(0, 1)  # rounding
 
 
-def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
+def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
     """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
-    return torch.lerp(images, _grey(images), greyed[:, None, None, None].to(images.dtype))
+    out = images.clone() if out is None else out.copy_(images)
+    chosen = greyed.nonzero().flatten()
+    out[chosen] = _grey(images[chosen]).expand(-1, 3, -1, -1)
+    return out
 
 
 def gaussian_blur(images: Images, sigma: PerImage) -> Images:
@@ -282,6 +279,6 @@ def _grey(images: Tensor) -> Tensor:
     return (GREY_WEIGHTS[0] * red).add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
 
 
-def _blend(images: Tensor, neutral: Tensor, factor: Tensor) -> Tensor:
+def _blend(images: Tensor, neutral: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
     factor = factor[:, None, None, None]
-    return (images * factor).add_((1 - factor) * neutral).clamp_(0, 1)
+    return torch.mul(images, factor, out=out).add_((1 - factor) * neutral).clamp_(0, 1)

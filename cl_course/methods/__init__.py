@@ -1,6 +1,8 @@
 """The methods, side by side. Each has `encoder`, `embeddings(view1, view2)`, `loss(view1, view2)`, `chance(n)` and `after_step()`."""
 
+from collections.abc import Mapping
 from inspect import signature
+from typing import Any
 
 from torch import nn
 
@@ -12,11 +14,13 @@ from cl_course.models import predictor, projector
 METHODS = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
 
 
-def build(name: str, encoder: nn.Module, **settings) -> nn.Module:
+def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, **settings) -> nn.Module:
     """A method by name around an encoder, with the course's usual heads.
 
     Args:
         name: "simclr", "moco" or "byol".
+        head: the projector's hidden_dim, out_dim and norm_output, where they are not its defaults; BYOL's predictor has
+            the same hidden_dim.
         settings: the method's own, such as temperature or momentum.
 
     Raises:
@@ -24,7 +28,13 @@ def build(name: str, encoder: nn.Module, **settings) -> nn.Module:
     """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
-    heads = [projector(encoder.dim), *([predictor()] if name == "byol" else [])]
+    head = dict(head or {})
+    heads = [projector(encoder.dim, **head)]
+    dim = head.get("out_dim", 128)
+    if name == "byol":
+        heads.append(predictor(dim, head.get("hidden_dim", 128)))
+    if name == "moco":
+        settings.setdefault("dim", dim)
     known = [parameter for parameter in signature(METHODS[name]).parameters if parameter not in ("encoder", "projector", "predictor")]
     for setting in settings:
         if setting not in known:

@@ -27,6 +27,8 @@ class MoCo(nn.Module):
             which tell a query something about which batch its key came from, so that it can cheat
             (sec. 3.3). "running": the query network's running averages, which hide the batch (in the spirit of EMAN, Cai
             et al. 2021, arXiv:2101.08482, which averages them once more); the paper's own cure, shuffling over GPUs, needs several of them.
+        symmetric: every view asks once and answers once, as in the authors' CIFAR demo: twice the work and twice the keys a step.
+            Algorithm 1 has view1 ask and view2 answer.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MoCo(nn.Module):
         temperature: float = 0.2,
         dim: int = 128,
         key_norm: str = "batch",
+        symmetric: bool = False,
     ):
         super().__init__()
         check_temperature(temperature)
@@ -48,7 +51,7 @@ class MoCo(nn.Module):
             raise ValueError(f"queue_size must be at least 1, got {queue_size}")
         self.encoder, self.projector = encoder, projector
         self.key_encoder, self.key_projector = frozen_copy(encoder), frozen_copy(projector)
-        self.momentum, self.temperature, self.key_norm = momentum, temperature, key_norm
+        self.momentum, self.temperature, self.key_norm, self.symmetric = momentum, temperature, key_norm, symmetric
         self.register_buffer("queue", F.normalize(torch.randn(queue_size, dim), dim=1))  # (K, dim)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))  # where the next key goes
         self.new_keys: Tensor | None = None
@@ -63,6 +66,8 @@ class MoCo(nn.Module):
         return q, k
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        if self.symmetric:
+            view1, view2 = torch.cat([view1, view2]), torch.cat([view2, view1])
         q, self.new_keys = self.embeddings(view1, view2)
         return info_nce(q, self.new_keys, self.queue, self.temperature)
 
@@ -70,8 +75,16 @@ class MoCo(nn.Module):
         """The loss of guessing among a key and the whole queue; a batch of n changes nothing."""
         return math.log(1 + len(self.queue))
 
-    def check_data(self, images: int) -> None:
-        """Warn of a queue longer than the data set of so many images: it still holds each image's own earlier keys."""
+    def check_data(self, images: int, batch_size: int) -> None:
+        """Find out before training: the queue must hold the keys of a batch, and should not be longer than the data set.
+
+        Raises:
+            ValueError: more keys in a step than the queue holds.
+
+        Warns:
+            A queue longer than the data set still holds each image's own earlier keys.
+        """
+        self._check_room(batch_size * (2 if self.symmetric else 1))
         if len(self.queue) > images:
             warnings.warn(
                 f"the queue holds {len(self.queue)} keys and the data set {images} images: each image meets its own earlier keys as negatives, "
@@ -93,8 +106,11 @@ class MoCo(nn.Module):
             ValueError: more keys than the queue holds.
         """
         n, length = len(keys), len(self.queue)
-        if n > length:
-            raise ValueError(f"a batch of {n} keys does not fit into a queue of {length}; make queue_size at least the batch size")
+        self._check_room(n)
         places = (self.oldest + torch.arange(n, device=keys.device)) % length
         self.queue[places] = keys.to(self.queue.dtype)
         self.oldest.copy_((self.oldest + n) % length)
+
+    def _check_room(self, keys: int) -> None:
+        if keys > len(self.queue):
+            raise ValueError(f"a batch of {keys} keys does not fit into a queue of {len(self.queue)}; take a larger queue_size or a smaller batch")
