@@ -29,10 +29,10 @@ example:
   cl-course doctor""",
     "pretrain": """\
 examples:
-  cl-course pretrain shapes                            the embedded set, a minute on two cores
-  cl-course pretrain cifar10 --method moco --epochs 200 --batch-size 512 --encoder resnet18
+  cl-course pretrain shapes                                the embedded set, a minute on two cores
+  cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
   cl-course pretrain photos.zip --out photos.safetensors
-  cl-course pretrain cifar10 --resume                  go on with a run that was cut off""",
+  cl-course pretrain cifar10 --resume                      go on with a run that was cut off""",
     "evaluate": """\
 examples:
   cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
@@ -80,49 +80,46 @@ def pretrain(chosen: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from cl_course import checkpoints, data, train
-    from cl_course.methods import build
-    from cl_course.runtime import pick_device, seed_everything
+    from cl_course.recipes import duration, plan
+    from cl_course.runtime import pick_device
 
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
     cut = out.with_suffix(".run")  # the state of an unfinished run
     _check_output(out, cut, chosen.resume)
     device = pick_device(chosen.device)
-    given = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "learning_rate": chosen.learning_rate, "seed": chosen.seed}
-    config = train.TrainConfig(**{name: value for name, value in given.items() if value is not None})
-    seed_everything(config.seed)
-    images = data.load(chosen.source, chosen.split, limit=chosen.limit, seed=config.seed)
-    described = _encoder(chosen.encoder, images.images.shape[-1], device.type)
-    settings = {name: value for name in ("temperature", "momentum", "queue_size") if (value := getattr(chosen, name)) is not None}
-    method = build(chosen.method, checkpoints.build_encoder({"encoder": described}), **settings).to(device)
-
-    seconds = train.estimate(method, images, config)
-    weights = sum(p.numel() for p in method.encoder.parameters())
-    print(f"{chosen.method} on {len(images):,} images of {chosen.source}, {described['name']} encoder ({weights / 1e6:.1f} M weights), on {device}")
-    print(f"{config.epochs} epochs in batches of {config.batch_size}: about {_duration(seconds)} here, into {out}")
+    _recipe(chosen, 32, device.type)  # what is wrong with the options is found before any data is fetched
+    if chosen.split is None:
+        images = data.pretraining_images(chosen.source, limit=chosen.limit, seed=chosen.seed)
+    else:
+        images = data.load(chosen.source, chosen.split, limit=chosen.limit, seed=chosen.seed)
+    recipe = _recipe(chosen, images.images.shape[-1], device.type)
+    method = recipe.build(images, device)
+    print(plan(recipe, images, device))
+    print(f"{'into':<10} {out}")
 
     def tell(row: dict, _: Any) -> None:
-        tqdm.write(f"epoch {row['epoch']:>4} of {config.epochs}   loss {row['loss']:.4f}   {row['seconds']:.1f} s")
+        tqdm.write(f"epoch {row['epoch']:>4} of {recipe.config.epochs}   loss {row['loss']:.4f}   {row['seconds']:.1f} s")
 
     try:
-        history = train.pretrain(method, images, config, on_epoch=tell, resume=cut)
+        history = train.pretrain(method, images, recipe.config, on_epoch=tell, resume=cut)
     except KeyboardInterrupt:
         print(f"cl-course: stopped; the same command with --resume goes on after the last whole epoch ({cut})", file=sys.stderr)
         return 130
     card = {
-        "method": chosen.method,
-        "data": f"{chosen.source}, {len(images):,} images of split {chosen.split}, without their labels",
+        "method": recipe.method,
+        "data": f"{chosen.source}, {len(images):,} images{f' of split {chosen.split}' if chosen.split else ''}, without their labels",
         "images": len(images),
-        "encoder": described,
-        "temperature": getattr(method, "temperature", None),
-        **settings,
-        "config": asdict(config),
+        "encoder": recipe.encoder,
+        "head": recipe.head,
+        **recipe.settings,
+        "config": asdict(recipe.config),
         "minutes": round(history.seconds / 60, 2),
         "loss": history.column("loss"),
         "torch": torch.__version__,
     }
     checkpoints.save(out, method.encoder, card)
     cut.unlink(missing_ok=True)
-    print(f"done in {_duration(history.seconds)}: cl-course evaluate {out} {chosen.source}")
+    print(f"done in {duration(history.seconds)}: cl-course evaluate {out} {chosen.source}")
     return 0
 
 
@@ -197,19 +194,23 @@ def _parser() -> argparse.ArgumentParser:
     one = command("pretrain", pretrain, "train an encoder without labels")
     one.add_argument("source", help="shapes, cifar10, stl10, or a folder or .zip of images")
     one.add_argument("--method", default="simclr", help="simclr, moco or byol (default: %(default)s)")
-    one.add_argument("--encoder", default="auto", help="small, resnet18, or auto: resnet18 on a GPU, small elsewhere (default: %(default)s)")
-    one.add_argument("--epochs", type=int, metavar="N")
-    one.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
-    one.add_argument("--learning-rate", type=float, metavar="X", help="AdamW's peak rate")
-    one.add_argument("--temperature", type=float, metavar="T", help="of the contrastive loss, above 0")
-    one.add_argument("--momentum", type=float, metavar="M", help="of moco's key encoder or byol's target, from 0 to 1")
-    one.add_argument("--queue-size", type=int, metavar="N", help="of moco: how many earlier keys serve as negatives")
+    one.add_argument("--profile", default="auto", help="the recipe: quick, full (as published), or auto: full on a GPU, quick elsewhere (default: %(default)s)")
     one.add_argument("--seed", type=int, default=0, metavar="N")
-    one.add_argument("--split", default="train", help="train, or unlabeled for stl10 (default: %(default)s)")
+    one.add_argument("--split", help="train, unlabeled, ... (default: train, and of stl10 the unlabeled images as well)")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
     one.add_argument("--out", type=Path, metavar="FILE", help="a .safetensors file (default: build/pretrained/METHOD-SOURCE.safetensors)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
     one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    own = one.add_argument_group("in place of the recipe's own")
+    own.add_argument("--encoder", help="small or resnet18")
+    own.add_argument("--epochs", type=int, metavar="N")
+    own.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
+    own.add_argument("--learning-rate", type=float, metavar="X", help="the optimiser's peak rate")
+    own.add_argument("--temperature", type=float, metavar="T", help="of simclr and moco, above 0")
+    own.add_argument("--momentum", type=float, metavar="M", help="of moco's key encoder or byol's target, from 0 to 1")
+    own.add_argument("--queue-size", type=int, metavar="N", help="of moco: how many earlier keys serve as negatives")
+    own.add_argument("--precision", help="float32, or bfloat16: faster on a GPU")
+    own.add_argument("--compile", action="store_true", default=None, help="torch.compile the encoder: a minute at the start, faster steps from then on")
 
     one = command("evaluate", evaluate, "judge an encoder by its nearest neighbours and by a linear probe")
     one.add_argument("checkpoint", type=Path, help="a .safetensors file with its .json card beside it, or the name of one that comes with the course")
@@ -242,13 +243,23 @@ def _check_output(out: Path, cut: Path, resume: bool) -> None:
         raise ValueError(f"nothing can be written to {out.parent}; name another file with --out")
 
 
-def _encoder(name: str, side: int, device: str) -> dict:
-    """The encoder as a card describes it."""
-    if name == "auto":
-        name = "resnet18" if device == "cuda" else "small"
-    if name == "resnet18":
-        return {"name": name, "stem": "cifar" if side <= 64 else "stl"}
-    return {"name": name}
+def _recipe(chosen: argparse.Namespace, side: int, device: str):
+    """The recipe of the profile, with whatever the command line says otherwise."""
+    from dataclasses import replace
+
+    from cl_course.recipes import RESNET18, SMALL, recipe
+    from cl_course.runtime import resolve
+
+    profile = resolve(profile=chosen.profile, seed=chosen.seed, device=device).profile
+    base = recipe(chosen.method, profile, chosen.source, chosen.seed, side=side)
+    encoder = base.encoder
+    if chosen.encoder is not None and chosen.encoder != encoder["name"]:
+        known = {"small": SMALL, "resnet18": RESNET18 | {"stem": "cifar" if side <= 64 else "stl"}}
+        encoder = known.get(chosen.encoder, {"name": chosen.encoder})
+    given = {name: value for name, value in vars(chosen).items() if value is not None}
+    config = {name: given[name] for name in ("epochs", "batch_size", "learning_rate", "precision", "compile") if name in given}
+    settings = {name: given[name] for name in ("temperature", "momentum", "queue_size") if name in given}
+    return replace(base, encoder=encoder, settings=base.settings | settings, config=replace(base.config, **config))
 
 
 def _lessons(name: str, solved: bool) -> list[Path]:
@@ -272,13 +283,6 @@ def _lessons(name: str, solved: bool) -> list[Path]:
     if missing := [path.name for path in paths if not path.exists()]:
         raise FileNotFoundError(f"{', '.join(missing)} not built yet; run make notebooks")
     return paths
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _value(text: str) -> str | int | float | bool | None:

@@ -137,6 +137,18 @@ def load(source: str | Path, split: str, *, limit: int | None = None, seed: int 
     return ImageSet(stored.images[index], None if stored.labels is None else stored.labels[index], stored.class_names)
 
 
+def pretraining_images(source: str | Path, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:
+    """All that one may learn from without labels: the training images and, where a source has them (STL-10), the unlabeled ones.
+
+    Arguments and errors as of `load`; a `limit` takes training images first. Whatever labels there are, are left out.
+    """
+    images = load(source, "train", limit=limit, seed=seed, size=size).images
+    left = None if limit is None else limit - len(images)
+    if source != "shapes" and left != 0 and "unlabeled" in _splits(_open(source, size).parts):
+        images = torch.cat([images, load(source, "unlabeled", limit=left, seed=seed, size=size).images])
+    return ImageSet(images)
+
+
 def find(name: str) -> Path | None:
     """Where "cifar10" or "stl10" lies on this machine; None if it would have to be downloaded.
 

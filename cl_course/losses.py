@@ -4,7 +4,9 @@ All four look at directions alone: embeddings may have any length, since cosine 
 s(a, b) = a . b / (|a| |b|) is what they compare.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,20 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature must be positive, got {temperature}; 0.05 to 1 is usual")
 
 
+def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let `loss` compute in float32 under autocast as well: bfloat16 rounds a similarity to 1/256, and T divides what is left."""
+
+    @functools.wraps(loss)
+    def safe(*embeddings, **settings):
+        device = next((z.device.type for z in embeddings if isinstance(z, Tensor)), "cpu")
+        if not torch.is_autocast_enabled(device):
+            return loss(*embeddings, **settings)
+        with torch.autocast(device, enabled=False):
+            return loss(*(z.float() if isinstance(z, Tensor) else z for z in embeddings), **settings)
+
+    return safe
+
+
 def chance_loss(n: int) -> float:
     """NT-Xent of a network that cannot tell views apart: ln(2n - 1), a guess among all candidates of a batch of n images."""
     if n < 1:
@@ -26,6 +42,7 @@ def chance_loss(n: int) -> float:
     return math.log(2 * n - 1)
 
 
+@in_float32
 @checked
 def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     """NT-Xent: every view must find its partner among the 2n - 1 other views.
@@ -55,6 +72,7 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     return F.cross_entropy(logits, partner)
 
 
+@in_float32
 @checked
 def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temperature: float = 0.2) -> Scalar:
     """InfoNCE: every query must find its own key among m negatives that all queries share.
@@ -111,6 +129,7 @@ def uniformity(z: Embeddings) -> Scalar:
     return torch.logsumexp(-2 * squared_distances, dim=0) - math.log(len(squared_distances))
 
 
+@in_float32
 @checked
 def byol_loss(p: Embeddings, z: Embeddings) -> Scalar:
     """How far predictions lie from their targets: the mean over images of |p - z|^2 on the unit sphere, 2 - 2 s(p, z).

@@ -5,7 +5,8 @@ import hashlib
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 
+PRECISIONS = ("float32", "bfloat16")
 OnEpoch = Callable[[dict, nn.Module], dict | None]
 
 
@@ -34,6 +36,9 @@ class TrainConfig:
         weight_decay: the optimizer's, at least 0.
         augment: what makes two views out of an image.
         seed: of the order of the images and of the augmentations.
+        precision: of the networks, "float32" or "bfloat16" (autocast: half the bits, several times as fast on a GPU); weights and loss
+            stay in float32.
+        compile: let torch.compile make the encoders faster: a minute or more at the start, for long runs on a GPU.
     """
 
     epochs: int = 20
@@ -44,13 +49,15 @@ class TrainConfig:
     weight_decay: float = 1e-2
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
+    precision: str = "float32"
+    compile: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
         if self.batch_size == 1:
-            raise ValueError("batch_size must be at least 2, got 1: an image alone in its batch has no negatives")
+            raise ValueError("batch_size must be at least 2, got 1: an image alone in its batch has no negatives, and BatchNorm nothing to compare it with")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"unknown optimizer {self.optimizer!r}; there are {', '.join(OPTIMIZERS)}")
         if not 0 < self.learning_rate < math.inf:
@@ -59,6 +66,10 @@ class TrainConfig:
             raise ValueError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}; 1e-4 to 1e-2 is usual")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps in [0, 1), got {self.warmup}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; there are {', '.join(PRECISIONS)}")
+        if self.compile not in (True, False):
+            raise ValueError(f"compile must be True or False, got {self.compile!r}")
 
 
 @dataclass
@@ -97,8 +108,8 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
     device = next(method.parameters()).device
-    if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data
-        check_data(len(images))
+    if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data, or too short for a batch
+        check_data(len(images), config.batch_size)
     optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
     history, settings = History(), _settings(config, method, images)
@@ -113,10 +124,11 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
     with tqdm(total=total_steps, initial=first * steps_per_epoch, unit="step", disable=None) as progress:  # None: only in a terminal
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
-            for batch in shuffled_batches(len(images), config.batch_size, generator):
-                rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
-                losses.append(train_step(method, pixels[batch.to(device)], optimizer, rate, config, generator))
-                progress.update()
+            with _compiled(method, config.compile):
+                for batch in shuffled_batches(len(images), config.batch_size, generator):
+                    rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
+                    losses.append(train_step(method, pixels[batch.to(device)], optimizer, rate, config, generator))
+                    progress.update()
             row = {"epoch": epoch + 1, "loss": _mean_loss(losses, epoch, method, config, resume), "seconds": time.perf_counter() - start}
             progress.set_description(f"epoch {row['epoch']} of {config.epochs}, loss {row['loss']:.3f}")
             if on_epoch is not None:
@@ -131,7 +143,8 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
 def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig, generator: Generator) -> Tensor:
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
     view1, view2 = two_views(to_float(batch), config.augment, generator)
-    loss = method.loss(view1, view2)
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss = method.loss(view1, view2)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     set_rate(optimizer, rate)
@@ -156,11 +169,25 @@ def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: in
     optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(config.seed)
     batch = images.images[: min(config.batch_size, len(images))].to(device)
     seconds = []
-    for _ in range(1 + steps):  # the first, cold one does not count
-        start = time.perf_counter()
-        float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
-        seconds.append(time.perf_counter() - start)
+    with _compiled(trial, config.compile):
+        for _ in range(1 + steps):  # the first, cold one does not count
+            start = time.perf_counter()
+            float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
+            seconds.append(time.perf_counter() - start)
     return sorted(seconds[1:])[steps // 2] * config.epochs * (len(images) // config.batch_size)
+
+
+@contextmanager
+def _compiled(method: nn.Module, wanted: bool) -> Iterator[None]:
+    """Have the encoders compiled for a while; whoever evaluates, with other batches and in other modes, has them as they were."""
+    encoders = [part for name, part in method.named_children() if wanted and name.endswith("encoder")]
+    for encoder in encoders:
+        encoder.forward = torch.compile(encoder.forward)
+    try:
+        yield
+    finally:
+        for encoder in encoders:
+            del encoder.forward
 
 
 def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: TrainConfig, resume: str | Path | None) -> float:

@@ -13,7 +13,7 @@ MAX_LINES = 350
 
 # Layer -> its modules and packages, and the layers they may import beside their own.
 FOUNDATION = {"tensor_types", "runtime", "cache", "download"}
-PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "momentum", "optimizers"}
+PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "large_batches", "momentum", "optimizers"}
 JUDGES = {"evaluate", "diagnose", "shortcut", "checkpoints", "records"}
 LAYERS = {
     "foundation": (FOUNDATION, set()),
@@ -21,11 +21,12 @@ LAYERS = {
     "methods": ({"methods"}, {"foundation", "parts"}),
     "judges": (JUDGES, {"foundation", "parts"}),
     "train": ({"train"}, {"foundation", "parts", "methods", "judges"}),
+    "recipes": ({"recipes"}, {"foundation", "parts", "methods", "judges", "train"}),
     "plots": ({"plots"}, set()),
     "checks": ({"checks"}, {"foundation", "parts", "methods", "judges", "train"}),
-    "labs": ({"labs"}, {"foundation", "parts", "methods", "judges", "train", "plots", "checks"}),
+    "labs": ({"labs"}, {"foundation", "parts", "methods", "judges", "train", "recipes", "plots", "checks"}),
     "doctor": ({"doctor"}, {"foundation", "parts", "methods", "judges", "train"}),
-    "cli": ({"cli", "__main__"}, {"foundation", "parts", "methods", "judges", "train", "plots", "checks", "labs", "doctor"}),
+    "cli": ({"cli", "__main__"}, {"foundation", "parts", "methods", "judges", "train", "recipes", "plots", "checks", "labs", "doctor"}),
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -107,3 +107,18 @@ def test_what_does_not_exist_is_named():
         build("byol", small_resnet(4), temperature=0.1)
     with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\]"):
         byol(momentum=-1)
+
+
+@pytest.mark.parametrize("takes, gives", [(6, 6), (4, 6), (6, 4)])
+def test_a_predictor_of_the_wrong_width_is_named_when_the_method_is_made(takes, gives):
+    with pytest.raises(ValueError, match=rf"the predictor maps vectors of {takes} to vectors of {gives}, but z has 4 dimensions; build it with predictor\(4\)"):
+        BYOL(Flat(), nn.Linear(6, 4), nn.Sequential(nn.Linear(takes, 5), nn.ReLU(), nn.Linear(5, gives)))
+    BYOL(Flat(), nn.Linear(6, 4), nn.Identity())  # no predictor at all is a fair experiment
+
+
+def test_one_image_alone_is_refused_where_batchnorm_would_compare_it_with_itself():
+    view1, view2 = views(1)
+    method = build("byol", Flat())
+    with pytest.raises(ValueError, match="a batch of 1 image is too small for BYOL with BatchNorm"):
+        method.loss(view1, view2)
+    assert method.eval().loss(view1, view2).isfinite() and byol().loss(view1, view2).isfinite()  # running statistics, or none

@@ -91,7 +91,9 @@ def test_a_timed_step():
 def test_pretrain_then_evaluate(capsys, method):
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
     path = Path(f"build/pretrained/{method}-shapes.safetensors")
-    assert code == 0 and "2 epochs in batches of" in out and "epoch    2 of 2" in out
+    batch = 64 if method == "byol" else 128
+    assert code == 0 and f"training   2 epochs of {256 // batch} steps of {batch} images" in out and "epoch    2 of 2" in out
+    assert "takes      about" in out and f"into       {path}" in out
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["method"] == method and card["images"] == 256 and len(card["loss"]) == 2 and card["config"]["epochs"] == 2
     assert not path.with_suffix(".run").exists()
@@ -101,6 +103,25 @@ def test_pretrain_then_evaluate(capsys, method):
     assert lines[1].startswith("20 nearest neighbours: 0.") and lines[2].startswith("linear probe: 0.")
     assert all("on test (256 labels" in line and "seed 0" in line for line in lines[1:])
     assert "is there already; delete it" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", method)
+
+
+def test_pretrain_takes_the_profiles_recipe_and_then_what_is_given(capsys):
+    arguments = ["--profile", "full", "--encoder", "small", "--batch-size", 64, "--momentum", 0.5, "--precision", "float32", "--seed", 3]
+    code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", "byol", *arguments, "--out", "byol.safetensors")
+    assert code == 0 and "sgd at 0.06" in out and "encoder small width 16" in out and "float32, on cpu" in out
+    card = json.loads(Path("byol.json").read_text())
+    assert card["encoder"] == {"name": "small", "width": 16} and card["head"] == {"hidden_dim": 1024, "out_dim": 256}
+    assert card["momentum"] == 0.5 and card["total_steps"] == "all"
+    expected = {"epochs": 2, "batch_size": 64, "seed": 3, "optimizer": "sgd", "precision": "float32", "compile": False}
+    assert {name: card["config"][name] for name in expected} == expected
+
+
+def test_on_a_gpu_the_recipe_is_the_full_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    chosen = cli._parser().parse_args(["pretrain", "cifar10", "--compile"])
+    assert cli._recipe(chosen, 32, "cpu").encoder["name"] == "small"
+    full = cli._recipe(chosen, 96, "cuda")
+    assert full.encoder == {"name": "resnet18", "stem": "stl"} and full.config.epochs == 200 and full.config.compile
 
 
 def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
@@ -131,6 +152,11 @@ def test_warnings_are_one_line_as_well(capsys):
     [
         (["shapes", "--method", "simclear"], "unknown method 'simclear'; there are simclr"),
         (["shapes", "--encoder", "vit"], "unknown encoder 'vit' in the card; there are small, resnet18"),
+        (["shapes", "--profile", "fast"], "profile must be 'auto', 'quick' or 'full', got 'fast'"),
+        (["shapes", "--precision", "float16"], "unknown precision 'float16'; there are float32, bfloat16"),
+        (["shapes", "--seed", "-1"], "seed must be a whole number from 0"),
+        (["shapes", "--method", "moco", "--momentum", "1.5"], "momentum must lie in [0, 1], got 1.5"),
+        (["shapes", "--method", "moco", "--queue-size", "64"], "a batch of 256 keys does not fit into a queue of 64"),
         (["shapes", "--temperature", "0"], "temperature must be"),
         (["shapes", "--queue-size", "64"], "simclr has no setting 'queue_size'; it has temperature"),
         (["shapes", "--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
@@ -228,8 +254,3 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
 )
 def test_what_a_parameters_text_means(text, value):
     assert cli._value(text) == value and type(cli._value(text)) is type(value)
-
-
-@pytest.mark.parametrize("seconds, text", [(3, "3 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (5399, "90.0 minutes"), (9000, "2.5 hours")])
-def test_durations(seconds, text):
-    assert cli._duration(seconds) == text

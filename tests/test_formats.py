@@ -162,6 +162,16 @@ def test_load_splits_validation_off(root):
     assert data.load("stl10", "unlabeled").labels is None
 
 
+def test_pretraining_images_are_all_that_may_be_learned_from_and_have_no_labels(root):
+    cifar, stl = (data.pretraining_images(name) for name in ("cifar10", "stl10"))
+    assert cifar.labels is None and torch.equal(cifar.images, data.load("cifar10", "train").images)
+    assert stl.labels is None and torch.equal(stl.images, torch.cat([data.load("stl10", split).images for split in ("train", "unlabeled")]))
+    assert len(data.pretraining_images("stl10", limit=20)) == 20  # training images first
+    assert torch.equal(data.pretraining_images("stl10", limit=53).images, torch.cat([data.load("stl10", "train").images, data.load("stl10", "unlabeled", limit=3).images]))
+    shapes = data.pretraining_images("shapes", limit=9, seed=2)
+    assert shapes.labels is None and shapes.masks is None and torch.equal(shapes.images, data.load("shapes", "train", limit=9, seed=2).images)
+
+
 def test_an_unknown_split_lists_those_there_are(root):
     with pytest.raises(ValueError, match="cifar10 has no split 'unlabeled'; it has train, val, test$"):
         data.load("cifar10", "unlabeled")

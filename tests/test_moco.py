@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cl_course.data import ImageSet
 from cl_course.losses import info_nce
-from cl_course.methods import MoCo
+from cl_course.methods import MoCo, build
+from cl_course.train import TrainConfig, pretrain
 
 
 class Flat(nn.Module):
@@ -122,6 +124,8 @@ def test_matches_lightlys_loss_with_its_memory_bank():
     "settings, sentence",
     [
         ({"momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
+        ({"momentum": -0.1}, r"momentum must lie in \[0, 1\], got -0.1"),
+        ({"momentum": math.nan}, r"momentum must lie in \[0, 1\], got nan"),
         ({"temperature": 0}, "temperature must be positive, got 0"),
         ({"queue_size": 0}, "queue_size must be at least 1, got 0"),
         ({"key_norm": "shuffled"}, "key_norm must be one of batch, running, got 'shuffled'"),
@@ -139,7 +143,33 @@ def test_a_batch_larger_than_the_queue_is_named():
 
 def test_a_queue_longer_than_the_data_is_allowed_with_a_warning():
     with pytest.warns(UserWarning, match="own earlier keys as negatives"):
-        moco(queue_size=8).check_data(images=7)
+        moco(queue_size=8).check_data(images=7, batch_size=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        moco(queue_size=8).check_data(images=8)
+        moco(queue_size=8).check_data(images=8, batch_size=8)
+
+
+@pytest.mark.parametrize("settings, keys", [({}, 9), ({"symmetric": True}, 18)])
+def test_a_queue_shorter_than_a_batch_is_named_before_anything_is_trained(settings, keys):
+    method = moco(**settings)
+    before = [p.clone() for p in method.parameters()]
+    with pytest.raises(ValueError, match=f"a batch of {keys} keys does not fit into a queue of 8; take a larger queue_size or a smaller batch"):
+        pretrain(method, ImageSet(torch.zeros(20, 3, 2, 2, dtype=torch.uint8)), TrainConfig(batch_size=9))
+    assert all(torch.equal(a, b) for a, b in zip(before, method.parameters()))
+
+
+def test_the_symmetric_loss_is_the_mean_of_both_directions_and_queues_both_views_keys():
+    """Without BatchNorm, where no view sees another."""
+    both, (view1, view2) = moco(symmetric=True), views(3)
+    one, other = float(moco().loss(view1, view2)), float(moco().loss(view2, view1))
+    assert one != other
+    assert float(both.loss(view1, view2)) == pytest.approx((one + other) / 2, rel=1e-5)
+    with torch.no_grad():
+        keys = F.normalize(both.key_projector(both.key_encoder(torch.cat([view2, view1]))), dim=1)
+    both.after_step()
+    torch.testing.assert_close(both.queue[:6], keys)
+    assert int(both.oldest) == 6
+
+
+def test_built_by_name_the_queue_has_the_projectors_width():
+    assert build("moco", Flat(), {"out_dim": 32}).queue.shape == (4096, 32)

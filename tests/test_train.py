@@ -249,7 +249,7 @@ def test_a_batch_larger_than_the_data_is_refused(images):
         pretrain(simclr(), images, replace(CONFIG, batch_size=41))
 
 
-@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share")])
+@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'")])
 def test_impossible_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -315,6 +315,21 @@ def test_to_float_is_what_the_network_sees(images):
     got = train.train_step(method, images.images[:16], optimizer, 1e-3, CONFIG, Generator().manual_seed(4))
     torch.testing.assert_close(got, expected.detach())
     assert not got.requires_grad
+
+
+def test_in_bfloat16_the_networks_compute_and_the_weights_stay_wide(images):
+    method, seen = simclr(), []
+    method.projector.register_forward_hook(lambda module, inputs, z: seen.append(z.dtype))
+    history = pretrain(method, images, replace(CONFIG, precision="bfloat16"))
+    assert set(seen) == {torch.bfloat16} and all(p.dtype == torch.float32 for p in method.parameters())
+    plain = simclr()
+    first = pretrain(plain, images, replace(CONFIG, epochs=1)).column("loss")
+    assert history.column("loss")[0] == pytest.approx(first[0], rel=0.05) and history.column("loss")[0] != first[0]
+
+
+def test_a_checkpoint_of_another_precision_is_refused(images, checkpoint):
+    with pytest.raises(ValueError, match="belongs to a run with .*'precision': 'float32'.*this one has .*'bfloat16'"):
+        pretrain(simclr(), images, replace(CONFIG, epochs=1, precision="bfloat16"), resume=checkpoint)
 
 
 @pytest.mark.parametrize("change", ["images", "temperature", "width"])

@@ -21,6 +21,9 @@ class BYOL(nn.Module):
         predictor_rate: how many times faster than the rest the predictor learns. Above 1 it stays near the best
             prediction there is, which Tian et al. (2021, arXiv:2102.06810) and BYOL's App. I find to keep the network from collapsing.
         total_steps: over which the momentum rises to 1 on a cosine (sec. 3.2); None leaves it constant.
+
+    Raises:
+        ValueError: an impossible setting; a predictor that does not map z to vectors of its own length.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class BYOL(nn.Module):
             raise ValueError(f"predictor_rate must be positive, got {predictor_rate}; 1 is the rate of the rest, 10 to 20 helps")
         if total_steps is not None and total_steps < 1:
             raise ValueError(f"total_steps must be at least 1 or None, got {total_steps}")
+        _check_width(projector, predictor)
         self.encoder, self.projector, self.predictor = encoder, projector, predictor
         self.target_encoder, self.target_projector = frozen_copy(encoder), frozen_copy(projector)
         self.start_momentum, self.total_steps = momentum, total_steps
@@ -61,6 +65,8 @@ class BYOL(nn.Module):
         return self.target_projector(self.target_encoder(torch.cat([view1, view2]))).chunk(2)
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        if len(view1) == 1 and self.training and any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.modules()):
+            raise ValueError("a batch of 1 image is too small for BYOL with BatchNorm, which compares the images of a batch; take at least 2, better 64")
         p1, p2 = self.predictor(torch.cat(self.embeddings(view1, view2))).chunk(2)
         target1, target2 = self.targets(view1, view2)
         return byol_loss(p1, target2) + byol_loss(p2, target1)
@@ -74,3 +80,12 @@ class BYOL(nn.Module):
         ema_update(self.target_encoder, self.encoder, self.momentum)
         ema_update(self.target_projector, self.projector, self.momentum)
         self.step += 1
+
+
+def _check_width(projector: nn.Module, predictor: nn.Module) -> None:
+    """By their linear layers; heads without one are taken at their word."""
+    of_projector, of_predictor = ([part for part in head.modules() if isinstance(part, nn.Linear)] for head in (projector, predictor))
+    if of_projector and of_predictor:
+        dim, takes, gives = of_projector[-1].out_features, of_predictor[0].in_features, of_predictor[-1].out_features
+        if not dim == takes == gives:
+            raise ValueError(f"the predictor maps vectors of {takes} to vectors of {gives}, but z has {dim} dimensions; build it with predictor({dim})")

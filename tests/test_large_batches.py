@@ -1,0 +1,146 @@
+"""Streamed NT-Xent and GradCache against the full batch, and what accumulation does not give."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from cl_course.large_batches import accumulate, grad_cache, streamed_nt_xent
+from cl_course.losses import chance_loss, nt_xent
+
+LOSS = partial(nt_xent, temperature=0.3)
+
+
+def network(norm: nn.Module | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 10), norm or nn.Identity(), nn.Tanh(), nn.Linear(10, 6))
+
+
+def both(net: nn.Module):
+    return lambda view1, view2: (net(view1), net(view2))
+
+
+def views(n: int, dtype: torch.dtype):
+    return torch.rand(2, n, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+
+def gradient(net: nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+
+def full(net: nn.Module, view1: torch.Tensor, view2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    net.zero_grad()
+    loss = LOSS(*both(net)(view1, view2))
+    loss.backward()
+    return loss.detach(), gradient(net)
+
+
+# Streamed.
+@pytest.mark.parametrize("chunk", [1, 3, 14, 100])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_streamed_is_nt_xent(chunk, dtype, tolerance, temperature):
+    z = torch.randn(2, 7, 5, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    plain, streamed = z.clone().requires_grad_(), z.clone().requires_grad_()
+    expected, found = nt_xent(*plain, temperature), streamed_nt_xent(*streamed, temperature, chunk)
+    (3 * expected).backward(), (3 * found).backward()  # a factor from above must pass through
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(streamed.grad, plain.grad, rtol=tolerance, atol=3 * tolerance / temperature)
+
+
+def test_streamed_gradient_by_finite_differences():
+    z1, z2 = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    assert torch.autograd.gradcheck(lambda a, b: streamed_nt_xent(a, b, 0.4, 2), (z1.requires_grad_(), z2.requires_grad_()))
+
+
+def test_streamed_values_known_on_paper():
+    assert float(streamed_nt_xent(torch.ones(4, 3), torch.ones(4, 3))) == pytest.approx(math.log(7))
+    assert float(streamed_nt_xent(torch.eye(2), torch.eye(2), 0.5)) == pytest.approx(math.log(1 + 2 * math.exp(-2)))
+
+
+def test_streamed_never_makes_the_whole_matrix():
+    sizes = []
+
+    class Largest(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(x.numel() for x in (out if isinstance(out, tuple | list) else (out,)) if isinstance(x, torch.Tensor))
+            return out
+
+    z1, z2 = torch.randn(2, 64, 4)
+    with Largest():
+        streamed_nt_xent(z1.requires_grad_(), z2, 0.5, 8).backward()
+    assert max(sizes) == 8 * 128  # a chunk of rows; the matrix has 128 * 128
+    sizes.clear()
+    with Largest():
+        nt_xent(z1, z2, 0.5)
+    assert max(sizes) == 128 * 128
+
+
+# GradCache.
+@pytest.mark.parametrize("chunk", [1, 3, 8, 20])
+def test_grad_cache_is_the_full_batch(chunk):
+    for dtype, tolerance in ((torch.float64, 1e-6), (torch.float32, 1e-4)):
+        net, (view1, view2) = network().to(dtype), views(8, dtype)
+        loss, expected = full(net, view1, view2)
+        net.zero_grad()
+        found = grad_cache(both(net), LOSS, view1, view2, chunk)
+        assert float(found) == pytest.approx(float(loss), rel=tolerance) and not found.requires_grad
+        assert float((gradient(net) - expected).norm() / expected.norm()) < tolerance
+
+
+def test_grad_cache_adds_to_the_gradient_as_backward_does():
+    net, (view1, view2) = network().double(), views(6, torch.float64)
+    _, once = full(net, view1, view2)
+    grad_cache(both(net), LOSS, view1, view2, 2)
+    torch.testing.assert_close(gradient(net), 2 * once)
+
+
+def test_batchnorm_is_the_exception_unless_it_uses_running_statistics():
+    net, (view1, view2) = network(nn.BatchNorm1d(10)).double(), views(8, torch.float64)
+    for training, alike in ((True, False), (False, True)):
+        net.train(training)
+        _, expected = full(net, view1, view2)
+        net.zero_grad()
+        grad_cache(both(net), LOSS, view1, view2, 4)
+        assert (float((gradient(net) - expected).norm() / expected.norm()) < 1e-6) == alike
+
+
+def test_the_network_never_sees_more_than_a_chunk():
+    net, seen = network(), []
+    net[1].register_forward_hook(lambda module, inputs, output: seen.append((len(inputs[0]), torch.is_grad_enabled())))
+    grad_cache(both(net), LOSS, *views(7, torch.float32), 3)
+    assert [size for size, _ in seen] == [3, 3, 3, 3, 1, 1] * 2
+    assert [grad for _, grad in seen] == [False] * 6 + [True] * 6
+
+
+# Accumulation.
+def test_accumulation_is_the_mean_of_small_batches_and_adds_no_negative():
+    net, (view1, view2) = network().double(), views(8, torch.float64)
+    parts = [full(net, view1[i : i + 2], view2[i : i + 2]) for i in range(0, 8, 2)]
+    net.zero_grad()
+    found = accumulate(both(net), LOSS, view1, view2, 2)
+    assert float(found) == pytest.approx(sum(float(loss) for loss, _ in parts) / 4)
+    accumulated = gradient(net)
+    torch.testing.assert_close(accumulated, sum(g for _, g in parts) / 4)
+    _, whole = full(net, view1, view2)
+    assert float((accumulated - whole).norm() / whole.norm()) > 0.1
+
+
+def test_the_chance_line_tells_them_apart():
+    """All views alike: the loss is the logarithm of how many candidates there were."""
+    net, same = network(), torch.zeros(2, 8, 3, 4, 4)
+    assert float(grad_cache(both(net), LOSS, *same, 2)) == pytest.approx(chance_loss(8), rel=1e-5)
+    assert float(accumulate(both(net), LOSS, *same, 2)) == pytest.approx(chance_loss(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("job", [grad_cache, accumulate])
+def test_impossible_settings_are_named(job):
+    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+        job(both(network()), LOSS, *views(4, torch.float32), 0)
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        streamed_nt_xent(torch.rand(2, 3), torch.rand(2, 3), 0)
+    with pytest.raises(ValueError, match="chunk must be at least 1, got -2"):
+        streamed_nt_xent(torch.rand(2, 3), torch.rand(2, 3), chunk=-2)
