@@ -33,7 +33,6 @@ CELLS = {
 from cl_course.labs.augmentation import augmentation_lab, photos
 lab = augmentation_lab(photos() | {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.labs.game import card_game\ngame = card_game(cards)",
-    "collapse": "from cl_course.labs.collapse import collapse_lab\ncollapse_lab()",
     "ablation": "from cl_course import records\nfrom cl_course.labs.ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
     "neighbours": f"""{CARDS}
 from cl_course.labs.neighbours import neighbours_lab
