@@ -1,4 +1,4 @@
-"""What is a frozen encoder worth? Features, nearest neighbours, linear and factor probes.
+"""What is a frozen encoder worth? Features, nearest neighbours, retrieval, linear and factor probes.
 
 Labels appear in this file and nowhere earlier. Whatever has to be chosen is chosen on
 validation; test accuracy is computed once, for the chosen setting.
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits  # comes with scikit-learn
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, to_float
 from cl_course.tensor_types import checked
@@ -25,20 +25,21 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from whi
 
 @dataclass(frozen=True)
 class Result:
-    """One accuracy, with what one must know to compare it.
+    """One score, with what one must know to compare it.
 
     Attributes:
-        accuracy: share of right answers on `split`, in [0, 1].
+        score: the `measure` on `split`, in [0, 1].
         method: how it was judged, such as "linear probe".
-        split: what the accuracy was computed on; never what anything was chosen on.
+        split: what the score was computed on; never what anything was chosen on.
         seed: of whatever was random in judging.
         labels: how many labelled images were used.
         trained: what was trained on them.
-        seconds: how long that took.
-        validation: the accuracy on validation of the setting that was chosen there.
+        seconds: how long that took, with all that was tried.
+        validation: the score on validation of the setting that was chosen there.
+        measure: "accuracy", the share of right answers, or another, such as "IoU".
     """
 
-    accuracy: float
+    score: float
     method: str
     split: str
     seed: int
@@ -46,13 +47,48 @@ class Result:
     trained: str
     seconds: float
     validation: float | None = None
+    measure: str = "accuracy"
+
+    @property
+    def accuracy(self) -> float:
+        if self.measure != "accuracy":
+            raise ValueError(f"this result measures {self.measure}, not accuracy; read its score")
+        return self.score
+
+    @property
+    def _named(self) -> str:
+        return f"{self.score:.3f}" if self.measure == "accuracy" else f"{self.measure} {self.score:.3f}"
 
     def __str__(self) -> str:
-        return f"{self.method}: {self.accuracy:.3f} on {self.split} ({self.labels:,} labels, trained: {self.trained}, seed {self.seed}, {self.seconds:.1f} s)"
+        return f"{self.method}: {self._named} on {self.split} ({self.labels:,} labels, trained: {self.trained}, seed {self.seed}, {self.seconds:.1f} s)"
 
     def row(self) -> str:
         """The same as one row of a Markdown table."""
-        return f"| {self.method} | {self.accuracy:.3f} | {self.split} | {self.labels:,} | {self.trained} | {self.seed} | {self.seconds:.1f} s |"
+        return f"| {self.method} | {self._named} | {self.split} | {self.labels:,} | {self.trained} | {self.seed} | {self.seconds:.1f} s |"
+
+
+def few_labels(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
+    """A share of the labelled images, the same of every class, as if nobody had labelled the others.
+
+    A class keeps at least one image. A greater share of the same seed adds to those of a smaller one.
+
+    Args:
+        share: in (0, 1]; 0.01, 0.1 and 1 are usual. 1 keeps all images.
+        seed: decides who is kept.
+
+    Raises:
+        ValueError: no labels, or a share out of range.
+    """
+    if images.labels is None:
+        raise ValueError("few_labels needs labelled images; load a set with classes")
+    if not 0 < share <= 1:
+        raise ValueError(f"share lies in (0, 1], got {share}; 0.01 is one label in a hundred")
+    tickets = torch.rand(len(images), generator=Generator().manual_seed(seed), dtype=torch.float64)
+    kept = []
+    for label in images.labels.unique():
+        of_class = torch.nonzero(images.labels == label).flatten()
+        kept.append(of_class[tickets[of_class].argsort()][: max(1, round(share * len(of_class)))])
+    return images.subset(torch.cat(kept).sort().values)
 
 
 @torch.no_grad()
@@ -96,15 +132,81 @@ def knn_accuracy(
         raise ValueError(f"k must lie between 1 and the {len(train_h)} training images, got {k}")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; 0.1 is usual")
-    train_h, test_h = F.normalize(train_h, dim=1), F.normalize(test_h, dim=1)
-    classes = int(max(train_y.max(), test_y.max())) + 1
-    right = 0
-    for h, y in zip(test_h.split(1000), test_y.split(1000)):
-        similarity, nearest = (h @ train_h.T).topk(k, dim=1)  # (m, k)
-        weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1, so that none overflows
-        votes = h.new_zeros(len(h), classes).scatter_add_(1, train_y[nearest], weight)
-        right += int((votes.argmax(dim=1) == y).sum())
-    return right / len(test_y)
+    nearest, similarity = retrieve(test_h, train_h, k)  # (m, k)
+    weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1, so that none overflows
+    votes = weight.new_zeros(len(test_y), int(train_y.max()) + 1).scatter_add_(1, train_y[nearest], weight)
+    return int((votes.argmax(dim=1) == test_y).sum()) / len(test_y)
+
+
+@checked
+def retrieve(query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: int) -> tuple[Int64[Tensor, "m k"], Float[Tensor, "m k"]]:
+    """For each query the k gallery images with the most similar features, the nearest first.
+
+    A query that is in the gallery finds itself first: search another split, or ask for one more and drop it.
+
+    Args:
+        query_h, gallery_h: features (m, d) and (n, d), of any length.
+        k: from 1 to the number of gallery images.
+
+    Returns:
+        Rows of the gallery, (m, k), and their cosine similarities, (m, k), falling.
+
+    Raises:
+        ValueError: k is out of range.
+    """
+    if not 1 <= k <= len(gallery_h):
+        raise ValueError(f"k must lie between 1 and the {len(gallery_h)} gallery images, got {k}")
+    gallery_h = F.normalize(gallery_h, dim=1)
+    found = [(F.normalize(h, dim=1) @ gallery_h.T).topk(k, dim=1) for h in query_h.split(1000)]
+    return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found])
+
+
+@checked
+def precision_at_k(
+    query_h: Float[Tensor, "m d"],
+    query_y: Int64[Tensor, " m"],
+    gallery_h: Float[Tensor, "n d"],
+    gallery_y: Int64[Tensor, " n"],
+    k: int,
+) -> float:
+    """Of the k nearest gallery images, the share that has the query's class; the mean over queries, in [0, 1].
+
+    Arguments and errors as of `retrieve`; query_y, gallery_y: the classes. Chance is the class's share of the gallery.
+    """
+    nearest, _ = retrieve(query_h, gallery_h, k)
+    return int((gallery_y[nearest] == query_y[:, None]).sum()) / nearest.numel()
+
+
+@checked
+def mean_average_precision(
+    query_h: Float[Tensor, "m d"],
+    query_y: Int64[Tensor, " m"],
+    gallery_h: Float[Tensor, "n d"],
+    gallery_y: Int64[Tensor, " n"],
+) -> float:
+    """How high the gallery images of the query's class stand when the whole gallery is ranked, in (0, 1].
+
+    A query's average precision is the mean, over the ranks r that hold an image of its class, of the precision
+    among the first r (Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, sec. 8.4).
+    1: all of them come first. In a random order it is about the class's share of the gallery.
+
+    Args:
+        query_h, gallery_h: features (m, d) and (n, d), of any length; query_y, gallery_y: their classes.
+
+    Raises:
+        ValueError: a query's class has no image in the gallery, so that nothing could be found.
+    """
+    missing = sorted(set(query_y.tolist()) - set(gallery_y.tolist()))
+    if missing:
+        raise ValueError(f"no gallery image has class {missing[0]}, which a query has; take a gallery with every class")
+    rank = torch.arange(1, len(gallery_h) + 1, device=gallery_h.device)
+    total = 0.0
+    for h, y in zip(query_h.split(1000), query_y.split(1000)):
+        ranked, _ = retrieve(h, gallery_h, len(gallery_h))
+        right = (gallery_y[ranked] == y[:, None]).float()  # (m, n)
+        precision = right.cumsum(dim=1) / rank
+        total += ((precision * right).sum(dim=1) / right.sum(dim=1)).sum().item()
+    return total / len(query_y)
 
 
 def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor, test_h: Tensor, test_y: Tensor, *, seed: int = 0) -> Result:
@@ -128,7 +230,7 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
     on_validation = [probe.score(val_x, val_y) for probe in probes]
     best = int(np.argmax(on_validation))
     return Result(
-        accuracy=float(probes[best].score(test_x, test_y)),
+        score=float(probes[best].score(test_x, test_y)),
         method="linear probe",
         split="test",
         seed=seed,

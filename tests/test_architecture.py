@@ -14,7 +14,7 @@ MAX_LINES = 350
 # Layer -> its modules and packages, and the layers they may import beside their own.
 FOUNDATION = {"tensor_types", "runtime", "cache", "download"}
 PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "large_batches", "momentum", "optimizers"}
-JUDGES = {"evaluate", "diagnose", "shortcut", "checkpoints", "records"}
+JUDGES = {"evaluate", "finetune", "segment", "diagnose", "shortcut", "checkpoints", "records"}
 LAYERS = {
     "foundation": (FOUNDATION, set()),
     "parts": (PARTS, {"foundation"}),

@@ -1,4 +1,4 @@
-"""Judging a frozen encoder: neighbours checked by eye and against loops, probes that choose on validation only."""
+"""Judging a frozen encoder: neighbours and rankings checked by eye and against loops, probes that choose on validation only."""
 
 import math
 
@@ -6,10 +6,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from torch import nn
 
 from cl_course.data import ImageSet, load
-from cl_course.evaluate import STRENGTHS, embed, factor_probe, knn_accuracy, linear_probe
+from cl_course.evaluate import (
+    STRENGTHS,
+    Result,
+    embed,
+    factor_probe,
+    few_labels,
+    knn_accuracy,
+    linear_probe,
+    mean_average_precision,
+    precision_at_k,
+    retrieve,
+)
 from cl_course.models import small_resnet
 
 # Four training points on a circle: two classes, right and left.
@@ -75,6 +87,101 @@ def test_a_class_seen_only_in_test_costs_its_images_and_nothing_else():
     assert knn_accuracy(TRAIN, CLASSES, TRAIN, torch.tensor([0, 0, 1, 7]), k=1) == 0.75
 
 
+@pytest.mark.parametrize("k", [0, 5])
+def test_an_impossible_k_of_a_search_is_refused(k):
+    with pytest.raises(ValueError, match=f"between 1 and the 4 gallery images, got {k}"):
+        retrieve(TRAIN, TRAIN, k)
+
+
+# Retrieval, in the gallery of the four points. Ranked by eye: from the right and a little above, 0, 1, 2, 3; the left, 2, 3, 0, 1.
+QUERIES = torch.tensor([[5.0, 1.0], [-0.2, 0.02]])
+
+
+def test_the_nearest_of_four_points_by_eye():
+    nearest, similarity = retrieve(QUERIES, TRAIN, 4)
+    assert nearest.tolist() == [[0, 1, 2, 3], [2, 3, 0, 1]]
+    assert similarity[1, 0] == pytest.approx(1) and similarity[1, 3] == pytest.approx(-1), "point 2 lies in the same direction, point 1 opposite"
+    assert retrieve(QUERIES, TRAIN, 1)[0].tolist() == [[0], [2]]
+
+
+@pytest.mark.parametrize("k, of_right, of_left", [(1, 1, 0), (2, 1, 0), (3, 2 / 3, 1 / 3), (4, 1 / 2, 1 / 2)])
+def test_precision_on_four_points_by_eye(k, of_right, of_left):
+    """The first query, of the class on its own side and of the other one."""
+    assert precision_at_k(QUERIES[:1], torch.tensor([0]), TRAIN, CLASSES, k) == pytest.approx(of_right)
+    assert precision_at_k(QUERIES[:1], torch.tensor([1]), TRAIN, CLASSES, k) == pytest.approx(of_left)
+    both = precision_at_k(QUERIES, torch.tensor([0, 0]), TRAIN, CLASSES, k)
+    assert both == pytest.approx((of_right + of_left) / 2), "the mean over queries"
+
+
+def test_average_precision_on_four_points_by_eye():
+    assert mean_average_precision(QUERIES, torch.tensor([0, 1]), TRAIN, CLASSES) == 1, "all of the class come first"
+    last = (1 / 3 + 2 / 4) / 2  # they stand at ranks 3 and 4
+    assert mean_average_precision(QUERIES, torch.tensor([1, 0]), TRAIN, CLASSES) == pytest.approx(last)
+    assert mean_average_precision(QUERIES, torch.tensor([0, 0]), TRAIN, CLASSES) == pytest.approx((1 + last) / 2)
+    between = torch.tensor([0, 1, 1, 0])  # ranks 1 and 4 for the first query
+    assert mean_average_precision(QUERIES[:1], torch.tensor([0]), TRAIN, between) == pytest.approx((1 + 2 / 4) / 2)
+
+
+def test_average_precision_is_scikit_learns():
+    generator = torch.Generator().manual_seed(0)
+    query_h, gallery_h = torch.randn(1100, 5, generator=generator), torch.randn(40, 5, generator=generator)  # more queries than one piece
+    query_y, gallery_y = torch.arange(1100) % 4, torch.arange(40) % 4
+    similarity = F.normalize(query_h, dim=1) @ F.normalize(gallery_h, dim=1).T
+    theirs = [average_precision_score((gallery_y == y).numpy(), s.numpy()) for y, s in zip(query_y, similarity)]
+    assert mean_average_precision(7 * query_h, query_y, gallery_h, gallery_y) == pytest.approx(sum(theirs) / len(theirs), abs=1e-6)
+
+
+def test_a_class_that_cannot_be_found_is_refused():
+    with pytest.raises(ValueError, match="no gallery image has class 2"):
+        mean_average_precision(QUERIES, torch.tensor([0, 2]), TRAIN, CLASSES)
+
+
+# Few labels.
+def numbered(labels) -> ImageSet:
+    """Images that carry their own position and label in their pixels."""
+    labels = torch.tensor(labels)
+    place = torch.arange(len(labels))
+    images = torch.stack([place // 256, place % 256, labels], dim=1).to(torch.uint8)[:, :, None, None].expand(-1, 3, 2, 2)
+    return ImageSet(images, labels, ("a", "b", "c"), {"place": place.float()}, place[:, None, None] % 2 == torch.zeros(2, 2))
+
+
+def places(images: ImageSet) -> set[int]:
+    return set(images.factors["place"].int().tolist())
+
+
+def test_every_class_gives_its_share_and_at_least_one():
+    images = numbered([0] * 200 + [1] * 100 + [2] * 3)
+    for share, counts in ((0.01, [2, 1, 1]), (0.1, [20, 10, 1]), (0.5, [100, 50, 2]), (1.0, [200, 100, 3])):
+        assert few_labels(images, share).labels.bincount().tolist() == counts
+    assert torch.equal(few_labels(images, 1).images, images.images)
+
+
+def test_a_greater_share_adds_to_a_smaller_one_and_the_seed_decides():
+    images = numbered([0, 1, 2] * 100)
+    for seed in range(3):
+        kept = [places(few_labels(images, share, seed)) for share in (0.01, 0.1, 0.3, 1.0)]
+        assert kept[0] < kept[1] < kept[2] < kept[3]
+    assert places(few_labels(images, 0.1, 0)) == places(few_labels(images, 0.1, 0)) != places(few_labels(images, 0.1, 1))
+
+
+def test_what_is_known_of_an_image_stays_with_it():
+    few = few_labels(numbered([0, 1, 2] * 100), 0.1)
+    place = few.factors["place"].int()
+    assert torch.equal(few.images[:, 0, 0, 0].int() * 256 + few.images[:, 1, 0, 0].int(), place)
+    assert torch.equal(few.labels.int(), place % 3) and torch.equal(few.masks[:, 0, 0], place % 2 == 0)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, math.nan])
+def test_an_impossible_share_is_refused(share):
+    with pytest.raises(ValueError, match=r"share lies in \(0, 1\], got"):
+        few_labels(numbered([0, 1]), share)
+
+
+def test_few_of_no_labels_are_refused():
+    with pytest.raises(ValueError, match="needs labelled images"):
+        few_labels(ImageSet(torch.zeros(4, 3, 2, 2, dtype=torch.uint8)), 0.5)
+
+
 # Probes.
 def three_splits(noise=1.0, n=200, d=8, classes=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -126,6 +233,14 @@ def test_a_result_says_what_one_must_know():
     result = linear_probe(*three_splits(), seed=7)
     for text in (str(result), result.row()):
         assert f"{result.accuracy:.3f}" in text and "test" in text and "200" in text and "7" in text
+
+
+def test_a_result_that_is_no_accuracy_says_what_it_is():
+    result = Result(0.5, "segmentation head", "test", 3, 1200, "a head", 1.5, measure="IoU")
+    assert str(result) == "segmentation head: IoU 0.500 on test (1,200 labels, trained: a head, seed 3, 1.5 s)"
+    assert result.row() == "| segmentation head | IoU 0.500 | test | 1,200 | a head | 3 | 1.5 s |"
+    with pytest.raises(ValueError, match="measures IoU, not accuracy"):
+        float(result.accuracy)
 
 
 def factors(n, seed):

@@ -1,0 +1,164 @@
+"""What is an encoder worth as a start? Fine-tuning: a linear classifier on a copy of it, and as many of its layers as one likes.
+
+What is chosen, the learning rate, is chosen on validation; the test images are asked once, by the chosen classifier.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from cl_course.augment import AugmentConfig, augment
+from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.evaluate import Result, embed
+from cl_course.models import ResNet
+
+# What may be trained, and what a Result calls it.
+LAYERS = {"head": "the head", "last": "the last stage and the head", "all": "all layers", "scratch": "all layers from scratch"}
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """How to fine-tune; the default suits the embedded set on two cores.
+
+    Attributes:
+        steps: optimiser steps (AdamW, decay 0.01), as many for few images as for many: the fewer there are, the more often each is seen.
+        batch_size: images in a step; all of them where there are fewer.
+        learning_rates: of the head, falling to 0 along a cosine; each is tried, and validation chooses.
+        stage_factor: a stage's rate as a share of the next one's, in (0, 1]. General features lie early and need the
+            least change: 1 / 2.6 in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146, sec. 3.2), 0.75 a block where MAE
+            fine-tunes vision transformers (He et al. 2021, arXiv:2111.06377, App. A.1). From scratch it is 1.
+        augment: what a training image goes through; crop and flip alone, as SimCLR is fine-tuned (Chen et al. 2020, App. B.5).
+    """
+
+    steps: int = 400
+    batch_size: int = 64
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    stage_factor: float = 1 / 2.6
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(jitter=0.0, grey=0.0))
+
+    def __post_init__(self):
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise ValueError(f"steps must be a whole number of at least 1, got {self.steps}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 2:
+            raise ValueError(f"batch_size must be a whole number of at least 2, got {self.batch_size}: BatchNorm has nothing to compare one image with")
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise ValueError(f"learning_rates must be one or more positive, finite numbers, got {self.learning_rates}")
+        if not 0 < self.stage_factor <= 1:
+            raise ValueError(f"stage_factor lies in (0, 1], got {self.stage_factor}; 1 lets all stages learn alike, and layers='head' freezes them")
+
+
+def fine_tune(
+    encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+) -> Result:
+    """Train a linear classifier on a copy of the encoder, once for every learning rate; validation chooses, test judges.
+
+    Args:
+        encoder: stays as it is; its device is where the copies are trained.
+        train, val, test: labelled images.
+        layers: "head", "last", "all" or "scratch", as in `train_classifier`.
+        seed: of the head, the order of the images, the augmentations and, from scratch, of all weights.
+
+    Returns:
+        A Result with the accuracy on test.
+
+    Raises:
+        ValueError: images without labels, training images of one class only, or other layers.
+    """
+    for name, images in {"train": train, "val": val, "test": test}.items():
+        if images.labels is None:
+            raise ValueError(f"fine-tuning needs labels and {name} has none; load a set with classes")
+    start = time.perf_counter()
+    tried = []
+    for rate in config.learning_rates:
+        classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
+        tried.append((accuracy(classifier, val), rate, classifier))
+    on_validation, rate, chosen = max(tried, key=lambda one: one[0])
+    return Result(
+        score=accuracy(chosen, test),
+        method="from scratch" if layers == "scratch" else "fine-tuning",
+        split="test",
+        seed=seed,
+        labels=len(train),
+        trained=f"{LAYERS[layers]}, rate {rate:g} chosen on validation",
+        seconds=time.perf_counter() - start,
+        validation=on_validation,
+    )
+
+
+def train_classifier(
+    encoder: ResNet, images: ImageSet, rate: float, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+) -> nn.Sequential:
+    """A copy of the encoder and a linear head, trained with labels at one learning rate: images -> logits, in eval mode.
+
+    BatchNorm goes with its layer. Where weights learn, it normalises by the batch and its running statistics follow;
+    where they are frozen, it keeps those of the pre-training, in training as in testing.
+
+    Args:
+        images: labelled, of at least two classes.
+        rate: the head's learning rate at the start.
+        layers: what learns: "head", the classifier alone; "last", also the encoder's last stage; "all"; or "scratch",
+            which forgets the encoder's weights first and trains all layers at one rate.
+
+    Raises:
+        ValueError: images of one class only, or other layers.
+    """
+    if layers not in LAYERS:
+        raise ValueError(f"unknown layers {layers!r}; there are {', '.join(LAYERS)}")
+    if len(images.labels.unique()) < 2:
+        raise ValueError(f"fine-tuning needs images of at least two classes, got {len(images)} of one; take more images")
+    device = next(encoder.parameters()).device
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the CPU's, where the weights are drawn
+        tuned = copy.deepcopy(encoder).cpu()
+        if layers == "scratch":
+            for module in tuned.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+        classifier = nn.Sequential(tuned, nn.Linear(tuned.dim, int(images.labels.max()) + 1)).to(device)
+
+    parts = learning_parts(classifier, layers)
+    classifier.eval().requires_grad_(False)
+    for part in parts:
+        part.train().requires_grad_(True)
+    factor = 1.0 if layers == "scratch" else config.stage_factor
+    groups = [{"params": list(part.parameters()), "lr": rate * factor**depth} for depth, part in enumerate(parts)]
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.steps)
+    generator = Generator().manual_seed(seed)
+    pixels, labels = images.images.to(device), images.labels.to(device)
+    for batch in _batches(len(images), config, generator):
+        batch = batch.to(device)
+        loss = F.cross_entropy(classifier(augment(to_float(pixels[batch]), config.augment, generator)), labels[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return classifier.eval()
+
+
+def learning_parts(classifier: nn.Sequential, layers: str) -> list[nn.Module]:
+    """The parts that learn, from the output back to the input: the head, the four stages, the stem."""
+    encoder, head = classifier
+    blocks = len(encoder.stages) // 4
+    stages = [encoder.stages[stage * blocks : (stage + 1) * blocks] for stage in (3, 2, 1, 0)]
+    return [head, *stages, encoder.stem][: {"head": 1, "last": 2}.get(layers)]
+
+
+def accuracy(classifier: nn.Module, images: ImageSet) -> float:
+    """The share of images whose largest logit is their class's, in [0, 1]."""
+    return int((embed(classifier, images).argmax(dim=1) == images.labels).sum()) / len(images)
+
+
+def _batches(n: int, config: FineTuneConfig, generator: Generator) -> Iterator[Tensor]:
+    """`config.steps` batches, from as many shuffled epochs as that takes."""
+    left = config.steps
+    while left:
+        epoch = shuffled_batches(n, min(config.batch_size, n), generator)[:left]
+        yield from epoch
+        left -= len(epoch)

@@ -1,0 +1,139 @@
+"""Where is the object? A 1x1 convolution on frozen feature maps, judged by the masks of the embedded images.
+
+A map can be too coarse to answer, whatever it knows: the quick encoder's last one has 2 x 2 places for 32 x 32 pixels. So
+an earlier stage can be asked as well.
+"""
+
+import time
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.evaluate import Result
+from cl_course.models import ResNet
+from cl_course.tensor_types import checked
+
+RATES = (0.003, 0.01, 0.03, 0.1)  # learning rates, from which validation chooses
+STEPS = 300
+BATCH_SIZE = 128
+
+
+@checked
+def iou(predicted: Bool[Tensor, "n h w"], masks: Bool[Tensor, "n h w"]) -> float:
+    """Intersection over union of the object's pixels, in [0, 1], added up over all images as PASCAL VOC does.
+
+    1 when every pixel is right, 0 when no object pixel was found. A guess that calls everything object scores
+    the object's share of all pixels: the number to beat.
+
+    Raises:
+        ValueError: neither has an object's pixel, so that there is no union.
+    """
+    union = int((predicted | masks).sum())
+    if not union:
+        raise ValueError("iou needs an object's pixel in the predictions or in the masks, and found none")
+    return int((predicted & masks).sum()) / union
+
+
+def segmentation_head(encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, stage: int = 4, seed: int = 0) -> Result:
+    """Train the head on the frozen maps, once for each of `RATES`; validation chooses, test judges.
+
+    Args:
+        encoder: stays as it is.
+        train, val, test: images with masks.
+        stage: as in `feature_maps`.
+        seed: of the head and the order of the images.
+
+    Returns:
+        A Result with the IoU on test.
+
+    Raises:
+        ValueError: images without masks, or a stage that does not exist.
+    """
+    for name, images in {"train": train, "val": val, "test": test}.items():
+        if images.masks is None:
+            raise ValueError(f"segmentation needs the objects' masks and {name} has none; the embedded set, 'shapes', has them")
+    start = time.perf_counter()
+    train_maps, val_maps, test_maps = (feature_maps(encoder, images, stage) for images in (train, val, test))
+    tried = []
+    for rate in RATES:
+        head = train_head(train_maps, train.masks, rate, seed)
+        tried.append((iou(predicted_masks(head, val_maps, val.masks.shape[1:]), val.masks), rate, head))
+    on_validation, rate, chosen = max(tried, key=lambda one: one[0])
+    h, w = train_maps.shape[2:]
+    return Result(
+        score=iou(predicted_masks(chosen, test_maps, test.masks.shape[1:]), test.masks),
+        method="segmentation head",
+        split="test",
+        seed=seed,
+        labels=len(train),
+        trained=f"a 1x1 convolution on the {h} x {w} maps of stage {stage}, rate {rate:g} chosen on validation",
+        seconds=time.perf_counter() - start,
+        validation=on_validation,
+        measure="IoU",
+    )
+
+
+@torch.no_grad()
+def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
+    """Frozen features before pooling, (n, c, h', w'), on the CPU; the encoder's train / eval mode is put back.
+
+    Args:
+        stage: leave the encoder after this stage, from 1, where maps are fine and know little, to 4, its `feature_map`.
+
+    Raises:
+        ValueError: another stage.
+    """
+    if stage not in (1, 2, 3, 4):
+        raise ValueError(f"stage is 1, 2, 3 or 4, got {stage}")
+    device = next(encoder.parameters()).device
+    upto = nn.Sequential(encoder.stem, encoder.stages[: stage * len(encoder.stages) // 4])
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        return torch.cat([upto(to_float(part.to(device)).contiguous(memory_format=torch.channels_last)).float().cpu() for part in images.images.split(500)])
+    finally:
+        encoder.train(was_training)
+
+
+@checked
+def train_head(maps: Float[Tensor, "n c h w"], masks: Bool[Tensor, "n y x"], rate: float, seed: int = 0) -> nn.Sequential:
+    """Logistic regression of "object" at every place of the standardised maps: a head (n, c, h, w) -> logits (n, 1, h, w).
+
+    The loss is taken at the masks' size, on bilinearly enlarged logits, so that a coarse place answers for all its pixels.
+    AdamW, its rate falling to 0 along a cosine.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        standardise = nn.BatchNorm2d(maps.shape[1], affine=False, momentum=None)
+        head = nn.Sequential(standardise, nn.Conv2d(maps.shape[1], 1, kernel_size=1))
+    standardise(maps)  # with momentum None, one look sets the mean and variance of all places
+    head.eval()
+    optimizer = torch.optim.AdamW(head.parameters(), lr=rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
+    generator = Generator().manual_seed(seed)
+    left = STEPS
+    while left:
+        epoch = shuffled_batches(len(maps), min(BATCH_SIZE, len(maps)), generator)[:left]
+        left -= len(epoch)
+        for batch in epoch:
+            loss = F.binary_cross_entropy_with_logits(enlarge(head(maps[batch]), masks.shape[1:])[:, 0], masks[batch].float())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return head
+
+
+@torch.no_grad()
+@checked
+def predicted_masks(head: nn.Module, maps: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Bool[Tensor, "n y x"]:
+    """The pixels of images of `size` (h, w) that the head calls object."""
+    return enlarge(head(maps), size)[:, 0] > 0
+
+
+def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(n, 1, h', w') -> (n, 1, h, w), bilinear: each place of the map stands at the centre of the pixels that it covers."""
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
