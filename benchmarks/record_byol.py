@@ -1,11 +1,12 @@
-"""Records what each part of BYOL is good for: runs around the quick recipe, one thing changed at a time. Lesson 05.
+"""Records what BYOL dies without, and what each part of its recipe is good for: one thing changed at a time. Lesson 05.
 
-    python benchmarks/record_byol.py
+    python benchmarks/record_byol.py collapse      5 epochs, parts switched off or turned: record `byol`
+    python benchmarks/record_byol.py parts         8 epochs, as the lesson's live run: record `byol_parts`
 
-Parts are switched off (predictor, stop-gradient, BatchNorm), the target is copied (momentum 0) or frozen (1), and what the
-recipe has chosen is turned. Every epoch is watched on validation; test is asked once, at the end.
+Every epoch is watched on validation; test is asked once, at the end.
 """
 
+import argparse
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -24,9 +25,8 @@ from cl_course.methods import BYOL
 from cl_course.recipes import ALL_STEPS, Recipe, recipe
 from cl_course.train import pretrain
 
-EPOCHS = 5  # a quarter of the recipe's, so that all runs together fit into half an hour of one core
 SEEDS = range(3)
-RECIPE = replace(recipe("byol"), config=replace(recipe("byol").config, epochs=EPOCHS))
+RECIPE = recipe("byol")
 CHOSEN = {
     "predictor": "on",
     "stop-gradient": "on",
@@ -38,22 +38,38 @@ CHOSEN = {
     "schedule": "rises to 1" if RECIPE.settings.get("total_steps") else "constant",
     "batch size": RECIPE.config.batch_size,
 }
-VALUES = {
-    "predictor": ["off"],
-    "stop-gradient": ["off"],
-    "BatchNorm in the heads": ["off"],
-    "targets": ["own view"],  # the prediction of a view held against the target of the same view
-    "BatchNorm at the projector's end": ["on", "off"],
-    "predictor rate": [1, 20],
-    "momentum": [0, 0.8, 0.99, 1],
-    "schedule": ["constant", "rises to 1"],
-    "batch size": [64, 256],
+# Record -> its epochs, and what is varied. Five epochs are enough to die in, not to learn in.
+RECORDS = {
+    "collapse": (
+        5,
+        {
+            "predictor": ["off"],
+            "stop-gradient": ["off"],
+            "BatchNorm in the heads": ["off"],
+            "targets": ["own view"],  # the prediction of a view held against the target of the same view
+            "BatchNorm at the projector's end": ["on", "off"],
+            "predictor rate": [1, 20],
+            "momentum": [0, 0.8, 0.99, 1],
+            "schedule": ["constant", "rises to 1"],
+            "batch size": [64, 256],
+        },
+    ),
+    "parts": (
+        8,
+        {
+            "targets": ["own view"],
+            "BatchNorm at the projector's end": ["on", "off"],
+            "predictor rate": [1, 20],
+            "momentum": [0, 0.8, 0.99],
+            "schedule": ["constant", "rises to 1"],
+        },
+    ),
 }
 
 
-def build(factor: str, value: object, seed: int, images) -> tuple[BYOL, Recipe]:
+def build(factor: str, value: object, seed: int, epochs: int, images) -> tuple[BYOL, Recipe]:
     """The recipe with one thing changed; nothing where the factor is "recipe"."""
-    changed = replace(RECIPE, config=replace(RECIPE.config, seed=seed))
+    changed = replace(RECIPE, config=replace(RECIPE.config, seed=seed, epochs=epochs))
     if factor == "BatchNorm at the projector's end":
         changed = replace(changed, head=changed.head | {"norm_output": value == "on"})
     elif factor == "predictor rate":
@@ -90,29 +106,33 @@ def watcher(train, val, augment) -> Callable:
     return watch
 
 
-def run(factor: str, value: object, seed: int, recipe: str) -> dict:
+def run(factor: str, value: object, seed: int, epochs: int, recipe: str) -> dict:
     """`recipe` is not used: it tells a kept run of this recipe from one of another."""
     train, val, test = shapes()
-    method, changed = build(factor, value, seed, train)
+    method, changed = build(factor, value, seed, epochs, train)
     history = pretrain(method, train, changed.config, on_epoch=watcher(train, val, changed.config.augment))
     curves = {name: [round(x, 4) for x in history.column(name)] for name in ("loss", "spread", "rank_z", "rank_h", "knn")}
     measured = judge(train, val, test, lambda images: embed(method.encoder, images), probes=True)
     return {"factor": factor, "value": value, "seed": seed, "curves": curves} | measured
 
 
-def settings() -> list[tuple[str, object]]:
+def settings(varied: dict[str, list]) -> list[tuple[str, object]]:
     """The recipe, and everything that differs from it in one thing."""
-    return [("recipe", None), *((factor, value) for factor, values in VALUES.items() for value in values if value != CHOSEN[factor])]
+    return [("recipe", None), *((factor, value) for factor, values in varied.items() for value in values if value != CHOSEN[factor])]
 
 
 if __name__ == "__main__":
-    jobs = [{"factor": factor, "value": value, "seed": seed, "recipe": repr(RECIPE)} for seed in SEEDS for factor, value in settings()]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("record", choices=RECORDS)
+    chosen = parser.parse_args().record
+    epochs, varied = RECORDS[chosen]
+    jobs = [{"factor": factor, "value": value, "seed": seed, "epochs": epochs, "recipe": repr(RECIPE)} for seed in SEEDS for factor, value in settings(varied)]
     runs, minutes = record_all("byol", run, jobs)
     records.write(
-        "byol",
+        "byol" if chosen == "collapse" else "byol_parts",
         script="benchmarks/record_byol.py",
         about="BYOL on shapes with one thing changed at a time: curves by epoch on validation; accuracy and factor probes on test at the end.",
-        config=asdict(RECIPE.config) | {"head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": VALUES},
+        config=asdict(RECIPE.config) | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},
         runs=runs,
         minutes=minutes,
     )

@@ -152,7 +152,7 @@ class TestLab:
 
 class TestRecordedRuns:
     def test_curves_show_every_seed_and_the_mean(self):
-        runs = [{"loss": [2.0, 1.0 + s], "spread": [1, 0.5], "rank_z": [20, 10], "knn": [0.1, 0.2]} for s in range(3)]
+        runs = [{"loss": [2.0, 1.0 + s], "spread": [1, 0.5], "rank_z": [20, 10], "rank_h": [9, 8], "knn": [0.1, 0.2]} for s in range(3)]
         figure = curves_figure({"one": runs, "two": runs})
         ends = [float(line.get_ydata()[-1]) for line in figure.axes[0].lines]
         assert ends == [2, 1, 2, 3, 2, 1, 2, 3, 4]

@@ -82,20 +82,27 @@ def ends_figure(ends: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
     return figure
 
 
-CURVES = {"loss": ("Loss", (0, 4.3)), "spread": ("Spread of z", (0, 1.08)), "rank_z": ("Effective rank of z", (0, None)), "knn": ("kNN (validation)", (0, 1.0))}
+CURVES = {
+    "loss": ("Loss", (0, 4.3)),
+    "spread": ("Spread of z", (0, 1.08)),
+    "rank_z": ("Eff. rank of z", (0, None)),
+    "rank_h": ("Eff. rank of h", (0, None)),
+    "knn": ("kNN (validation)", (0, 1.0)),
+}
 LOOKS = ((INK, "-"), (RED, "--"), (ORANGE, "-."), (PINK, ":"), (BLUE, "--"), (GREEN, "-."))
 
 
 def curves_figure(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> Figure:
     """Long runs by epoch, up to six groups of them: name -> for each seed a dict of CURVES' measures, one value an epoch."""
-    figure, axes = subplots(1, len(CURVES), width=9.8, height=3.4)
+    figure, axes = subplots(1, len(CURVES), width=10.5, height=3.1)
     for panel, (measure, (title, limits)) in zip(axes, CURVES.items()):
         for (name, runs), (color, style) in zip(groups.items(), LOOKS):
             curves = np.array([run[measure] for run in runs])  # (seeds, epochs)
             epochs = np.arange(1, curves.shape[1] + 1)
             panel.plot(epochs, curves.mean(axis=0), color=color, linestyle=style, linewidth=2, label=name if measure == "loss" else None)
             panel.plot(epochs, curves.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
-        panel.set(title=title, ylim=limits, xlabel="epoch", xlim=(1, epochs[-1]))
+        panel.set_title(title, loc="left", fontsize=10.5)
+        panel.set(ylim=limits, xlabel="epoch", xlim=(0.8, epochs[-1] + 0.2), xticks=epochs)
     axes[0].axhline(KNOWS_NOTHING, color=MUTED, linestyle="--", linewidth=1)
     figure.legend(loc="outside lower center", ncols=len(groups), frameon=False, handlelength=2.6, columnspacing=1.4)
     return figure
