@@ -6,21 +6,19 @@ tried, alone and in pairs, for one that leaves the same weights.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import failed, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
 from cl_course.losses import byol_loss as distance
 from cl_course.momentum import ema_update
 
 EXERCISE = "my_byol_step"
 STEPS, IMAGES, MOMENTUM = 3, 6, 0.7
 
-NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 NO_PAIR = "the weights are right, but two things are to be returned: the loss, and the encoder that you would keep and judge."
 WRONG_LOSS = "the weights are right, but the first thing you return is not the loss of this step: return the value you called backward() on."
 TARGET_KEPT = (
@@ -63,7 +61,7 @@ class _Run:
 def _whats_wrong(run: _Run) -> str | None:
     right = _run(_step())
     if not same(run.weights, right.weights):
-        for sentence, parts in _known_mistakes():
+        for sentence, parts in one_or_two(MISTAKES):
             try:
                 if same(run.weights, _run(_step(**parts)).weights):
                     return sentence
@@ -210,11 +208,3 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     ("gradients accumulate: without optimizer.zero_grad() each step adds its gradient to those of all steps before.", {"update": _accumulate}),
     ("the online weights do not move: optimizer.zero_grad(), loss.backward(), optimizer.step(), all three and in this order.", {"update": _idle}),
 )  # sentence, the parts of the step that are done wrongly
-
-
-def _known_mistakes() -> Iterator[tuple[str, dict]]:
-    """Each mistake, then each two that lie in different parts of the step."""
-    yield from MISTAKES
-    for (sentence, parts), (other_sentence, other_parts) in combinations(MISTAKES, 2):
-        if not parts.keys() & other_parts.keys():
-            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts

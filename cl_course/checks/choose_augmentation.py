@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, draw_parameters, greyscale, resized_crop, two_views
-from cl_course.checks.core import NotAttempted, call, failed, passed
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed
 from cl_course.data import load, to_float
 from cl_course.shortcut import colour_histogram, raw_pixels, shortcut_rate
 
@@ -39,7 +39,7 @@ def choose_augmentation(attempt: Callable[[], AugmentConfig]) -> None:
     try:
         config = call(attempt)
     except NotAttempted:
-        return failed(EXERCISE, "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
+        return failed(EXERCISE, NOT_ATTEMPTED)
     except Exception as error:  # such as a probability outside [0, 1]: AugmentConfig says which
         return failed(EXERCISE, f"your code stopped with {type(error).__name__}: {error}")
     if not isinstance(config, AugmentConfig):

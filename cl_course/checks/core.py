@@ -6,12 +6,15 @@ gives the attempt's answer. Hidden inputs are never shown; the sentence names th
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
+
+NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 
 
 class ExerciseError(AssertionError):
@@ -73,12 +76,24 @@ def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
+def one_or_two(mistakes: Sequence[tuple[str, dict]]) -> Iterator[tuple[str, dict]]:
+    """Each mistake in a step made of parts, then each two that lie in different parts of it.
+
+    Args:
+        mistakes: sentence, {name of a part: the part done wrongly}.
+    """
+    yield from mistakes
+    for (sentence, parts), (other_sentence, other_parts) in combinations(mistakes, 2):
+        if not parts.keys() & other_parts.keys():
+            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts
+
+
 def compare(exercise: str, attempt: Callable, reference: Callable, inputs: Sequence[tuple], mistakes: Sequence[Mistake], praise: str) -> None:
     """Check a function of tensors: pass, name the mistake, or show the first difference."""
     try:
         answers = [call(attempt, *arguments) for arguments in inputs]
     except NotAttempted:
-        return failed(exercise, "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it).")
+        return failed(exercise, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
         return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
     expected = [reference(*arguments) for arguments in inputs]

@@ -5,14 +5,13 @@ network moves on, weights and buffers of both networks must be those that the co
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import failed, passed, same
+from cl_course.checks.core import failed, one_or_two, passed, same
 
 EXERCISE = "my_ema_update"
 UPDATES, MOMENTUM = 3, 0.7
@@ -58,7 +57,7 @@ def _whats_wrong(run: _Run) -> str | None:
     if run.unchanged:
         return UNCHANGED if run.looked_at else NOT_ATTEMPTED
     if not same(run.left, _run(_update()).left):
-        for sentence, parts in _known_mistakes():
+        for sentence, parts in one_or_two(MISTAKES):
             if same(run.left, _run(_update(**parts)).left):
                 return sentence
         return "the networks after three updates are not those of the course's own; it is none of the mistakes known here, so compare yours with the formula, for the weights and for the buffers."
@@ -169,11 +168,3 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(slow + (1 - m) * fast)}),
     (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(m * slow + fast)}),
 )  # sentence, the parts of the update that are done wrongly
-
-
-def _known_mistakes() -> Iterator[tuple[str, dict]]:
-    """Each mistake, then each two that lie in different parts of the update."""
-    yield from MISTAKES
-    for (sentence, parts), (other_sentence, other_parts) in combinations(MISTAKES, 2):
-        if not parts.keys() & other_parts.keys():
-            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts

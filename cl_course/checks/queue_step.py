@@ -5,22 +5,20 @@ and the place of its oldest key must be those of the course's own step. Where th
 mistakes are tried, alone and in pairs, for one that leaves the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.checks.core import failed, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
 from cl_course.losses import info_nce
 
 EXERCISE = "my_queue_step"
 LENGTH, BATCH, DIM, STEPS = 7, 3, 5, 5  # keys in the queue, keys a step; 3 does not divide 7
 START, TEMPERATURE = 2, 0.3  # the second batch is the first to run over the queue's end
 
-NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 NO_PAIR = "two things are to be returned: the loss, and the place where the oldest key lies now."
 OVER_THE_END = (
     "your code stops where a batch runs over the queue's end: {error}. The places go on at 0: count them modulo the queue's length, "
@@ -78,7 +76,7 @@ def _whats_wrong(run: _Run) -> str | None:
     if run.no_pair:
         return NO_PAIR
     if not same(run.left, _run(_step()).left):
-        for sentence, parts in _known_mistakes():
+        for sentence, parts in one_or_two(MISTAKES):
             if same(run.left, _run(_step(**parts)).left):
                 return sentence
         return "loss, queue or oldest place are not those of the course's step; it is none of the mistakes known here, so compare yours with the list, point by point."
@@ -237,11 +235,3 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     (f"{_POINTER} You leave out the modulo, so it runs beyond the queue.", {"advance": lambda oldest, n, length: oldest + n}),
     (f"{_POINTER} You start again at 0 when the end is passed, whatever lies there.", {"advance": lambda oldest, n, length: oldest + n if oldest + n < length else 0}),
 )  # sentence, the parts of the step that are done wrongly
-
-
-def _known_mistakes() -> Iterator[tuple[str, dict]]:
-    """Each mistake, then each two that lie in different parts of the step."""
-    yield from MISTAKES
-    for (sentence, parts), (other_sentence, other_parts) in combinations(MISTAKES, 2):
-        if not parts.keys() & other_parts.keys():
-            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts

@@ -5,20 +5,18 @@ course's own step leaves. Where they do not, the order of backward and step is l
 then the known mistakes, alone and in pairs, are tried for one that leaves the same weights.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import failed, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
 from cl_course.losses import nt_xent
 
 EXERCISE = "my_training_step"
 STEPS, IMAGES, TEMPERATURE = 3, 6, 0.2
 
-NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 NO_RETURN = "the step trains, but returns nothing: return the loss, so that whoever calls it can watch it."
 WRONG_RETURN = "the weights are right, but what you return is not the loss of this step: return the value you called backward() on."
 NO_GRADIENT = "no gradient reaches your loss: it was computed under torch.no_grad(), or from .item(), .detach() or .data. Keep the way from the weights to the loss in torch."
@@ -61,7 +59,7 @@ def _whats_wrong(run: _Run) -> str | None:
         return None if same(run.losses, right.losses) else WRONG_RETURN
     if sentence := _wrong_order(run.calls):
         return sentence
-    for sentence, parts in _known_mistakes():
+    for sentence, parts in one_or_two(MISTAKES):
         if same(run.weights, _run(_step(**parts)).weights):
             return sentence
     return "the weights after three steps are not those of the course's step; it is none of the mistakes known here, so compare yours with Algorithm 1 line by line."
@@ -220,11 +218,3 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
         {"loss": lambda z1, z2, temperature: 2 * nt_xent(z1, z2, temperature)},
     ),
 )  # sentence, the parts of the step that are done wrongly
-
-
-def _known_mistakes() -> Iterator[tuple[str, dict]]:
-    """Each mistake, then each two that lie in different parts of the step."""
-    yield from MISTAKES
-    for (sentence, parts), (other_sentence, other_parts) in combinations(MISTAKES, 2):
-        if not parts.keys() & other_parts.keys():
-            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts

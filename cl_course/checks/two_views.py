@@ -9,10 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.checks.core import NotAttempted, call, failed, passed
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed
 
 N, SIZE = 48, 8  # images of a test batch, and their sides
-NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 IN_PLACE = "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), or clone first; an assignment to images[...] writes into the caller's tensor."
 NO_GENERATOR = "the random numbers do not come from `generator`: two generators with the same seed gave different answers, so no run could be repeated. Pass generator=generator to torch.rand."
 RESEEDED = "every call gives the same random numbers: the generator is seeded again inside, so each batch, and each epoch, would see the same views. Only draw from the generator you are given."
