@@ -701,8 +701,9 @@ probe = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labe
 live = {"row": "SimCLR", "knn": knn_accuracy(train_h, train.labels, test_h, test.labels), "linear": probe.accuracy}
 print(f"your run: kNN {live['knn']:.3f}; {probe}")
 as_recorded = lesson.dataset == "shapes" and not lesson.full
+so_far = [run for run in records.read("results")["runs"] if run["row"] not in ("MoCo", "BYOL")]  # theirs are the next lessons
 show(
-    results_figure(records.read("results")["runs"], live=live if as_recorded else None),
+    results_figure(so_far, live=live if as_recorded else None),
     alt="Accuracy on test: raw pixels and a random encoder below one half, SimCLR without labels not far below the "
     "supervised network; your run lies near the SimCLR seeds.",
 )
