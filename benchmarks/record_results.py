@@ -18,7 +18,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from runs import judge, record_all
+from runs import judge, keep_encoder, record_all
 from torch import Generator, nn
 
 from cl_course import checkpoints, records
@@ -84,8 +84,10 @@ def run(row: str, dataset: str, seed: int) -> dict:
     features, encoder = features_of(row, dataset, seed, train)
     minutes = round((time.process_time() - start) / 60, 2)
     measured = judge(train, val, test, features)
-    if encoder is not None and dataset == "shapes" and seed == 0:
-        ship(row, encoder, measured, minutes)
+    if encoder is not None:
+        keep_encoder(encoder, row, dataset, seed, {"encoder": matched("simclr", dataset, seed).encoder})
+        if dataset == "shapes" and seed == 0:
+            ship(row, encoder, measured, minutes)
     return {"row": row, "seed": seed} | measured | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0}
 
 

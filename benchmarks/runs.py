@@ -12,7 +12,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from cl_course import checkpoints
 from cl_course.checkpoints import write_atomically
 from cl_course.data import load
 from cl_course.evaluate import factor_probe, knn_accuracy, linear_probe
@@ -21,6 +23,7 @@ from cl_course.models import projector, small_resnet
 from cl_course.train import TrainConfig, pretrain
 
 KEPT = Path(__file__).parent.parent / "build" / "runs"
+ENCODERS = Path(__file__).parent.parent / "build" / "encoders"
 FACTORS = ("object_hue", "background_hue", "position", "scale", "angle")
 
 
@@ -51,6 +54,27 @@ def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> tuple[Si
     start = time.process_time()
     pretrain(method, load("shapes", "train"), replace(config, seed=seed))
     return method, time.process_time() - start
+
+
+def keep_encoder(encoder: nn.Module, row: str, dataset: str, seed: int, card: dict) -> None:
+    """Keep the encoder of a row of the results table, for the recordings that go on from it; the card says how to rebuild it."""
+    checkpoints.save(_of_row(row, dataset, seed), encoder, {"method": row, "data": dataset, "seed": seed} | card)
+
+
+def kept_encoder(row: str, dataset: str, seed: int) -> nn.Module:
+    """The encoder that `record_results.py` kept.
+
+    Raises:
+        FileNotFoundError: it has not been run for that data set.
+    """
+    path = _of_row(row, dataset, seed)
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is not in build/encoders; run benchmarks/record_results.py {dataset} first")
+    return checkpoints.restore(path)[0]
+
+
+def _of_row(row: str, dataset: str, seed: int) -> Path:
+    return ENCODERS / f"{row.lower().removesuffix(' encoder')}_{dataset}_{seed}.safetensors"
 
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:

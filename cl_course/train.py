@@ -17,9 +17,11 @@ from tqdm import tqdm
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.large_batches import accumulate, grad_cache
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 
 PRECISIONS = ("float32", "bfloat16")
+CHUNKED = {"grad_cache": grad_cache, "accumulate": accumulate}
 OnEpoch = Callable[[dict, nn.Module], dict | None]
 
 
@@ -39,6 +41,9 @@ class TrainConfig:
         precision: of the networks, "float32" or "bfloat16" (autocast: half the bits, several times as fast on a GPU); weights and loss
             stay in float32.
         compile: let torch.compile make the encoders faster: a minute or more at the start, for long runs on a GPU.
+        chunk_size: images that go through the network at a time, where the memory does not hold the batch; None for all. For SimCLR: the
+            other methods do not compare the images of a batch, and can as well take a smaller one.
+        chunked: "grad_cache", the whole batch as negatives, or "accumulate", a chunk's own ones alone (see `large_batches`).
     """
 
     epochs: int = 20
@@ -51,6 +56,8 @@ class TrainConfig:
     seed: int = 0
     precision: str = "float32"
     compile: bool = False
+    chunk_size: int | None = None
+    chunked: str = "grad_cache"
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
@@ -70,6 +77,10 @@ class TrainConfig:
             raise ValueError(f"unknown precision {self.precision!r}; there are {', '.join(PRECISIONS)}")
         if self.compile not in (True, False):
             raise ValueError(f"compile must be True or False, got {self.compile!r}")
+        if self.chunk_size is not None and not 2 <= self.chunk_size <= self.batch_size:
+            raise ValueError(f"chunk_size must be None or lie between 2 and batch_size, {self.batch_size}, got {self.chunk_size}")
+        if self.chunked not in CHUNKED:
+            raise ValueError(f"unknown chunked {self.chunked!r}; there are {', '.join(CHUNKED)}")
 
 
 @dataclass
@@ -110,6 +121,9 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
     device = next(method.parameters()).device
     if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data, or too short for a batch
         check_data(len(images), config.batch_size)
+    if config.chunk_size is not None and not hasattr(method, "contrast"):
+        name = type(method).__name__
+        raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; give {name} a smaller batch_size instead")
     optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
     history, settings = History(), _settings(config, method, images)
@@ -143,10 +157,14 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
 def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig, generator: Generator) -> Tensor:
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
     view1, view2 = two_views(to_float(batch), config.augment, generator)
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        loss = method.loss(view1, view2)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        if config.chunk_size is None:
+            loss = method.loss(view1, view2)
+        else:
+            loss = CHUNKED[config.chunked](method.embeddings, method.contrast, view1, view2, config.chunk_size)
+    if config.chunk_size is None:  # in chunks the gradient is there already
+        loss.backward()
     set_rate(optimizer, rate)
     optimizer.step()
     method.after_step()

@@ -12,8 +12,8 @@ from torch import Generator, nn
 from cl_course import train
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, load, to_float
-from cl_course.methods import SimCLR
-from cl_course.models import projector, small_resnet
+from cl_course.methods import BYOL, SimCLR
+from cl_course.models import predictor, projector, small_resnet
 from cl_course.optimizers import make_optimizer
 from cl_course.train import History, NonFiniteLoss, TrainConfig, estimate, learning_rate_at, pretrain
 
@@ -41,6 +41,11 @@ def same(a: dict, b: dict) -> bool:
 
 def without_time(history: History) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
+
+
+def without_batchnorm() -> SimCLR:
+    torch.manual_seed(0)
+    return SimCLR(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16)), nn.Linear(16, 8), temperature=0.3)
 
 
 # What it does.
@@ -249,7 +254,7 @@ def test_a_batch_larger_than_the_data_is_refused(images):
         pretrain(simclr(), images, replace(CONFIG, batch_size=41))
 
 
-@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'")])
+@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'"), ({"chunk_size": 1}, "chunk_size must be None or lie between 2 and batch_size, 128, got 1"), ({"chunk_size": 129}, "got 129"), ({"chunked": "half"}, "unknown chunked 'half'; there are grad_cache, accumulate")])
 def test_impossible_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -353,3 +358,31 @@ def test_a_checkpoint_goes_on_only_with_its_own_data_and_method(tmp_path, change
 def test_a_batch_of_one_image_is_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 2, got 1"):
         TrainConfig(batch_size=1)
+
+
+# In chunks.
+def trained(images, **changed) -> tuple[dict, list[float]]:
+    method = without_batchnorm()
+    history = pretrain(method, images, replace(CONFIG, optimizer="sgd", learning_rate=0.05, **changed))
+    return weights(method), history.column("loss")
+
+
+def test_chunks_with_a_cached_gradient_train_as_the_whole_batch_does(images):
+    (whole, losses), (chunked, in_chunks) = trained(images), trained(images, chunk_size=5)
+    assert in_chunks == pytest.approx(losses, rel=1e-5)
+    for name in whole:
+        torch.testing.assert_close(chunked[name], whole[name], rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_chunks_do_not(images):
+    """Each view has 2 * 4 - 1 = 7 candidates, not 31: from the first epoch on its loss is another one."""
+    (_, losses), (_, accumulated) = trained(images), trained(images, chunk_size=4, chunked="accumulate")
+    assert accumulated[0] < math.log(7) * 1.05 < losses[0]
+
+
+def test_a_chunk_size_for_a_method_without_negatives_in_its_batch():
+    images = load("shapes", "train", limit=40)
+    encoder = small_resnet(4)
+    byol = BYOL(encoder, projector(encoder.dim, 16, 16), predictor(16, 16))
+    with pytest.raises(ValueError, match="chunk_size is for SimCLR, and this is BYOL"):
+        pretrain(byol, images, replace(CONFIG, chunk_size=4))

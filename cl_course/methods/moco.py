@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from cl_course.losses import check_temperature, info_nce
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
 
-KEY_NORMS = ("batch", "running")
+KEY_NORMS = ("batch", "shuffled")
 
 
 class MoCo(nn.Module):
@@ -23,10 +24,11 @@ class MoCo(nn.Module):
         momentum: m in [0, 1], of the key encoder; the larger, the slower it drifts.
         temperature: T > 0 of InfoNCE.
         dim: the length of z.
-        key_norm: what BatchNorm of the key encoder uses. "batch": the statistics of the keys' own batch,
-            which tell a query something about which batch its key came from, so that it can cheat
-            (sec. 3.3). "running": the query network's running averages, which hide the batch (in the spirit of EMAN, Cai
-            et al. 2021, arXiv:2101.08482, which averages them once more); the paper's own cure, shuffling over GPUs, needs several of them.
+        key_norm: with which others BatchNorm normalises a key. "batch": with the keys of the very images whose queries were normalised
+            together; their common statistics tell a query which batch its key came from, so that it can cheat. "shuffled": with others,
+            the paper's cure (sec. 3.3).
+        norm_groups: into how many groups BatchNorm sees the batch cut, each normalised by itself, as each GPU does with its share of the
+            batch; "shuffled" needs at least 2, the paper's runs had 8.
         symmetric: every view asks once and answers once, as in the authors' CIFAR demo: twice the work and twice the keys a step.
             Algorithm 1 has view1 ask and view2 answer.
     """
@@ -40,6 +42,7 @@ class MoCo(nn.Module):
         temperature: float = 0.2,
         dim: int = 128,
         key_norm: str = "batch",
+        norm_groups: int = 1,
         symmetric: bool = False,
     ):
         super().__init__()
@@ -47,23 +50,38 @@ class MoCo(nn.Module):
         check_momentum(momentum)
         if key_norm not in KEY_NORMS:
             raise ValueError(f"key_norm must be one of {', '.join(KEY_NORMS)}, got {key_norm!r}")
+        fewest = 2 if key_norm == "shuffled" else 1
+        if norm_groups < fewest:
+            raise ValueError(f"norm_groups must be at least {fewest} with key_norm {key_norm!r}, got {norm_groups}")
         if queue_size < 1:
             raise ValueError(f"queue_size must be at least 1, got {queue_size}")
         self.encoder, self.projector = encoder, projector
         self.key_encoder, self.key_projector = frozen_copy(encoder), frozen_copy(projector)
-        self.momentum, self.temperature, self.key_norm, self.symmetric = momentum, temperature, key_norm, symmetric
+        self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
+        self.key_norm, self.norm_groups = key_norm, norm_groups
         self.register_buffer("queue", F.normalize(torch.randn(queue_size, dim), dim=1))  # (K, dim)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))  # where the next key goes
         self.new_keys: Tensor | None = None
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """Queries of view1 and, without gradient, keys of view2."""
-        q = self.projector(self.encoder(view1))
+        q = self._in_groups(lambda x: self.projector(self.encoder(x)), view1)
         with torch.no_grad():
-            for network in (self.key_encoder, self.key_projector):
-                network.train(self.training and self.key_norm == "batch")
-            k = F.normalize(self.key_projector(self.key_encoder(view2)), dim=1)
-        return q, k
+            k = self._in_groups(lambda x: self.key_projector(self.key_encoder(x)), view2, dealt=self.key_norm == "shuffled")
+        return q, F.normalize(k, dim=1)
+
+    def _in_groups(self, network: Callable[[Tensor], Tensor], x: Tensor, dealt: bool = False) -> Tensor:
+        """The network on each group of the batch by itself; the answers in the batch's order.
+
+        A group is a stretch of the batch or, `dealt` out like cards, every norm_groups-th of it: then it shares as many images with
+        each of the other kind. The batch comes in a random order, so that dealing is as good as the paper's shuffling, and a run
+        that was cut off needs no other random numbers to go on.
+        """
+        if self.norm_groups == 1:
+            return network(x)
+        order = torch.arange(len(x), device=x.device)
+        groups = [order[first :: self.norm_groups] for first in range(self.norm_groups)] if dealt else order.tensor_split(self.norm_groups)
+        return torch.cat([network(x[group]) for group in groups])[torch.cat(tuple(groups)).argsort()]
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
         if self.symmetric:
@@ -79,12 +97,15 @@ class MoCo(nn.Module):
         """Find out before training: the queue must hold the keys of a batch, and should not be longer than the data set.
 
         Raises:
-            ValueError: more keys in a step than the queue holds.
+            ValueError: more keys in a step than the queue holds; groups of fewer than 2 images, which BatchNorm cannot normalise.
 
         Warns:
             A queue longer than the data set still holds each image's own earlier keys.
         """
-        self._check_room(batch_size * (2 if self.symmetric else 1))
+        keys = batch_size * (2 if self.symmetric else 1)
+        self._check_room(keys)
+        if keys < 2 * self.norm_groups:
+            raise ValueError(f"{self.norm_groups} groups of {keys} keys leave BatchNorm fewer than 2 in a group; take fewer norm_groups or a larger batch")
         if len(self.queue) > images:
             warnings.warn(
                 f"the queue holds {len(self.queue)} keys and the data set {images} images: each image meets its own earlier keys as negatives, "

@@ -24,8 +24,12 @@ class SimCLR(nn.Module):
         """z1, z2: both views in one pass, so that BatchNorm sees the whole batch of 2n."""
         return self.projector(self.encoder(torch.cat([view1, view2]))).chunk(2)
 
+    def contrast(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """The loss of embeddings; apart from the network, so that a large batch can go through that in chunks."""
+        return nt_xent(z1, z2, self.temperature)
+
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
-        return nt_xent(*self.embeddings(view1, view2), self.temperature)
+        return self.contrast(*self.embeddings(view1, view2))
 
     def chance(self, n: int) -> float:
         """The loss of guessing, at a batch of n images."""
