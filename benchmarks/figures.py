@@ -17,6 +17,7 @@ from cl_course.plots.neighbours import embedding_map, neighbour_grid
 from cl_course.plots.results import results_figure, summarise
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ("results", "results_cifar10")  # records with a table in the README and a figure
 POINTS, NEIGHBOURS, QUERY_CLASSES = 1000, 6, ("star", "cross", "moon", "heart")
 
 
@@ -74,12 +75,14 @@ def results_table(runs: list[dict]) -> str:
 
 
 def main() -> None:
-    runs = records.read("results")["runs"]
     readme = ROOT / "README.md"
-    between = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
-    readme.write_text(between.sub(lambda m: m.group(1) + results_table(runs) + "\n" + m.group(2), readme.read_text()))
+    results = {name: records.read(name)["runs"] for name in RESULTS}
+    for name, runs in results.items():
+        table = f"<!-- {name} -->\n{results_table(runs)}\n<!-- end of {name} -->"
+        readme.write_text(re.sub(rf"<!-- {name} -->\n.*?<!-- end of {name} -->", lambda _, table=table: table, readme.read_text(), flags=re.DOTALL))
     found = features()
-    for name, figure in {"minute": minute(found), "neighbours": neighbours(found), "results": results_figure(runs)}.items():
+    drawn = {"minute": minute(found), "neighbours": neighbours(found)} | {name: results_figure(runs) for name, runs in results.items()}
+    for name, figure in drawn.items():
         figure.savefig(ROOT / "figures" / f"{name}.png", dpi=110)
         print(f"figures/{name}.png")
 

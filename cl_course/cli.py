@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        print("cl-course: the GPU has not enough memory for this; take a smaller --batch-size, or --device cpu", file=sys.stderr)
+        print("cl-course: the GPU has not enough memory for this; take a smaller --batch-size, --chunk-size for simclr, or --device cpu", file=sys.stderr)
         return 1
 
 
@@ -205,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--encoder", help="small or resnet18")
     own.add_argument("--epochs", type=int, metavar="N")
     own.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
+    own.add_argument("--chunk-size", type=int, metavar="N", help="of simclr: images that go through the network at a time, where memory does not hold the batch")
     own.add_argument("--learning-rate", type=float, metavar="X", help="the optimiser's peak rate")
     own.add_argument("--temperature", type=float, metavar="T", help="of simclr and moco, above 0")
     own.add_argument("--momentum", type=float, metavar="M", help="of moco's key encoder or byol's target, from 0 to 1")
@@ -257,7 +258,7 @@ def _recipe(chosen: argparse.Namespace, side: int, device: str):
         known = {"small": SMALL, "resnet18": RESNET18 | {"stem": "cifar" if side <= 64 else "stl"}}
         encoder = known.get(chosen.encoder, {"name": chosen.encoder})
     given = {name: value for name, value in vars(chosen).items() if value is not None}
-    config = {name: given[name] for name in ("epochs", "batch_size", "learning_rate", "precision", "compile") if name in given}
+    config = {name: given[name] for name in ("epochs", "batch_size", "chunk_size", "learning_rate", "precision", "compile") if name in given}
     settings = {name: given[name] for name in ("temperature", "momentum", "queue_size") if name in given}
     return replace(base, encoder=encoder, settings=base.settings | settings, config=replace(base.config, **config))
 

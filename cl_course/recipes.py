@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,13 +86,13 @@ RESNET18 = {"name": "resnet18", "stem": "cifar"}
 _LIGHTLY = TrainConfig(epochs=200, batch_size=512, optimizer="sgd", learning_rate=0.24, warmup=0.05, weight_decay=5e-4, augment=CIFAR, precision="bfloat16")
 FULL = {
     "simclr": Recipe("simclr", RESNET18, {"hidden_dim": 512}, {"temperature": 0.5}, _LIGHTLY),
-    # lightly shuffles the keys and normalises them in eighths, as MoCo on eight GPUs; running statistics are our cure of the same leak.
-    # Its queue is 4096 long, and 8192 for batches of 512.
+    # lightly shuffles the keys and normalises both views in eighths, 64 images of 512, as MoCo on eight GPUs; our symmetric form takes
+    # both views as one batch, hence 16 groups. Its queue is 4096 long, and 8192 for batches of 512.
     "moco": Recipe(
         "moco",
         RESNET18,
         {"hidden_dim": 512},
-        {"queue_size": 8192, "momentum": 0.99, "temperature": 0.1, "key_norm": "running", "symmetric": True},
+        {"queue_size": 8192, "momentum": 0.99, "temperature": 0.1, "key_norm": "shuffled", "norm_groups": 16, "symmetric": True},
         _LIGHTLY,
     ),
     # Our loss is a sum of two 2 - 2s, lightly's the mean of two -s: four times the gradient. A quarter of the rate and four times the
@@ -173,6 +174,7 @@ class Plan:
     Attributes:
         weights: of the encoder.
         seconds: of training on this machine, from a few timed steps.
+        resume: the checkpoint that the run will keep, if any.
     """
 
     recipe: Recipe
@@ -180,6 +182,7 @@ class Plan:
     device: str
     weights: int
     seconds: float
+    resume: Path | None = None
 
     def __str__(self) -> str:
         recipe, config, n, side = self.recipe, self.recipe.config, len(self.images), self.images.images.shape[-1]
@@ -194,17 +197,22 @@ class Plan:
             "takes": f"about {duration(self.seconds)} here, judging by a few timed steps",
             "expect": recipe.expected,
         }
+        if self.resume is not None:
+            lines["keeps"] = f"{self.resume} after every epoch; started again after a cut, it goes on from there"
         return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 
 
-def plan(recipe: Recipe, images: ImageSet, device: str | torch.device = "cpu") -> Plan:
+def plan(recipe: Recipe, images: ImageSet, device: str | torch.device = "cpu", *, resume: Path | None = None) -> Plan:
     """Say what the recipe's run will take here, before it starts: print what this gives.
 
     Builds the method and times a few steps of a copy; `recipe.build` afterwards gives the same weights.
+
+    Args:
+        resume: the checkpoint file that `pretrain` is going to be given.
     """
     method = recipe.build(images, device)
     weights = sum(p.numel() for p in method.encoder.parameters())
-    return Plan(recipe, images, str(device), weights, estimate(method, images, recipe.config))
+    return Plan(recipe, images, str(device), weights, estimate(method, images, recipe.config), resume)
 
 
 def duration(seconds: float) -> str:

@@ -50,6 +50,10 @@ class Settings:
     def full(self) -> bool:
         return self.profile == "full"
 
+    def checkpoint(self, name: str) -> Path | None:
+        """The file that a full run keeps after every epoch, and goes on from after a cut; None for a quick one, which is soon made again."""
+        return Path("runs") / f"{name}-{Path(self.dataset).stem}-seed{self.seed}.pt" if self.full else None
+
     def __str__(self) -> str:
         return f"{self.profile} profile: {self.dataset} on {self.device}, seed {self.seed}"
 

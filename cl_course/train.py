@@ -115,15 +115,12 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
             the run goes on from it, and on a CPU ends with the numbers of an unbroken one.
 
     Raises:
-        ValueError: a batch larger than the data; a checkpoint of another configuration or architecture.
+        ValueError: a batch larger than the data; chunks for a method other than SimCLR; a checkpoint of another configuration or architecture.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
     device = next(method.parameters()).device
     if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data, or too short for a batch
         check_data(len(images), config.batch_size)
-    if config.chunk_size is not None and not hasattr(method, "contrast"):
-        name = type(method).__name__
-        raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; give {name} a smaller batch_size instead")
     optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
     history, settings = History(), _settings(config, method, images)
@@ -159,16 +156,20 @@ def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimize
     view1, view2 = two_views(to_float(batch), config.augment, generator)
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        if config.chunk_size is None:
-            loss = method.loss(view1, view2)
-        else:
-            loss = CHUNKED[config.chunked](method.embeddings, method.contrast, view1, view2, config.chunk_size)
+        loss = method.loss(view1, view2) if config.chunk_size is None else _backward_in_chunks(method, view1, view2, config)
     if config.chunk_size is None:  # in chunks the gradient is there already
         loss.backward()
     set_rate(optimizer, rate)
     optimizer.step()
     method.after_step()
     return loss.detach()  # a tensor: asking a GPU for its value here would stop the pipeline
+
+
+def _backward_in_chunks(method: nn.Module, view1: Tensor, view2: Tensor, config: TrainConfig) -> Tensor:
+    if not hasattr(method, "contrast"):
+        name = type(method).__name__
+        raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; give {name} a smaller batch_size instead")
+    return CHUNKED[config.chunked](method.embeddings, method.contrast, view1, view2, config.chunk_size)
 
 
 def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:

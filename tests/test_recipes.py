@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def same(a: list, b: list) -> bool:
 
 def shortened(full: Recipe, epochs: int = 1, encoder: dict | None = None, **changes) -> Recipe:
     """A recipe with the same settings but of steps of 8 images, and a queue for one of them."""
-    settings = full.settings | ({"queue_size": 16} if full.method == "moco" else {})
+    settings = full.settings | ({"queue_size": 16, "norm_groups": 2} if full.method == "moco" else {})
     return replace(full, settings=settings, encoder=encoder or full.encoder, config=replace(full.config, epochs=epochs, batch_size=8, **changes))
 
 
@@ -232,6 +233,11 @@ def test_a_plan_names_data_model_training_precision_time_and_expectation(images,
     assert "3 epochs of 5 steps of 8 images; sgd at" in lines["training"] and "bfloat16, on cpu" in lines["precision"]
     assert duration(foretold.seconds) in lines["takes"] and "lightly" in lines["expect"]
     assert foretold.seconds > 0 and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_plan_names_the_checkpoint_that_the_run_keeps(images):
+    foretold = plan(shortened(recipe("simclr"), epochs=1, encoder=TINY), images, resume=Path("runs/mine.pt"))
+    assert str(foretold).splitlines()[-1].split()[:2] == ["keeps", str(Path("runs/mine.pt"))]
 
 
 def test_a_plan_counts_all_steps_of_the_run(images, monkeypatch):

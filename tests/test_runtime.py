@@ -1,6 +1,7 @@
 """A lesson's parameters are checked one by one, and what was trained once can be read back."""
 
 import random
+from pathlib import Path
 
 import numpy
 import pytest
@@ -85,6 +86,15 @@ def test_a_second_call_forgives_the_lessons_own_variables(no_gpu):
     assert settings(namespace).full
     with pytest.raises(ValueError, match="profile must be"):
         settings({**namespace, "profile": "huge"})
+
+
+def test_a_full_run_keeps_a_checkpoint_of_its_own(one_gpu):
+    files = {resolve(dataset=name, seed=seed).checkpoint(lesson) for name in ("cifar10", "stl10") for seed in (0, 1) for lesson in ("03_simclr", "05_byol")}
+    assert len(files) == 8 and Path("runs/05_byol-stl10-seed1.pt") in files
+
+
+def test_a_quick_run_keeps_none(no_gpu):
+    assert resolve().checkpoint("03_simclr") is None
 
 
 def test_seeds_every_generator():

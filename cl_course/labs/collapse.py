@@ -177,8 +177,8 @@ def collapse_lab(seed: int = 0) -> None:
 
     parts = {
         "predictor": switch("predictor", tooltips=["p = q(z) is held against the target", "z itself is held against the target"]),
-        "stop_gradient": switch("stop-gradient", tooltips=["targets are given", "the gradient flows into the targets too"]),
         "target": switch("target", TARGETS, tooltips=[f"momentum {MOMENTUM}", "momentum 0: the online network itself, SimSiam", "momentum 1: the random start for ever"]),
+        "stop_gradient": switch("stop-gradient", tooltips=["targets are given", "the gradient flows into the targets too"]),
         "batch_norm": switch("BatchNorm", tooltips=["in projector and predictor", "only in the encoder"]),
     }
     wide = widgets.Layout(width="400px", max_width="100%")
@@ -189,6 +189,7 @@ def collapse_lab(seed: int = 0) -> None:
 
     def draw(_=None) -> None:
         switches = Switches(**{name: part.value for name, part in parts.items()})
+        parts["target"].disabled = not switches.stop_gradient  # it is never asked then
         text.value = f"{switches}: training ..."  # seen where the run is a new one
         path = small_run(switches, again.value)
         image.value = png(_show(picture, switches, path, step.value))
