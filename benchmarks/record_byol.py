@@ -2,6 +2,7 @@
 
     python benchmarks/record_byol.py collapse      5 epochs, parts switched off or turned: record `byol`
     python benchmarks/record_byol.py parts         8 epochs, as the lesson's live run: record `byol_parts`
+    python benchmarks/record_byol.py whole         20 epochs, as the recipe: which of the parts only bring the start forward: record `byol_whole`
 
 Every epoch is watched on validation; test is asked once, at the end.
 """
@@ -62,6 +63,13 @@ RECORDS = {
             "predictor rate": [1, 20],
             "momentum": [0, 0.8, 0.99],
             "schedule": ["constant", "rises to 1"],
+        },
+    ),
+    "whole": (
+        20,
+        {
+            "BatchNorm at the projector's end": ["on", "off"],
+            "predictor rate": [1, 20],
         },
     ),
 }
@@ -129,7 +137,7 @@ if __name__ == "__main__":
     jobs = [{"factor": factor, "value": value, "seed": seed, "epochs": epochs, "recipe": repr(RECIPE)} for seed in SEEDS for factor, value in settings(varied)]
     runs, minutes = record_all("byol", run, jobs)
     records.write(
-        "byol" if chosen == "collapse" else "byol_parts",
+        "byol" if chosen == "collapse" else f"byol_{chosen}",
         script="benchmarks/record_byol.py",
         about="BYOL on shapes with one thing changed at a time: curves by epoch on validation; accuracy and factor probes on test at the end.",
         config=asdict(RECIPE.config) | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},

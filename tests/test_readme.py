@@ -4,11 +4,14 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from cl_course import records
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 sys.path.insert(0, str(ROOT / "benchmarks"))
+from figures import RESULTS, results_table
 
 
 def test_every_link_into_the_repository_leads_somewhere():
@@ -18,11 +21,10 @@ def test_every_link_into_the_repository_leads_somewhere():
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
-def test_the_results_table_is_the_records():
-    from figures import results_table
-
-    shown = re.search(r"<!-- results -->\n(.*?)\n<!-- end of results -->", README, re.DOTALL).group(1)
-    assert shown == results_table(records.read("results")["runs"])
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_results_table_is_the_records(name):
+    shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end of {name} -->", README, re.DOTALL).group(1)
+    assert shown == results_table(records.read(name)["runs"])
 
 
 def test_every_make_target_it_names_exists():

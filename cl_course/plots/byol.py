@@ -90,6 +90,25 @@ def parts_figure(runs: Sequence[Mapping], factors: Mapping[str, Sequence], chose
     return figure
 
 
+def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float) -> Figure:
+    """kNN accuracy on validation by epoch, a panel a setting, a line a seed.
+
+    Args:
+        groups: name -> for each seed one value an epoch; start: of a random encoder, dashed.
+    """
+    figure, axes = subplots(1, len(groups), width=10.5, height=2.6, sharey=True)
+    for panel, (name, curves) in zip(axes, groups.items()):
+        epochs = np.arange(1, len(curves[0]) + 1)
+        for curve, color, style, marker in zip(curves, (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":", "-"), "os^Dv"):
+            panel.plot(epochs, curve, color=color, linestyle=style, marker=marker, markersize=3.5)
+        panel.axhline(start, color=MUTED, linestyle="--", linewidth=1)
+        panel.set_title(name, fontsize=9.5)
+        panel.set(xlabel="epoch", xticks=[1, (1 + epochs[-1]) // 2, epochs[-1]])
+    axes[0].set(ylabel="kNN (validation)", ylim=(0, None))
+    axes[0].annotate("random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5)
+    return figure
+
+
 def _seeds(axes: Axes, x: float, values: Sequence[float], color: str, marker: str, label: str | None) -> None:
     axes.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=color, linewidth=2)
     axes.scatter(np.full(len(values), x), values, s=16, color=color, marker=marker, alpha=0.8, label=label, zorder=3)
