@@ -94,7 +94,7 @@ def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float
     """kNN accuracy on validation by epoch, a panel a setting, a line a seed.
 
     Args:
-        groups: name -> for each seed one value an epoch; start: of a random encoder, dashed.
+        groups: name -> for each seed one value an epoch; start: of a random encoder on test, dashed.
     """
     figure, axes = subplots(1, len(groups), width=10.5, height=2.6, sharey=True)
     for panel, (name, curves) in zip(axes, groups.items()):
@@ -105,7 +105,7 @@ def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float
         panel.set_title(name, fontsize=9.5)
         panel.set(xlabel="epoch", xticks=[1, (1 + epochs[-1]) // 2, epochs[-1]])
     axes[0].set(ylabel="kNN (validation)", ylim=(0, None))
-    axes[0].annotate("random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5)
+    axes[0].annotate("random encoder, on test", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5)
     return figure
 
 

@@ -49,14 +49,15 @@ from cl_course.labs.neighbours import neighbours, neighbours_lab
 from cl_course.labs.show import show
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
-from cl_course.models import projector, resnet18, small_resnet
+from cl_course.models import projector, small_resnet
 from cl_course.plots.ablation import ablation_figure
 from cl_course.plots.neighbours import embedding_map
 from cl_course.plots.projection_head import heads_figure, probes_figure
 from cl_course.plots.results import results_figure
 from cl_course.plots.simclr import pipeline_figure
+from cl_course.recipes import plan, recipe
 from cl_course.runtime import load_or_train, settings
-from cl_course.train import TrainConfig, estimate, learning_rate_at, pretrain
+from cl_course.train import TrainConfig, learning_rate_at, pretrain
 
 lesson = settings(globals())
 
@@ -91,7 +92,8 @@ print(f"classes: {', '.join(train.class_names)}")
 # SimCLR (Chen et al. 2020) has four parts, and you have built two of them.
 
 # %%
-config = TrainConfig(seed=lesson.seed)
+chosen = recipe("simclr", lesson.profile, lesson.dataset, lesson.seed, side=train.images.shape[-1])
+config = chosen.config
 card = to_float(train.images[1:2])
 disguised = two_views(card, config.augment, Generator().manual_seed(lesson.seed))
 pictures = [views[0].permute(1, 2, 0).numpy() for views in (card, *disguised)]
@@ -245,12 +247,7 @@ print("and the same weights, all of them")
 # look at them often, and what one looks at often is no longer a fair judge. Its test images stay closed until the end.
 
 # %%
-if lesson.full:  # towards the published recipe; lesson 08 is about runs like this one
-    config = TrainConfig(epochs=200, batch_size=512, learning_rate=2e-3, seed=lesson.seed)
-stem = "cifar" if train.images.shape[-1] <= 64 else "stl"
-torch.manual_seed(lesson.seed)
-encoder = resnet18(stem) if lesson.full else small_resnet()
-method = SimCLR(encoder, projector(encoder.dim)).to(lesson.device)
+method = chosen.build(train, lesson.device)
 before = copy.deepcopy(method.encoder)
 
 
@@ -261,9 +258,9 @@ def vote(describe, gallery=gallery, queries=val):
 
 print(f"kNN, raw pixels:     {vote(lambda images: to_float(images.images).flatten(1)):.3f}")
 print(f"kNN, random encoder: {vote(lambda images: embed(before, images)):.3f}")
-seconds = estimate(method, train, config)  # from a few timed steps of a copy
-print(f"{config.epochs} epochs of {len(train) // config.batch_size} steps of {config.batch_size} images, temperature {method.temperature}")
-print(f"about {seconds / 60:.1f} minutes of training on {lesson.device}")
+checkpoint = lesson.checkpoint("03_simclr")  # None in the quick profile
+foretold = plan(chosen, train, lesson.device, resume=checkpoint)  # from a few timed steps of a copy
+print(f"\n{foretold}")
 
 # %% [markdown]
 # The random network does *worse* than the pixels it looks at: it mixes them without knowing what matters. Keep that
@@ -287,9 +284,9 @@ print(f"about {seconds / 60:.1f} minutes of training on {lesson.device}")
 
 # %%
 panel = HealthPanel(gallery, val, config)
-key = {"lesson": "03", "settings": lesson, "config": config, "temperature": method.temperature}
-rows = load_or_train(key, lambda: pretrain(method, train, config, on_epoch=panel).rows, method)
-if not panel.rows:  # the run was made before and only read
+key = {"lesson": "03", "settings": lesson, "recipe": chosen}
+rows = load_or_train(key, lambda: pretrain(method, train, config, on_epoch=panel, resume=checkpoint).rows, method)
+if panel.rows != rows:  # the run, or the first part of it, was made before and only read
     panel.replay(rows, method)
 kept = copy.deepcopy(method.encoder)  # as one would save it now; "Debug this" takes it up
 
@@ -311,7 +308,7 @@ floor = math.log(1 + (2 * n - 2) * math.exp(-1 / T))  # partners at similarity 1
 for name, row in (("first", rows[0]), ("half-way", rows[len(rows) // 2 - 1]), ("last", rows[-1])):
     print(f"{name:10} loss {row['loss']:.2f}   kNN {row['knn']:.3f}")
 print(f"loss of guessing {chance_loss(n):.2f}; of partners alike and strangers at right angles {floor:.2f}")
-print(f"{sum(row['seconds'] for row in rows):.0f} s of training, {seconds:.0f} s foretold\n")
+print(f"{sum(row['seconds'] for row in rows):.0f} s of training, {foretold.seconds:.0f} s foretold\n")
 
 method.eval()
 with torch.no_grad():
@@ -547,8 +544,8 @@ for name, by_layer in scores.items():
 
 # %%
 ablation = records.read("ablation")
-recipe = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
-ablation_lab(ablation["runs"], start=recipe, revealed=[tuple(recipe.values())])
+held = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
+ablation_lab(ablation["runs"], start=held, revealed=[tuple(held.values())])
 
 # %% [markdown]
 # All of it at once, around the recipe (the band marks what is held while something else varies), then every setting as a
@@ -556,7 +553,7 @@ ablation_lab(ablation["runs"], start=recipe, revealed=[tuple(recipe.values())])
 
 # %%
 show(
-    ablation_figure(ablation["runs"], recipe, title=f"Around the recipe, {ablation['config']['epochs']} epochs"),
+    ablation_figure(ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"),
     alt="kNN accuracy against temperature, augmentation and batch size; the augmentation matters most by far.",
 )
 print(table(ablation["runs"], rows=("augment", "batch_size"), column="temperature"))
