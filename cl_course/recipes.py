@@ -96,7 +96,7 @@ FULL = {
         _LIGHTLY,
     ),
     # Our loss is a sum of two 2 - 2s, lightly's the mean of two -s: four times the gradient. A quarter of the rate and four times the
-    # decay make the same steps. The momentum rises as in BYOL (sec. 3.2) and solo-learn; lightly's stays.
+    # decay make the same steps. The momentum rises as in BYOL (sec. 3.3) and solo-learn; lightly's stays.
     "byol": Recipe(
         "byol",
         RESNET18,

@@ -20,7 +20,7 @@ class BYOL(nn.Module):
             that is SimSiam (Chen & He 2021, arXiv:2011.10566).
         predictor_rate: how many times faster than the rest the predictor learns. Above 1 it stays near the best
             prediction there is, which Tian et al. (2021, arXiv:2102.06810) and BYOL's App. I find to keep the network from collapsing.
-        total_steps: over which the momentum rises to 1 on a cosine (sec. 3.2); None leaves it constant.
+        total_steps: over which the momentum rises to 1 on a cosine (sec. 3.3); None leaves it constant.
 
     Raises:
         ValueError: an impossible setting; a predictor that does not map z to vectors of its own length.
