@@ -248,7 +248,7 @@ def _recipe(chosen: argparse.Namespace, side: int, device: str):
     """The recipe of the profile, with whatever the command line says otherwise."""
     from dataclasses import replace
 
-    from cl_course.recipes import RESNET18, SMALL, recipe
+    from cl_course.recipes import RESNET18, SMALL, UNMEASURED, recipe
     from cl_course.runtime import resolve
 
     profile = resolve(profile=chosen.profile, seed=chosen.seed, device=device).profile
@@ -260,7 +260,8 @@ def _recipe(chosen: argparse.Namespace, side: int, device: str):
     given = {name: value for name, value in vars(chosen).items() if value is not None}
     config = {name: given[name] for name in ("epochs", "batch_size", "chunk_size", "learning_rate", "precision", "compile") if name in given}
     settings = {name: given[name] for name in ("temperature", "momentum", "queue_size") if name in given}
-    return replace(base, encoder=encoder, settings=base.settings | settings, config=replace(base.config, **config))
+    changed = replace(base, encoder=encoder, settings=base.settings | settings, config=replace(base.config, **config))
+    return changed if changed == base else replace(changed, expected=UNMEASURED)
 
 
 def _lessons(name: str, solved: bool) -> list[Path]:

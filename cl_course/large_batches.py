@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cl_course.losses import check_temperature
+from cl_course.losses import check_temperature, in_float32
 from cl_course.tensor_types import Embeddings, Scalar, checked
 
 Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # view1, view2 -> z1, z2
 Loss = Callable[[Tensor, Tensor], Tensor]  # z1, z2 -> a scalar
 
 
+@in_float32
 @checked
 def streamed_nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5, chunk: int = 256) -> Scalar:
     """`nt_xent` without the 2n x 2n matrix: the same value and gradient from `chunk` rows of it at a time.

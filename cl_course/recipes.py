@@ -148,10 +148,11 @@ def recipe(method: str, profile: str = "quick", dataset: str = "shapes", seed: i
 
 def _expected(method: str, profile: str, dataset: str) -> str:
     if profile == "quick" and dataset in RECORDED:
-        runs = [run for run in _recorded(RECORDED[dataset]) if run["row"] == METHODS[method].__name__]
+        record = _recorded(RECORDED[dataset])
+        runs = [run for run in record["runs"] if run["row"] == METHODS[method].__name__]
         if runs:
             knn, linear = (f"{min(run[judge] for run in runs):.2f} to {max(run[judge] for run in runs):.2f}" for judge in ("knn", "linear"))
-            return f"kNN {knn}, linear {linear} ({len(runs)} seeds, benchmarks/record_results.py)"
+            return f"kNN {knn}, linear {linear} ({record['config']['images']:,} images, {len(runs)} seeds, benchmarks/record_results.py)"
     if (profile, dataset) == ("full", "cifar10"):
         published = PUBLISHED_KNN[method]
         return f"kNN {min(published) - 0.02:.2f} to {max(published):.2f} (lightly's benchmark: {published[0]:.3f} in 2022, {published[1]:.3f} in 2023)"
@@ -160,11 +161,11 @@ def _expected(method: str, profile: str, dataset: str) -> str:
     return UNMEASURED
 
 
-def _recorded(name: str) -> list[dict]:
+def _recorded(name: str) -> dict:
     try:
-        return records.read(name)["runs"]
+        return records.read(name)
     except ValueError:  # not recorded yet
-        return []
+        return {"runs": []}
 
 
 @dataclass(frozen=True)

@@ -173,17 +173,19 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     """
     folder = os.environ.get("CL_COURSE_REUSE")
     if not folder:
-        return _plain(train())
+        return plain(train(), "train")
     name = hashlib.sha256(json.dumps({**key, "torch": torch.__version__}, sort_keys=True, default=str).encode()).hexdigest()[:16]
     path = Path(folder) / f"{name}.pt"
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
-        if module is not None:
+        if module is None:
+            return kept["result"]
+        if _shapes(kept["weights"]) == _shapes(module.state_dict()):  # first, for a part of other weights would spoil the start
             module.load_state_dict(kept["weights"])
-        return kept["result"]
+            return kept["result"]
     except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError):
-        pass  # not there, cut short, or of another module: made (again) below
-    result = _plain(train())
+        pass  # not there, or cut short
+    result = plain(train(), "train")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
     torch.save({"weights": module.state_dict() if module is not None else {}, "result": result}, temporary)
@@ -191,7 +193,16 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     return result
 
 
-def _plain(result: T) -> T:
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def plain(result: T, giver: str) -> T:
+    """`result`, if it is made of tensors, numbers, strings, lists, tuples and dicts alone, as torch.load(weights_only=True) reads them.
+
+    Raises:
+        TypeError: it is not; `giver`, the function that returned it, is named.
+    """
     parts = [result]
     while parts:
         part = parts.pop()
@@ -200,7 +211,7 @@ def _plain(result: T) -> T:
         elif isinstance(part, list | tuple):
             parts += part
         elif not isinstance(part, Tensor) and type(part) not in (str, int, float, bool, type(None)):  # exactly: numpy's floats are not
-            raise TypeError(f"train must return plain data (tensors, numbers, strings, lists, dicts), got a {type(part).__name__}; return what it holds")
+            raise TypeError(f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), got a {type(part).__name__}; return what it holds")
     return result
 
 

@@ -19,6 +19,7 @@ from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.large_batches import accumulate, grad_cache
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
+from cl_course.runtime import plain
 
 PRECISIONS = ("float32", "bfloat16")
 CHUNKED = {"grad_cache": grad_cache, "accumulate": accumulate}
@@ -77,10 +78,12 @@ class TrainConfig:
             raise ValueError(f"unknown precision {self.precision!r}; there are {', '.join(PRECISIONS)}")
         if self.compile not in (True, False):
             raise ValueError(f"compile must be True or False, got {self.compile!r}")
-        if self.chunk_size is not None and not 2 <= self.chunk_size <= self.batch_size:
-            raise ValueError(f"chunk_size must be None or lie between 2 and batch_size, {self.batch_size}, got {self.chunk_size}")
+        if self.chunk_size is not None and not (isinstance(self.chunk_size, int) and 2 <= self.chunk_size <= self.batch_size):
+            raise ValueError(f"chunk_size must be None or a whole number from 2 to batch_size, {self.batch_size}, got {self.chunk_size}")
         if self.chunked not in CHUNKED:
             raise ValueError(f"unknown chunked {self.chunked!r}; there are {', '.join(CHUNKED)}")
+        if self.chunk_size is not None and self.batch_size % self.chunk_size == 1:
+            raise ValueError(f"chunks of {self.chunk_size} leave one image of a batch of {self.batch_size} alone; take a chunk_size that divides the batch")
 
 
 @dataclass
@@ -110,12 +113,13 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
     Args:
         method: SimCLR, MoCo or BYOL.
         images: what to learn from; its labels are not looked at.
-        on_epoch: called with the epoch's row and the method; what it returns is added to the row.
+        on_epoch: called with the epoch's row and the method; what it returns, plain data, is added to the row.
         resume: a checkpoint file for this run, written after every epoch. If it is there already
             the run goes on from it, and on a CPU ends with the numbers of an unbroken one.
 
     Raises:
         ValueError: a batch larger than the data; chunks for a method other than SimCLR; a checkpoint of another configuration or architecture.
+        TypeError: `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
     device = next(method.parameters()).device
@@ -143,7 +147,7 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
             row = {"epoch": epoch + 1, "loss": _mean_loss(losses, epoch, method, config, resume), "seconds": time.perf_counter() - start}
             progress.set_description(f"epoch {row['epoch']} of {config.epochs}, loss {row['loss']:.3f}")
             if on_epoch is not None:
-                row.update(on_epoch(dict(row), method) or {})
+                row.update(plain(on_epoch(dict(row), method) or {}, "on_epoch"))  # a checkpoint could not be read otherwise
                 method.train()
             history.rows.append(row)
             if resume is not None:
@@ -155,7 +159,9 @@ def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimize
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
     view1, view2 = two_views(to_float(batch), config.augment, generator)
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+    # In chunks the first pass needs no gradient: the weights that it casts must not be kept for the second, which does.
+    cache = config.chunk_size is None
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16", cache_enabled=cache):
         loss = method.loss(view1, view2) if config.chunk_size is None else _backward_in_chunks(method, view1, view2, config)
     if config.chunk_size is None:  # in chunks the gradient is there already
         loss.backward()
@@ -223,7 +229,7 @@ def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: Trai
 
 def _settings(config: TrainConfig, method: nn.Module, images: ImageSet) -> dict:
     """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the very images."""
-    of_method = {name: value for name, value in vars(method).items() if isinstance(value, int | float | str) and not name.startswith("_")}
+    of_method = {name: value for name, value in vars(method).items() if isinstance(value, int | float | str | dict) and not name.startswith("_")}
     of_method.pop("training", None)
     pixels = hashlib.sha256(images.images.numpy(force=True).tobytes()).hexdigest()[:16]
     return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
@@ -250,7 +256,7 @@ def _read_checkpoint(path: Path, now: dict, method: nn.Module, optimizer: torch.
         was = state["settings"]
     except Exception as error:  # torch raises several kinds for a broken file
         raise ValueError(f"{path} is truncated or no checkpoint of a run ({type(error).__name__}); delete it to start again") from error
-    differing = [name for name in now if was.get(name) != now[name]]
+    differing = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
     if differing:
         was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
         raise ValueError(f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file")

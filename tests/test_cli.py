@@ -161,7 +161,7 @@ def test_warnings_are_one_line_as_well(capsys):
         (["shapes", "--queue-size", "64"], "simclr has no setting 'queue_size'; it has temperature"),
         (["shapes", "--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
         (["shapes", "--batch-size", "512"], "batch_size must be from 1 to"),
-        (["shapes", "--chunk-size", "1"], "chunk_size must be None or lie between 2 and batch_size"),
+        (["shapes", "--chunk-size", "1"], "chunk_size must be None or a whole number from 2 to batch_size"),
         (["shapes", "--method", "byol", "--chunk-size", "32"], "chunk_size is for SimCLR, and this is BYOL"),
         (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
         (["shapes", "--split", "unlabeled"], "split"),

@@ -5,10 +5,15 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from torch import Generator, nn
 
+from cl_course.data import ImageSet, load
 from cl_course.large_batches import accumulate, grad_cache, streamed_nt_xent
 from cl_course.losses import chance_loss, nt_xent
+from cl_course.methods import BYOL, SimCLR
+from cl_course.models import predictor, projector, small_resnet
+from cl_course.optimizers import make_optimizer
+from cl_course.train import TrainConfig, pretrain, train_step
 
 LOSS = partial(nt_xent, temperature=0.3)
 
@@ -144,3 +149,55 @@ def test_impossible_settings_are_named(job):
         streamed_nt_xent(torch.rand(2, 3), torch.rand(2, 3), 0)
     with pytest.raises(ValueError, match="chunk must be at least 1, got -2"):
         streamed_nt_xent(torch.rand(2, 3), torch.rand(2, 3), chunk=-2)
+
+
+# As a setting of training.
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return load("shapes", "train", limit=40)
+
+
+def trained(images, **changed) -> tuple[list[torch.Tensor], list[float]]:
+    torch.manual_seed(0)
+    method = SimCLR(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16)), nn.Linear(16, 8), temperature=0.3)  # no BatchNorm
+    history = pretrain(method, images, TrainConfig(epochs=3, batch_size=16, optimizer="sgd", learning_rate=0.05, **changed))
+    return list(method.parameters()), history.column("loss")
+
+
+def test_chunks_with_a_cached_gradient_train_as_the_whole_batch_does(images):
+    (whole, losses), (chunked, in_chunks) = trained(images), trained(images, chunk_size=6)
+    assert in_chunks == pytest.approx(losses, rel=1e-5)
+    for a, b in zip(chunked, whole):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_chunks_do_not(images):
+    """Each view has 2 * 4 - 1 = 7 candidates, not 31: from the first epoch on its loss is another one."""
+    (_, losses), (_, accumulated) = trained(images), trained(images, chunk_size=4, chunked="accumulate")
+    assert accumulated[0] < math.log(7) * 1.05 < losses[0]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_in_chunks_every_weight_gets_a_gradient(images, precision):
+    """Under autocast too, where weights that the first pass has cast, without a gradient, could be taken for the second."""
+    torch.manual_seed(0)
+    encoder = small_resnet(4)
+    method = SimCLR(encoder, projector(encoder.dim, 16, 16))
+    config = TrainConfig(batch_size=16, chunk_size=8, precision=precision)
+    train_step(method, images.images[:16], make_optimizer(method, "adamw", 0.0), 1e-3, config, Generator().manual_seed(0))
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.ndim > 1)
+
+
+def test_a_chunk_size_for_a_method_without_negatives_in_its_batch(images):
+    encoder = small_resnet(4)
+    byol = BYOL(encoder, projector(encoder.dim, 16, 16), predictor(16, 16))
+    with pytest.raises(ValueError, match="chunk_size is for SimCLR, and this is BYOL"):
+        pretrain(byol, images, TrainConfig(epochs=1, batch_size=16, chunk_size=4))
+
+
+def test_the_streamed_loss_under_autocast_is_that_of_float32():
+    z1, z2 = torch.randn(2, 8, 6, generator=Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = streamed_nt_xent(z1.bfloat16(), z2.bfloat16(), 0.1)
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(nt_xent(z1.bfloat16().float(), z2.bfloat16().float(), 0.1)), rel=1e-5)

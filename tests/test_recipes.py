@@ -122,10 +122,10 @@ def test_what_to_expect_is_read_from_the_record_or_from_what_is_published(monkey
     def read(name):
         if name != "results":
             raise ValueError
-        return {"runs": runs}
+        return {"runs": runs, "config": {"images": 8000}}
 
     monkeypatch.setattr(records, "read", read)
-    assert recipe("simclr").expected == "kNN 0.95 to 0.97, linear 0.97 to 0.99 (2 seeds, benchmarks/record_results.py)"
+    assert recipe("simclr").expected == "kNN 0.95 to 0.97, linear 0.97 to 0.99 (8,000 images, 2 seeds, benchmarks/record_results.py)"
     assert recipe("moco").expected == recipe("simclr", "quick", "cifar10").expected == recipe("byol", "full", "my.zip").expected == recipes.UNMEASURED
     assert recipe("byol", "full", "cifar10").expected == "kNN 0.85 to 0.87 (lightly's benchmark: 0.872 in 2022, 0.868 in 2023)"
     assert "Spijkervet" in recipe("simclr", "full", "stl10").expected

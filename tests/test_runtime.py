@@ -168,6 +168,13 @@ def test_weights_of_another_architecture_are_made_again(cache):
     assert load_or_train({}, train, other)["step"] == 2
 
 
+def test_another_architecture_starts_untouched_though_a_part_of_it_would_fit(cache):
+    load_or_train({}, lambda: 1, nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    other = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    before = other[0].weight.clone()
+    assert load_or_train({}, lambda: torch.equal(other[0].weight, before), other) is True
+
+
 def test_a_failed_training_leaves_nothing_behind(cache):
     def fail():
         raise RuntimeError("stopped")

@@ -5,6 +5,7 @@ import math
 import warnings
 from dataclasses import asdict, replace
 
+import numpy
 import pytest
 import torch
 from torch import Generator, nn
@@ -41,11 +42,6 @@ def same(a: dict, b: dict) -> bool:
 
 def without_time(history: History) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
-
-
-def without_batchnorm() -> SimCLR:
-    torch.manual_seed(0)
-    return SimCLR(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16)), nn.Linear(16, 8), temperature=0.3)
 
 
 # What it does.
@@ -134,7 +130,6 @@ def test_on_epoch_adds_to_the_row_and_may_leave_the_method_in_eval_mode(images):
 
     modes = []
     method = simclr()
-    method.register_forward_pre_hook(lambda *_: None)
     method.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     history = pretrain(method, images, CONFIG, on_epoch=on_epoch)
     assert [row["epoch"] for row in seen] == history.column("epoch") == [1, 2, 3]
@@ -242,6 +237,24 @@ def test_a_checkpoint_of_another_temperature_is_refused(images, checkpoint):
         pretrain(method, images, replace(CONFIG, epochs=1), resume=checkpoint)
 
 
+def byol(**settings) -> BYOL:
+    encoder = small_resnet(4)
+    return BYOL(encoder, projector(encoder.dim, 16, 16), predictor(16, 16), **settings)
+
+
+@pytest.mark.parametrize("was, now", [({"predictor_rate": 20.0}, {"predictor_rate": 10.0}), ({"predictor_rate": 20.0}, {}), ({"total_steps": 100}, {})])
+def test_a_checkpoint_of_other_settings_of_the_method_is_refused(images, tmp_path, was, now):
+    config = replace(CONFIG, epochs=1)
+    pretrain(byol(**was), images, config, resume=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="run.pt belongs to a run with"):
+        pretrain(byol(**now), images, config, resume=tmp_path / "run.pt")
+
+
+def test_what_on_epoch_returns_must_be_readable_from_a_checkpoint(images):
+    with pytest.raises(TypeError, match="on_epoch must return plain data .* got a float64"):
+        pretrain(simclr(), images, CONFIG, on_epoch=lambda *_: {"knn": numpy.float64(0.5)})
+
+
 @pytest.mark.parametrize("other", [lambda: simclr(width=8), lambda: SimCLR(simclr().encoder, nn.Identity(), 0.3)], ids=["wider", "no head"])
 def test_a_checkpoint_of_another_architecture_is_refused(images, checkpoint, other):
     with pytest.raises(ValueError, match="simclr.pt holds another architecture: .*(stem|projector)"):
@@ -254,7 +267,7 @@ def test_a_batch_larger_than_the_data_is_refused(images):
         pretrain(simclr(), images, replace(CONFIG, batch_size=41))
 
 
-@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'"), ({"chunk_size": 1}, "chunk_size must be None or lie between 2 and batch_size, 128, got 1"), ({"chunk_size": 129}, "got 129"), ({"chunked": "half"}, "unknown chunked 'half'; there are grad_cache, accumulate")])
+@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'"), ({"chunk_size": 1}, "chunk_size must be None or a whole number from 2 to batch_size, 128, got 1"), ({"chunk_size": 129}, "got 129"), ({"chunk_size": 2.5}, "got 2.5"), ({"chunk_size": 127}, "leave one image of a batch of 128 alone"), ({"chunked": "half"}, "unknown chunked 'half'; there are grad_cache, accumulate")])
 def test_impossible_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -358,31 +371,3 @@ def test_a_checkpoint_goes_on_only_with_its_own_data_and_method(tmp_path, change
 def test_a_batch_of_one_image_is_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 2, got 1"):
         TrainConfig(batch_size=1)
-
-
-# In chunks.
-def trained(images, **changed) -> tuple[dict, list[float]]:
-    method = without_batchnorm()
-    history = pretrain(method, images, replace(CONFIG, optimizer="sgd", learning_rate=0.05, **changed))
-    return weights(method), history.column("loss")
-
-
-def test_chunks_with_a_cached_gradient_train_as_the_whole_batch_does(images):
-    (whole, losses), (chunked, in_chunks) = trained(images), trained(images, chunk_size=5)
-    assert in_chunks == pytest.approx(losses, rel=1e-5)
-    for name in whole:
-        torch.testing.assert_close(chunked[name], whole[name], rtol=1e-4, atol=1e-6)
-
-
-def test_accumulated_chunks_do_not(images):
-    """Each view has 2 * 4 - 1 = 7 candidates, not 31: from the first epoch on its loss is another one."""
-    (_, losses), (_, accumulated) = trained(images), trained(images, chunk_size=4, chunked="accumulate")
-    assert accumulated[0] < math.log(7) * 1.05 < losses[0]
-
-
-def test_a_chunk_size_for_a_method_without_negatives_in_its_batch():
-    images = load("shapes", "train", limit=40)
-    encoder = small_resnet(4)
-    byol = BYOL(encoder, projector(encoder.dim, 16, 16), predictor(16, 16))
-    with pytest.raises(ValueError, match="chunk_size is for SimCLR, and this is BYOL"):
-        pretrain(byol, images, replace(CONFIG, chunk_size=4))

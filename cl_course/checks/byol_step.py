@@ -81,7 +81,7 @@ def _whats_wrong(run: _Run) -> str | None:
 def _run(step: Callable) -> _Run:
     """Three steps, always from the same weights and on the same views; the target starts elsewhere than the online network."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         online = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.Tanh()), nn.Linear(6, 4))
         predictor = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4))
         target = copy.deepcopy(online)

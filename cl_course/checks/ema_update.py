@@ -87,7 +87,7 @@ class _Network(nn.Sequential):
 def _run(update: Callable) -> _Run:
     """Three updates of a key network that starts as a copy; before each the query network has moved and seen a batch."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         query = _Network()
     key, generator, run = copy.deepcopy(query).requires_grad_(False), Generator().manual_seed(0), _Run()
     weights = list(key.parameters())

@@ -108,7 +108,7 @@ class _LoggedSGD(torch.optim.SGD):
 def _run(step: Callable) -> _Run:
     """Three steps, always from the same weights, on the same images and views."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.Tanh(), _TwoModes(6))
         projector = nn.Sequential(nn.Linear(6, 6), _TwoModes(6), nn.ReLU(), nn.Linear(6, 4))
     weights = [*encoder.parameters(), *projector.parameters()]

@@ -117,7 +117,7 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
     images, generator = load("shapes", "train", limit=512).images, Generator().manual_seed(seed)
     cards = two_views(to_float(load("shapes", "val", limit=CARDS).images), CONFIG.augment, Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         encoder = small_resnet(width=4)
         method = take_apart(BYOL(encoder, projector(encoder.dim, 64, DIM), predictor(DIM, 64), momentum=MOMENTUM), switches)
     optimizer = make_optimizer(method, CONFIG.optimizer, CONFIG.weight_decay)

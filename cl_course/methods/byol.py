@@ -46,13 +46,13 @@ class BYOL(nn.Module):
         self.target_encoder, self.target_projector = frozen_copy(encoder), frozen_copy(projector)
         self.start_momentum, self.total_steps = momentum, total_steps
         self.rate_factors = {"predictor": predictor_rate}
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        self._step = 0  # no tensor: to ask a GPU for its value would stop the pipeline
 
     @property
     def momentum(self) -> float:
         if self.total_steps is None:
             return self.start_momentum
-        progress = min(1.0, int(self.step) / self.total_steps)
+        progress = min(1.0, self._step / self.total_steps)
         return 1 - (1 - self.start_momentum) * (math.cos(math.pi * progress) + 1) / 2
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,13 @@ class BYOL(nn.Module):
         """The target drifts towards the online network."""
         ema_update(self.target_encoder, self.encoder, self.momentum)
         ema_update(self.target_projector, self.projector, self.momentum)
-        self.step += 1
+        self._step += 1
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self._step)
+
+    def set_extra_state(self, step: Tensor) -> None:
+        self._step = int(step)
 
 
 def _check_width(projector: nn.Module, predictor: nn.Module) -> None:

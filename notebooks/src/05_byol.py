@@ -597,7 +597,7 @@ for name, start, steps in (("constant 0.8", 0.8, None), ("0.8, rising", 0.8, tot
     momenta[name] = []
     for _ in range(total):
         momenta[name].append(rising.momentum)
-        rising.step += 1
+        rising.after_step()
 show(
     schedule_figure(momenta),
     alt="Momentum over the steps of a run: constant at 0.8, rising from 0.8 to 1, rising from 0.996 to 1; and the number of steps that the target averages, which rises beyond the length of the run.",
