@@ -1,6 +1,7 @@
 """Large batches in small memory: streamed NT-Xent beside the plain form, and a training step by GradCache beside the full batch's.
 
     python benchmarks/large_batches.py
+    python benchmarks/large_batches.py record      the peaks alone, as record `large_batches`
 
 Extra memory is the rise of a process's peak over what it held just before, each in a process of its own; time is the
 median of turns taken in one process. The gradients are compared in float64 and float32, without BatchNorm's batch statistics
@@ -17,6 +18,7 @@ import time
 import torch
 from torch import Tensor
 
+from cl_course import records
 from cl_course.large_batches import accumulate, grad_cache, streamed_nt_xent
 from cl_course.losses import nt_xent
 from cl_course.methods import SimCLR
@@ -77,6 +79,19 @@ def child(what: str) -> None:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
+def record() -> None:
+    start, peaks = time.process_time(), {what: [peak_megabytes(what) for _ in range(3)] for what in (*FORMS, *STEPS)}  # first, as in main
+    runs = [{"what": what, "megabytes": round(megabytes, 1)} for what, measured in peaks.items() for megabytes in measured]
+    records.write(
+        "large_batches",
+        script="benchmarks/large_batches.py",
+        about="Peak memory above what the process held before, in MB: of NT-Xent alone, plain and streamed, and of a SimCLR step on shapes' small encoder.",
+        config={"loss": {"n": N, "d": DIM}, "step": {"images": BATCH, "chunk": CHUNK}},
+        runs=runs,
+        minutes=(time.process_time() - start) / 60,
+    )
+
+
 def difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
@@ -123,7 +138,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["record"]:
+        record()
+    elif len(sys.argv) > 1:
         child(sys.argv[1])
     else:
         sys.exit(main())

@@ -28,6 +28,7 @@ class FineTuneConfig:
 
     Attributes:
         steps: optimiser steps (AdamW, decay 0.01), as many for few images as for many: the fewer there are, the more often each is seen.
+            Recorded with 400 for 80 to 1,000 labels and 1,200 for 8,000 to 10,000 (benchmarks/record_few_labels.py).
         batch_size: images in a step; all of them where there are fewer.
         learning_rates: of the head, falling to 0 along a cosine; each is tried, and validation chooses.
         stage_factor: a stage's rate as a share of the next one's, in (0, 1]. General features lie early and need the
@@ -74,11 +75,7 @@ def fine_tune(
         if images.labels is None:
             raise ValueError(f"fine-tuning needs labels and {name} has none; load a set with classes")
     start = time.perf_counter()
-    tried = []
-    for rate in config.learning_rates:
-        classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
-        tried.append((accuracy(classifier, val), rate, classifier))
-    on_validation, rate, chosen = max(tried, key=lambda one: one[0])
+    chosen, rate, on_validation = choose_classifier(encoder, train, val, layers=layers, seed=seed, config=config)
     return Result(
         score=accuracy(chosen, test),
         method="from scratch" if layers == "scratch" else "fine-tuning",
@@ -89,6 +86,17 @@ def fine_tune(
         seconds=time.perf_counter() - start,
         validation=on_validation,
     )
+
+
+def choose_classifier(
+    encoder: ResNet, train: ImageSet, val: ImageSet, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+) -> tuple[nn.Sequential, float, float]:
+    """`train_classifier` once for every learning rate; of these the one that validation likes best: (classifier, its rate, accuracy on validation)."""
+    tried = []
+    for rate in config.learning_rates:
+        classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
+        tried.append((classifier, rate, accuracy(classifier, val)))
+    return max(tried, key=lambda one: one[2])
 
 
 def train_classifier(

@@ -34,12 +34,19 @@ from cl_course.labs.augmentation import augmentation_lab, photos
 lab = augmentation_lab(photos() | {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.labs.game import card_game\ngame = card_game(cards)",
     "ablation": "from cl_course import records\nfrom cl_course.labs.ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
+    "clinic": "from cl_course import records\nfrom cl_course.labs.clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
     "neighbours": f"""{CARDS}
 from cl_course.labs.neighbours import neighbours_lab
 from cl_course.shortcut import mean_colour, raw_pixels
 queries = load('shapes', 'test', limit=30)
 features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
 neighbours_lab(cards, queries, features)""",
+    "retrieval": f"""{CARDS}
+from cl_course.labs.retrieval import retrieval_lab
+from cl_course.shortcut import mean_colour, raw_pixels
+queries = load('shapes', 'test', limit=30)
+features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
+retrieval_lab(cards, queries, features)""",
     "queue": "from cl_course.labs.queue import queue_lab\nqueue_lab()",
     # Short runs: a whole one trains for some seconds at every press.
     "collapse": "from cl_course.labs import collapse\ncollapse.STEPS = 10\ncollapse.collapse_lab()",

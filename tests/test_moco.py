@@ -99,16 +99,78 @@ def test_loss_never_writes_the_queue_so_no_key_is_its_own_negative():
     assert float(method.loss(view1, view2)) > first  # now the keys are in the queue, as false negatives
 
 
-def test_keys_with_running_statistics_do_not_depend_on_their_batch():
-    """The leak: with batch statistics a key changes with its neighbours; with running ones it does not."""
+def normed(**settings) -> MoCo:
     torch.manual_seed(0)
-    for key_norm, depends in (("batch", True), ("running", False)):
-        method = MoCo(nn.Sequential(Flat(), nn.BatchNorm1d(6)), nn.Linear(6, 4), queue_size=8, dim=4, key_norm=key_norm)
-        view1, view2 = views(4)
-        key = method.embeddings(view1, view2)[1][0]
-        other = method.embeddings(view1, torch.cat([view2[:1], views(3, seed=9)[0]]))[1][0]
-        assert (not torch.allclose(key, other, atol=1e-5)) == depends
-        assert method.encoder.training
+    return MoCo(nn.Sequential(Flat(), nn.BatchNorm1d(6)), nn.Linear(6, 4), **{"queue_size": 32, "dim": 4} | settings)
+
+
+@pytest.mark.parametrize(
+    "n, groups, key_norm, together",
+    [
+        (8, 2, "batch", [[0, 1, 2, 3], [4, 5, 6, 7]]),
+        (8, 2, "shuffled", [[0, 2, 5, 7], [1, 3, 4, 6]]),
+        (9, 3, "shuffled", [[0, 5, 7], [1, 3, 8], [2, 4, 6]]),
+        (7, 2, "batch", [[0, 1, 2, 3], [4, 5, 6]]),
+        (7, 2, "shuffled", [[0, 1, 2, 5], [3, 4, 6]]),
+    ],
+)
+def test_every_group_is_normalised_by_itself_and_the_order_is_kept(n, groups, key_norm, together):
+    """By hand: queries in stretches, keys in the same or dealt out, and every row back in its place."""
+    method, (view1, view2) = normed(norm_groups=groups, key_norm=key_norm), views(n)
+    q, k = method.embeddings(view1, view2)
+    for rows in torch.arange(n).tensor_split(groups):
+        torch.testing.assert_close(q[rows], method.projector(method.encoder(view1[rows])))
+    for rows in together:
+        torch.testing.assert_close(k[rows], F.normalize(method.key_projector(method.key_encoder(view2[rows])), dim=1))
+
+
+@pytest.mark.parametrize("groups", [2, 4, 8])
+def test_dealt_keys_share_as_much_with_every_group_of_queries_and_no_image_meets_itself(groups):
+    """Which views move a key? By changing them one at a time; views i and i + 16 are of one image."""
+    method, (view1, view2) = normed(norm_groups=groups, key_norm="shuffled"), views(32)
+    key = method.embeddings(view1, view2)[1][5]
+    moving = []
+    for i in range(32):
+        changed = view2.clone()
+        changed[i] = 1 - changed[i]
+        if not torch.allclose(key, method.embeddings(view1, changed)[1][5], atol=1e-5):
+            moving.append(i)
+    assert len(moving) == 32 // groups and 5 in moving and 21 not in moving
+    in_stretch = torch.bincount(torch.tensor(moving) * groups // 32, minlength=groups)
+    assert in_stretch.max() - in_stretch.min() <= 1
+
+
+def test_one_group_is_the_whole_batch():
+    for a, b in zip(normed().embeddings(*views(6)), normed(norm_groups=1).embeddings(*views(6))):
+        assert torch.equal(a, b)
+
+
+def test_groups_too_small_for_batchnorm_are_named_before_anything_is_trained():
+    with pytest.raises(ValueError, match="8 groups of 15 keys leave BatchNorm fewer than 2 in a group"):
+        normed(norm_groups=8).check_data(images=100, batch_size=15)
+    normed(norm_groups=8, symmetric=True).check_data(images=100, batch_size=8)
+
+
+def test_a_run_with_shuffled_keys_that_was_cut_off_ends_as_an_unbroken_one(tmp_path):
+    images = ImageSet(torch.randint(256, (24, 3, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    config = TrainConfig(epochs=2, batch_size=8)
+
+    def shuffled() -> MoCo:
+        return normed(queue_size=16, norm_groups=2, key_norm="shuffled")
+
+    whole, cut = shuffled(), shuffled()
+    pretrain(whole, images, config)
+
+    def cut_off(row, method):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(cut, images, config, on_epoch=cut_off, resume=tmp_path / "run.pt")
+    again = shuffled()
+    pretrain(again, images, config, resume=tmp_path / "run.pt")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_matches_lightlys_loss_with_its_memory_bank():
@@ -128,7 +190,9 @@ def test_matches_lightlys_loss_with_its_memory_bank():
         ({"momentum": math.nan}, r"momentum must lie in \[0, 1\], got nan"),
         ({"temperature": 0}, "temperature must be positive, got 0"),
         ({"queue_size": 0}, "queue_size must be at least 1, got 0"),
-        ({"key_norm": "shuffled"}, "key_norm must be one of batch, running, got 'shuffled'"),
+        ({"key_norm": "running"}, "key_norm must be one of batch, shuffled, got 'running'"),
+        ({"norm_groups": 0}, "norm_groups must be at least 1 with key_norm 'batch', got 0"),
+        ({"key_norm": "shuffled"}, "norm_groups must be at least 2 with key_norm 'shuffled', got 1"),
     ],
 )
 def test_bad_settings_are_named(settings, sentence):

@@ -68,6 +68,12 @@ class Belt:
     step: int = 40
     images: int = 8000
 
+    def __post_init__(self):
+        if not 1 <= self.batch_size <= self.queue_size:
+            raise ValueError(f"batch_size must lie between 1 and the queue's {self.queue_size}, got {self.batch_size}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}; at 1 the key encoder never moves")
+
     @property
     def oldest(self) -> int:
         """The place that the next key goes to."""

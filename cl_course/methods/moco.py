@@ -73,15 +73,17 @@ class MoCo(nn.Module):
     def _in_groups(self, network: Callable[[Tensor], Tensor], x: Tensor, dealt: bool = False) -> Tensor:
         """The network on each group of the batch by itself; the answers in the batch's order.
 
-        A group is a stretch of the batch or, `dealt` out like cards, every norm_groups-th of it: then it shares as many images with
-        each of the other kind. The batch comes in a random order, so that dealing is as good as the paper's shuffling, and a run
-        that was cut off needs no other random numbers to go on.
+        A group is a stretch of the batch or, `dealt` out like cards, some of each stretch; every stretch is dealt from another group on, so
+        that the two views of an image, half a symmetric batch apart, part. The batch comes in a random order, which makes dealing a shuffle,
+        and a run that was cut off needs no random numbers of its own to go on.
         """
         if self.norm_groups == 1:
             return network(x)
         order = torch.arange(len(x), device=x.device)
-        groups = [order[first :: self.norm_groups] for first in range(self.norm_groups)] if dealt else order.tensor_split(self.norm_groups)
-        return torch.cat([network(x[group]) for group in groups])[torch.cat(tuple(groups)).argsort()]
+        if dealt:
+            stretch = order * self.norm_groups // len(x)
+            order = ((order + stretch) % self.norm_groups).argsort(stable=True)
+        return torch.cat([network(x[group]) for group in order.tensor_split(self.norm_groups)])[order.argsort()]
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
         if self.symmetric:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cl_course.plots.style import BLUE, GRID, INK, MUTED, RED, subplots
 
-LABELS = {"temperature": "temperature", "augment": "augmentation", "batch_size": "batch size"}
+LABELS = {"temperature": "temperature", "augment": "augmentation", "batch_size": "batch size", "queue_size": "keys in the queue"}
 
 
 def ablation_figure(
@@ -30,7 +30,7 @@ def ablation_figure(
         guess: drawn as a line across all panels.
         chance: accuracy of guessing.
     """
-    values = {factor: list(dict.fromkeys(run[factor] for run in runs)) for factor in chosen}
+    values = {factor: _values(runs, factor) for factor in chosen}
     figure, axes = subplots(1, len(chosen), width=9.5, height=3.1, sharey=True, width_ratios=[0.4 + len(v) for v in values.values()])
     for panel, factor in zip(axes, chosen):
         scores = []
@@ -49,6 +49,12 @@ def ablation_figure(
     axes[-1].annotate("chance", (len(values[factor]) - 0.55, chance), xytext=(0, -3), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def _values(runs: Sequence[Mapping], factor: str) -> list:
+    """What a factor was set to: numbers in their order, names as they come."""
+    values = list(dict.fromkeys(run[factor] for run in runs))
+    return values if any(isinstance(value, str) for value in values) else sorted(values)
 
 
 def _panel(axes: Axes, scores: Sequence[Sequence[float]], here: int, chance: float) -> None:

@@ -1,6 +1,6 @@
 """MoCo as a picture, and its queue as a conveyor belt: how old each key is, and whose work it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from cl_course.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, su
 
 FRESH_TO_OLD = LinearSegmentedColormap.from_list("age", ["#08427a", "#5aa2d0", "#dcebf5"])
 MOMENTA = (0, 0.5, 0.9, 0.99, 0.999)
+LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "D"), (PINK, ":", "^"), (INK, "-", "v"), (RED, "-.", "x"))
 MANY = 80  # batches on the belt beyond which the lines between them would be all one saw
 
 
@@ -40,7 +41,8 @@ def moco_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray, earlier
     arrow(axes, (5.62, 1.72), (7.1, 2.92 - 0.62), GREEN, "-", 2)
     note(axes, 7.2, 2.3, "own key: pulled together", GREEN, ha="left")
     arrow(axes, (5.62, 3.2), (9.1, 3.2), RED, "-", 2)
-    arrow(axes, (9.1, 3.2), (9.1, 1.1), RED, "->", 2)
+    arrow(axes, (9.1, 3.2), (9.1, 0.1), RED, "-", 2)
+    arrow(axes, (9.1, 0.1), (7.3, 0.1), RED, "->", 2)
     note(axes, 7.4, 3.35, "all keys of the queue: pushed away", RED)
     _belt_of_cards(axes, earlier)
     return figure
@@ -87,8 +89,7 @@ class BeltPicture:
         self.belt.set(yticks=[], ylim=(0, 1), frame_on=False)
         self.belt.grid(False)
         self.belt.set_title("The queue in memory, one place a key (light: old; grey: still the random start)", loc="left")
-        colors = FRESH_TO_OLD.copy()
-        colors.set_bad("#c9c4bb")
+        colors = FRESH_TO_OLD.with_extremes(bad="#c9c4bb")
         self.image = self.belt.imshow(np.zeros((1, 1)), cmap=colors, aspect="auto", interpolation="nearest", vmin=0, vmax=1)
         self.cuts = self.belt.vlines([], 0, 1, color="white", linewidth=1)
         self.pointer = self.belt.plot([], [], marker="^", color=RED, markersize=9, clip_on=False)[0]
@@ -141,6 +142,49 @@ class BeltPicture:
             mark.set_data([at], [height])
         self.title.set_text(title)
         return self.figure
+
+
+def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) -> Figure:
+    """What age does to keys: how alike the key network's keys stay, and what old ones cost as negatives.
+
+    Args:
+        groups: up to six: name -> for each seed a dict with "drift", one cosine similarity for each of `ages`, and "cost", one value for each
+            step of age in the queue, from 1 on.
+        ages: in steps; the last ones may be missing from a short run.
+    """
+    figure, (alike, cost) = subplots(1, 2, width=9.5, height=3.5)
+    for (name, runs), (color, style, marker) in zip(groups.items(), LOOKS):
+        drift, costs = (np.array([run[measure] for run in runs]) for measure in ("drift", "cost"))  # (seeds, ages)
+        steps = np.arange(1, costs.shape[1] + 1)
+        for panel, x, values in ((alike, ages[: drift.shape[1]], drift), (cost, steps, costs - costs[:, :1])):
+            panel.plot(x, values.mean(axis=0), color=color, linestyle=style, marker=marker, markersize=4 if len(x) < 20 else 0, linewidth=2, label=name if panel is alike else None)
+            panel.plot(x, values.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+    for panel, label in ((alike, "steps between two keys of one view"), (cost, "age of a key in the queue, in steps")):
+        reach = max(line.get_xdata()[-1] for line in panel.lines)
+        shown = [age for age in ages if age <= reach]
+        panel.set(xscale="log", xticks=shown, xticklabels=shown, xlabel=label)
+        panel.minorticks_off()
+    alike.set_ylim(None, 1.02)
+    alike.set_title("How alike they are (cosine similarity)", loc="left")
+    cost.axhline(0, color=MUTED, linestyle="--", linewidth=1)
+    cost.set_title("What it costs as a negative, against the newest\n(log of mean exp(s / T))", loc="left")
+    figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
+    return figure
+
+
+def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str, str]) -> Figure:
+    """Curves by epoch, up to six groups: name -> for each seed a dict of measures, one value an epoch; measures: key -> title of its panel."""
+    figure, axes = subplots(1, len(measures), width=9.5, height=3.3, squeeze=False)
+    for panel, (measure, title) in zip(axes[0], measures.items()):
+        for (name, runs), (color, style, _) in zip(groups.items(), LOOKS):
+            curves = np.array([run[measure] for run in runs])  # (seeds, epochs)
+            epochs = np.arange(1, curves.shape[1] + 1)
+            panel.plot(epochs, curves.mean(axis=0), color=color, linestyle=style, linewidth=2, label=name if panel is axes[0, 0] else None)
+            panel.plot(epochs, curves.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+        panel.set(xlabel="epoch", xticks=epochs)
+        panel.set_title(title, fontsize=10, loc="left")
+    figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
+    return figure
 
 
 _KEYS = ((GREEN, "o", "its own key, made now"), (ORANGE, "s", "the oldest in the queue"))

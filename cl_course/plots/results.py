@@ -26,7 +26,8 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
     rows = list(dict.fromkeys(run["row"] for run in runs))
     measures = {name: look for name, look in MEASURES.items() if any(run.get(name) is not None for run in runs)}
     heads = [*(name for name, *_ in measures.values()), "core min", "labels"]
-    columns = np.cumsum([1.6] * len(measures) + [1.2, 0.9])
+    columns = np.cumsum([1.6] * len(measures) + [1.3, 1.0])
+    unnamed = set(measures)  # what the legend does not show yet
     figure, (axes, words) = subplots(1, 2, width=9.5, height=1.1 + 0.55 * len(rows), width_ratios=[6, columns[-1] - 0.4], sharey=True)
     axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1)
     axes.annotate("chance", (chance, -0.5), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="top")
@@ -34,12 +35,13 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
         of_row = [run for run in runs if run["row"] == row]
         cells = []
         for measure, (name, color, marker, shift) in measures.items():
-            label = name if place == 0 else None
             summary = summarise(of_row, measure)
             if summary is None:
                 cells.append("–")
                 continue
             mean, deviation = summary
+            label = name if measure in unnamed else None
+            unnamed.discard(measure)
             axes.errorbar(mean, place - shift, xerr=deviation, color=color, marker=marker, markersize=7, capsize=3, label=label)
             seeds = [run[measure] for run in of_row if run.get(measure) is not None]
             axes.scatter(seeds, np.full(len(seeds), place - shift), s=9, color="white", edgecolor=color, linewidth=0.8, zorder=3)
