@@ -75,7 +75,7 @@ lesson = settings(globals())
 #
 # The temperature $T$ divides the similarities before the softmax (lesson 02). At a low $T$ only the most similar
 # negatives are pushed; at a high one all alike. Five temperatures were recorded, the rest being the recipe of lesson 03 at
-# eight epochs. **Predict**: at which end is more lost? And can the final losses tell?
+# eight epochs (0.05 and 1 are those of its ablation). **Predict**: at which end is more lost? And can the final losses tell?
 
 # %%
 judged, ablation = records.read("judges"), records.read("ablation")
@@ -99,8 +99,8 @@ for temperature in ("0.01", "0.05", "0.3", "1.0", "3.0"):
 # - **Too low**: at 0.01 the same recipe is a lottery, one seed far above the other two, and all three well below 0.3. Only a few hardest negatives count; and once
 #   a network has learned something, three quarters of the push falls on cards of the anchor's own class (the dashed line): what should lie together is torn apart.
 # - **Between**, 0.05 and 0.3, these runs do not decide. On your own data try a few values a factor of 3 apart, two short runs each, and judge by kNN on validation.
-# - **The losses tell nothing**: chance is 5.54 for all of them. At 3 the loss *must* stay near it, since similarities divided by 3 differ by at most 2/3;
-#   at 0.01 one wrong neighbour costs a hundred times its margin. The order of the losses is not that of the accuracies.
+# - **The losses do not compare**, though chance is 5.54 for all of them. At 3 the loss *must* stay near it, since similarities divided by 3 differ by at most 2/3;
+#   at 0.01 one wrong neighbour costs a hundred times its margin. The losses of 0.01 and 3 lie far apart, and their accuracies do not.
 #
 # **Quiz.** A colleague shows two runs, $T = 0.05$ with loss 0.5 and $T = 1$ with loss 4.5, and keeps the first "because its
 # loss is lower". What do you say?
