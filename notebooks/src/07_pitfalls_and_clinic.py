@@ -400,8 +400,8 @@ for way in ends:
 # ## The clinic
 #
 # Six patients: real runs of deliberately broken code, five epochs each, three seeds. Every fault was once reported from somebody's
-# repository, and none raised an error: the code ran, a loss was printed, days went by. You have what the owner had, the **health
-# panel** (lesson 03), and beside it, dashed and grey, a healthy run of the same method.
+# repository or in its review, and none raises an error: the code runs, a loss is printed. You have the **health panel** (lesson 03),
+# and in it, dashed and grey, a healthy run of the same method.
 #
 # How to read one, in this order:
 #
