@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> tup
         raise ValueError(f"batch_size must be from 1 to the number of images, got {batch_size} for {n} images; take a smaller batch or more images")
     order = torch.randperm(n, generator=generator, device=generator.device)
     return order[: n // batch_size * batch_size].split(batch_size)
+
+
+def shuffled_steps(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """So many batches, from as many shuffled epochs as that takes; all n in each where there are fewer than `batch_size`."""
+    while steps:
+        epoch = shuffled_batches(n, min(batch_size, n), generator)[:steps]
+        yield from epoch
+        steps -= len(epoch)
 
 
 def load(source: str | Path, split: str, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:

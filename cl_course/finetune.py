@@ -6,15 +6,14 @@ What is chosen, the learning rate, is chosen on validation; the test images are 
 import copy
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from cl_course.augment import AugmentConfig, augment
-from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet
 
@@ -140,7 +139,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.steps)
     generator = Generator().manual_seed(seed)
     pixels, labels = images.images.to(device), images.labels.to(device)
-    for batch in _batches(len(images), config, generator):
+    for batch in shuffled_steps(len(images), config.batch_size, config.steps, generator):
         batch = batch.to(device)
         loss = F.cross_entropy(classifier(augment(to_float(pixels[batch]), config.augment, generator)), labels[batch])
         optimizer.zero_grad(set_to_none=True)
@@ -161,12 +160,3 @@ def learning_parts(classifier: nn.Sequential, layers: str) -> list[nn.Module]:
 def accuracy(classifier: nn.Module, images: ImageSet) -> float:
     """The share of images whose largest logit is their class's, in [0, 1]."""
     return int((embed(classifier, images).argmax(dim=1) == images.labels).sum()) / len(images)
-
-
-def _batches(n: int, config: FineTuneConfig, generator: Generator) -> Iterator[Tensor]:
-    """`config.steps` batches, from as many shuffled epochs as that takes."""
-    left = config.steps
-    while left:
-        epoch = shuffled_batches(n, min(config.batch_size, n), generator)[:left]
-        yield from epoch
-        left -= len(epoch)

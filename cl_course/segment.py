@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result
 from cl_course.models import ResNet
 from cl_course.tensor_types import checked
@@ -114,16 +114,12 @@ def train_head(maps: Float[Tensor, "n c h w"], masks: Bool[Tensor, "n y x"], rat
     optimizer = torch.optim.AdamW(head.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
     generator = Generator().manual_seed(seed)
-    left = STEPS
-    while left:
-        epoch = shuffled_batches(len(maps), min(BATCH_SIZE, len(maps)), generator)[:left]
-        left -= len(epoch)
-        for batch in epoch:
-            loss = F.binary_cross_entropy_with_logits(enlarge(head(maps[batch]), masks.shape[1:])[:, 0], masks[batch].float())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+    for batch in shuffled_steps(len(maps), BATCH_SIZE, STEPS, generator):
+        loss = F.binary_cross_entropy_with_logits(enlarge(head(maps[batch]), masks.shape[1:])[:, 0], masks[batch].float())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     return head
 
 

@@ -8,7 +8,7 @@ import torch
 
 from cl_course import finetune
 from cl_course.augment import AugmentConfig
-from cl_course.data import ImageSet
+from cl_course.data import ImageSet, shuffled_steps
 from cl_course.finetune import LAYERS, FineTuneConfig, accuracy, fine_tune, learning_parts, train_classifier
 from cl_course.models import resnet18, small_resnet
 
@@ -156,10 +156,10 @@ def test_a_result_says_what_was_trained(encoder, layers, words):
 def test_few_images_are_seen_more_often(encoder):
     """Ten images in fours: two batches an epoch, and as many epochs as the steps take."""
     config = FineTuneConfig(steps=5, batch_size=4)
-    batches = list(finetune._batches(10, config, torch.Generator().manual_seed(0)))
+    batches = list(shuffled_steps(10, config.batch_size, config.steps, torch.Generator().manual_seed(0)))
     assert [len(batch) for batch in batches] == [4] * 5
     assert all(len(set(torch.cat(batches[i : i + 2]).tolist())) == 8 for i in (0, 2)), "an epoch sees an image once"
-    assert [len(batch) for batch in finetune._batches(3, config, torch.Generator())] == [3] * 5
+    assert [len(batch) for batch in shuffled_steps(3, config.batch_size, config.steps, torch.Generator())] == [3] * 5
     train_classifier(encoder, dark_and_bright(3), 1e-2, config=QUICK)
 
 

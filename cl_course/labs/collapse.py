@@ -3,7 +3,7 @@
 A broken BYOL is no setting of the method: it is made here, by taking parts out of a whole one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor, nn
 
 from cl_course.augment import two_views
-from cl_course.data import load, shuffled_batches, to_float
+from cl_course.data import load, shuffled_steps, to_float
 from cl_course.diagnose import effective_rank, spread
 from cl_course.labs.show import canvas, png
 from cl_course.methods import BYOL
@@ -122,18 +122,13 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
         method = take_apart(BYOL(encoder, projector(encoder.dim, 64, DIM), predictor(DIM, 64), momentum=MOMENTUM), switches)
     optimizer = make_optimizer(method, CONFIG.optimizer, CONFIG.weight_decay)
     looks, losses = [], []
-    for step, batch in zip(range(STEPS + 1), _batches(len(images), generator)):
+    for step, batch in enumerate(shuffled_steps(len(images), CONFIG.batch_size, STEPS + 1, generator)):
         if step % EVERY == 0:
             with torch.no_grad():
                 looks.append(F.normalize(torch.cat(method.embeddings(*cards)), dim=1))
         losses.append(train_step(method, images[batch], optimizer, CONFIG.learning_rate, CONFIG, generator))
     measured = torch.tensor([[spread(z), effective_rank(z)] for z in looks])
     return Path(torch.stack(looks).unflatten(1, (2, CARDS)), torch.stack(losses)[::EVERY], *measured.T)
-
-
-def _batches(n: int, generator: Generator) -> Iterator[Tensor]:
-    while True:
-        yield from shuffled_batches(n, CONFIG.batch_size, generator)
 
 
 def verdict(path: Path, look: int = -1) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cl_course.plots.curves import seed_curves
 from cl_course.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PALETTE, PINK, RED, subplots
 
 KNOWS_NOTHING = 4.0  # BYOL's loss where predictions are orthogonal to their targets
@@ -96,11 +97,7 @@ def curves_figure(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]])
     """Long runs by epoch, up to six groups of them: name -> for each seed a dict of CURVES' measures, one value an epoch."""
     figure, axes = subplots(1, len(CURVES), width=10.5, height=3.1)
     for panel, (measure, (title, limits)) in zip(axes, CURVES.items()):
-        for (name, runs), (color, style) in zip(groups.items(), LOOKS):
-            curves = np.array([run[measure] for run in runs])  # (seeds, epochs)
-            epochs = np.arange(1, curves.shape[1] + 1)
-            panel.plot(epochs, curves.mean(axis=0), color=color, linestyle=style, linewidth=2, label=name if measure == "loss" else None)
-            panel.plot(epochs, curves.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+        epochs = seed_curves(panel, groups, measure, LOOKS, labelled=measure == "loss")
         panel.set_title(title, loc="left", fontsize=10.5)
         panel.set(ylim=limits, xlabel="epoch", xlim=(0.8, epochs[-1] + 0.2), xticks=epochs)
     axes[0].axhline(KNOWS_NOTHING, color=MUTED, linestyle="--", linewidth=1)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from cl_course.plots.curves import seed_curves
 from cl_course.plots.diagram import arrow, box, note, picture, sheet
 from cl_course.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, subplots
 
@@ -176,11 +177,7 @@ def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str
     """Curves by epoch, up to six groups: name -> for each seed a dict of measures, one value an epoch; measures: key -> title of its panel."""
     figure, axes = subplots(1, len(measures), width=9.5, height=3.3, squeeze=False)
     for panel, (measure, title) in zip(axes[0], measures.items()):
-        for (name, runs), (color, style, _) in zip(groups.items(), LOOKS):
-            curves = np.array([run[measure] for run in runs])  # (seeds, epochs)
-            epochs = np.arange(1, curves.shape[1] + 1)
-            panel.plot(epochs, curves.mean(axis=0), color=color, linestyle=style, linewidth=2, label=name if panel is axes[0, 0] else None)
-            panel.plot(epochs, curves.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+        epochs = seed_curves(panel, groups, measure, LOOKS, labelled=panel is axes[0, 0])
         panel.set(xlabel="epoch", xticks=epochs)
         panel.set_title(title, fontsize=10, loc="left")
     figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
