@@ -2,8 +2,8 @@
 
 The operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et
 al. 2020, arXiv:2006.07733, App. B), each callable with explicit parameters, one per image.
-`augment` draws the parameters and applies them; `two_views` does so twice. An operation that
-an image's coin leaves out is applied with its neutral parameter, so there is no branching.
+`augment` draws the parameters and applies them; `two_views` does so twice. Where an image's coin
+leaves the colour jitter out, its parameters are neutral ones, so that the batch stays whole.
 
 Colour jitter is always applied in the order brightness, contrast, saturation, hue. BYOL shuffles
 the four, which a batch cannot do per image at a comparable speed.
@@ -19,7 +19,9 @@ from torch import Generator, Tensor
 from cl_course.tensor_types import Images, PerImage
 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision rounds them
-CHUNK = 128  # images augmented at a time, so that what lies between two operations stays in cache
+UNCHANGED, TO_GREY = torch.eye(3), torch.tensor([GREY_WEIGHTS] * 3)  # as matrices of the three channels
+OPPOSITE = torch.tensor([1 / 2, 5 / 6, 1 / 6])  # the hues farthest from red, green and blue: cyan, magenta, yellow
+CHUNK = 64  # images that a processor core augments at a time, so that what lies between two operations stays in its cache
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,13 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
     check_images(images)
-    drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
-    drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
-    views = [
-        _apply(images[start : start + CHUNK], config, {name: values[start : start + CHUNK] for name, values in drawn.items()})
-        for start in range(0, len(images), CHUNK)
-    ]
-    return torch.cat(views)
+    return _augmented(images, config, generator)
 
 
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
     """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
     check_images(images)
-    view1, view2 = augment(torch.cat([images, images]), config, generator).chunk(2)
+    view1, view2 = _augmented(torch.cat([images, images]), config, generator).chunk(2)
     return view1, view2
 
 
@@ -152,10 +148,24 @@ def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -
     return torch.stack([top, left, height, width], dim=1).long()
 
 
+def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None) -> Tensor:
+    views = torch.empty_like(images, memory_format=torch.contiguous_format)
+    chunk = CHUNK * torch.get_num_threads() if images.device.type == "cpu" else len(images)
+    with torch.inference_mode():  # nothing here is ever differentiated, and small operations start faster
+        drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
+        drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
+        drawn["x"], drawn["y"] = _crop_positions(drawn.pop("box").to(images), images.shape[-2:], drawn["flipped"])
+        for start in range(0, len(images), chunk):
+            part = slice(start, start + chunk)
+            result = _apply(images[part], config, {name: values[part] for name, values in drawn.items()})
+            torch.clamp(result, 0, 1, out=views[part])  # rounding
+    return views
+
+
 def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> Tensor:
     """The operations in SimCLR's order; those that the config never uses are skipped."""
     if config.crop != (1, 1):
-        views = resized_crop(images, drawn["box"], drawn["flipped"])  # mirrored while it is sampled, at no cost
+        views = _sample(images, drawn["x"], drawn["y"])  # mirrored while it is sampled, at no cost
     else:
         views = horizontal_flip(images, drawn["flipped"])
     # From here on the views are ours, and written over: memory that is in the cache already is the fastest.
@@ -165,13 +175,13 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> T
         if config.contrast > 0:
             adjust_contrast(views, drawn["contrast"], out=views)
         if config.saturation > 0:
-            adjust_saturation(views, drawn["saturation"], out=views)
+            views = adjust_saturation(views, drawn["saturation"])
         if config.hue > 0:
-            adjust_hue(views, drawn["hue"], out=views)
+            _turn_hue(views, drawn["hue"], out=views)
     if config.grey > 0:
         greyscale(views, drawn["greyed"], out=views)
     if config.blur > 0:
-        views = gaussian_blur(views, drawn["sigma"])
+        gaussian_blur(views, drawn["sigma"], out=views)
     if config.solarize > 0:
         views = solarize(views, drawn["threshold"])
     return views
@@ -183,21 +193,26 @@ def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor
     Bilinear, as torchvision's `resized_crop` does it: nothing outside the box is looked at.
     Where `flipped` is True the crop is mirrored as well.
     """
-    h, w = images.shape[-2:]
-    top, left, height, width = box.to(images.dtype).T[:, :, None]  # each (n, 1)
-    y = _sample_positions(top, height, h)  # (n, h), in pixels of the image
-    x = _sample_positions(left, width, w)
-    if flipped is not None:
-        x = torch.where(flipped[:, None], x.flip(1), x)
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)  # (n, h, w, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).clamp_(0, 1)  # rounding
+    return _sample(images, *_crop_positions(box.to(images), images.shape[-2:], flipped)).clamp_(0, 1)  # rounding
 
 
-def _sample_positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where `size` equal steps through [start, start + length) look, in grid_sample's [-1, 1]."""
+def _crop_positions(box: Tensor, size: tuple[int, int], flipped: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where the columns (n, w) and the rows (n, h) of each crop look, in grid_sample's [-1, 1]."""
+    top, left, height, width = box.T[:, :, None]  # each (n, 1)
+    x, y = _steps_through(left, width, size[1]), _steps_through(top, height, size[0])
+    return (x if flipped is None else torch.where(flipped[:, None], x.flip(1), x)), y
+
+
+def _steps_through(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """`size` equal steps through [start, start + length), of an axis of `size` pixels."""
     steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
     centre = torch.minimum((steps * length - 0.5).clamp(min=0), length - 1)  # stay between pixel centres of the box
     return (2 * (start + centre) + 1) / size - 1
+
+
+def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=1)  # (n, 2, h, w): apart in memory they are written three times as fast
+    return F.grid_sample(images, grid.movedim(1, -1), mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
@@ -216,56 +231,60 @@ def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None)
     return _blend(images, _grey(mean), factor, out)
 
 
-def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
+def adjust_saturation(images: Images, factor: PerImage) -> Images:
     """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    return _blend(images, _grey(images), factor, out)
+    mix = torch.lerp(TO_GREY.to(images), UNCHANGED.to(images), factor[:, None, None])  # (n, 3, 3): for each image one matrix of the colours
+    return torch.bmm(mix, images.flatten(2)).view_as(images).clamp_(0, 1)
 
 
-def adjust_hue(images: Images, shift: PerImage, out: Tensor | None = None) -> Images:
+def adjust_hue(images: Images, shift: PerImage) -> Images:
     """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value."""
+    return _turn_hue(images, shift).clamp_(0, 1)  # rounding
+
+
+def _turn_hue(images: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:
     red, green, blue = images.unbind(dim=1)  # (n, h, w) each
-    smallest = torch.minimum(torch.minimum(red, green), blue)
-    circle = torch.maximum(torch.maximum(red, green), blue).sub_(smallest).mul_(6)  # 6 chroma
+    smallest = images.amin(dim=1)
+    chroma = images.amax(dim=1).sub_(smallest).clamp_(min=1e-7)
     # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
-    # climbs for half a turn and comes back: it tells how far the hue lies from cyan, one half, and green - blue
+    # climbs for half a turn and comes back: it tells how far the hue lies from cyan, in sixths, and green - blue
     # on which side. No branch on the largest channel: torch.where is 20 times slower on masks that ragged.
-    from_cyan = (green + blue).sub_(red).sub_(smallest).div_(circle.clamp(min=1e-7)).neg_().add_(1 / 3).copysign_(green - blue)
-    hue = torch.sub(shift[:, None, None] + 1.5, from_cyan).frac_()  # 1.5: one half, and a turn, since frac(-0.1) is -0.1
-    # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of its distance from a hue.
-    turned = torch.empty_like(images) if out is None else out
-    for channel, (centre, rest, sign) in enumerate(((1 / 2, 1 / 6, 1), (1 / 3, 1 / 3, -1), (2 / 3, 1 / 3, -1))):
-        trapezoid = torch.sub(hue, centre).abs_().clamp_(1 / 6, 1 / 3).sub_(rest).mul_(circle)
-        torch.add(smallest, trapezoid, alpha=sign, out=turned[:, channel])
-    return turned.clamp_(0, 1)  # rounding
+    from_cyan = (green + blue).sub_(red).sub_(smallest).div_(chroma).sub_(2).copysign_(green - blue)
+    # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of the hue's distance from the channel's opposite.
+    turn = (shift[:, None] - OPPOSITE.to(images) + 2)[:, :, None, None]  # cyan's 1/2, abs's 1/2, and a turn, since frac(-0.1) is -0.1
+    distance = torch.sub(turn, from_cyan[:, None], alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
+    return torch.addcmul(smallest.sub_(chroma)[:, None], distance.clamp_(1 / 6, 1 / 3), chroma[:, None], value=6, out=distance)
 
 
 def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
     """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
     out = images.clone() if out is None else out.copy_(images)
     chosen = greyed.nonzero().flatten()
-    out[chosen] = _grey(images[chosen]).expand(-1, 3, -1, -1)
+    out[chosen] = _grey(images.index_select(0, chosen)).expand(-1, 3, -1, -1)
     return out
 
 
-def gaussian_blur(images: Images, sigma: PerImage) -> Images:
+def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) -> Images:
     """Blur each image by its own `sigma` in pixels; 0 leaves as is.
 
     The kernel spans a tenth of the image's height, made odd, as in SimCLR: 3 taps for 32 pixels,
     23 for 224. The image is reflected at its edges.
     """
+    out = images.clone() if out is None else out.copy_(images)
+    chosen = sigma.nonzero().flatten()
     radius = max(1, images.shape[-2] // 20)
     taps = torch.arange(radius + 1, device=images.device, dtype=images.dtype)  # one side, from the centre outwards
-    weights = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    weights = torch.exp(-0.5 * (taps / sigma[chosen].clamp(min=1e-3)[:, None]) ** 2)
     weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)  # (n, radius + 1); the centre counts once
-    views = F.pad(images, (radius,) * 4, mode="reflect")
+    blurred = F.pad(images.index_select(0, chosen), (radius,) * 4, mode="reflect")
     for axis in (2, 3):
-        size = images.shape[axis]
-        blurred = weights[:, 0, None, None, None] * views.narrow(axis, radius, size)
+        padded, size = blurred, images.shape[axis]
+        blurred = weights[:, 0, None, None, None] * padded.narrow(axis, radius, size)
         for t in range(1, radius + 1):
-            both_sides = views.narrow(axis, radius - t, size) + views.narrow(axis, radius + t, size)
+            both_sides = padded.narrow(axis, radius - t, size) + padded.narrow(axis, radius + t, size)
             blurred.addcmul_(weights[:, t, None, None, None], both_sides)
-        views = blurred
-    return views.clamp_(0, 1)
+    out[chosen] = blurred.clamp_(0, 1)
+    return out
 
 
 def solarize(images: Images, threshold: PerImage) -> Images:

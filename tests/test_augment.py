@@ -176,6 +176,27 @@ def test_values_stay_in_range_and_dtypes_survive(images):
         assert views.min() >= 0 and views.max() <= 1
 
 
+def test_the_size_of_a_chunk_changes_nothing(images, monkeypatch):
+    config = AugmentConfig(blur=0.5, solarize=0.2)
+    whole = augment(images, config, torch.Generator().manual_seed(8))
+    monkeypatch.setattr(ours, "CHUNK", 7)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert_alike(augment(images, config, torch.Generator().manual_seed(8)), whole)
+    in_another_order = images.contiguous(memory_format=torch.channels_last)
+    assert_alike(augment(in_another_order, config, torch.Generator().manual_seed(8)), whole)
+
+
+def test_what_no_coin_chooses_stays_as_it_is(images):
+    rare = replace(NOTHING, jitter=1e-9, grey=1e-9, blur=1e-9, solarize=1e-9)
+    assert_alike(augment(images, rare), images)
+
+
+def test_a_network_can_be_trained_on_views(images):
+    layer = torch.nn.Conv2d(3, 2, 3)
+    layer(augment(images, AugmentConfig(blur=0.5))).sum().backward()
+    assert layer.weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     "spoil, error, words",
     [
