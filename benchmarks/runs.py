@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cl_course import checkpoints
+from cl_course import checkpoints, recipes
 from cl_course.checkpoints import write_atomically
 from cl_course.data import load
 from cl_course.evaluate import factor_probe, knn_accuracy, linear_probe
+from cl_course.finetune import FineTuneConfig
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.train import TrainConfig, pretrain
@@ -79,8 +80,8 @@ def _of_row(row: str, dataset: str, seed: int) -> Path:
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
     """`job(**arguments)`, unless a run with the same arguments is kept already: a cut recording goes on where it was."""
-    made_by = Path(inspect.getfile(job)).read_text()  # the settings that all runs share stand there
-    key = hashlib.sha256(json.dumps([name, arguments, made_by, repr(TrainConfig())], sort_keys=True).encode()).hexdigest()[:12]
+    shared = [Path(inspect.getfile(source)).read_text() for source in (job, recipes)]  # the settings that all runs share stand there
+    key = hashlib.sha256(json.dumps([name, arguments, *shared, repr(TrainConfig()), repr(FineTuneConfig())], sort_keys=True).encode()).hexdigest()[:12]
     path = KEPT / f"{name}-{key}.json"
     if path.exists():
         return json.loads(path.read_text())

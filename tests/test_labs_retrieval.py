@@ -63,7 +63,8 @@ def test_accuracy_by_share_of_labels():
 
 
 def test_transfer_names_its_rows_and_ways():
-    figure = plots.transfer_figure({"new": {"random": {"kNN": [0.1, 0.2]}, "old": {"kNN": [0.5, 0.6], "all": [0.7]}}})
+    made = [("random", "kNN", 0.1), ("random", "kNN", 0.2), ("old", "all", 0.7), ("old", "kNN", 0.5)]
+    figure = plots.transfer_figure({"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]})
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["random", "old"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned"]
 

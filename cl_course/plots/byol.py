@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cl_course.plots.diagram import arrow, box, note, picture, sheet
+from cl_course.plots.seeds import seed_dots
 from cl_course.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PINK, RED, subplots
 
 
@@ -79,7 +79,7 @@ def parts_figure(runs: Sequence[Mapping], factors: Mapping[str, Sequence], chose
             for side, (measure, name, color, marker) in zip((-0.16, 0.16), measures):
                 for place, value in enumerate(values):
                     wanted = ("recipe", None) if value == chosen[factor] else (factor, value)
-                    _seeds(panel, place + side, [run[measure] for run in runs if (run["factor"], run["value"]) == wanted], color, marker, name if place == 0 else None)
+                    seed_dots(panel, place + side, [run[measure] for run in runs if (run["factor"], run["value"]) == wanted], color, marker, name if place == 0 else None, width=0.14)
             panel.set_xticks(range(len(values)), [str(value).replace(" ", "\n") for value in values])
             panel.set_xlim(-0.6, len(values) - 0.4)
             panel.grid(axis="x", visible=False)
@@ -107,8 +107,3 @@ def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float
     axes[0, 0].set(ylabel="kNN (validation)", ylim=(0, None))
     axes[0, 0].annotate("random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5)
     return figure
-
-
-def _seeds(axes: Axes, x: float, values: Sequence[float], color: str, marker: str, label: str | None) -> None:
-    axes.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=color, linewidth=2)
-    axes.scatter(np.full(len(values), x), values, s=16, color=color, marker=marker, alpha=0.8, label=label, zorder=3)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cl_course.plots.curves import seed_curves
+from cl_course.plots.seeds import seed_curves
 from cl_course.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PALETTE, PINK, RED, subplots
 
 KNOWS_NOTHING = 4.0  # BYOL's loss where predictions are orthogonal to their targets

@@ -76,26 +76,29 @@ def few_labels_figure(sets: Mapping[str, Sequence[Mapping]], chance: float = 0.1
     return figure
 
 
-def transfer_figure(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
-    """Accuracy by what an encoder has learned from: one panel a task, one row a source, one marker a way to judge it.
+def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
+    """Accuracy by what a network started from: one panel a task, one row a start, one marker a way to judge it; training from scratch as a line as well.
 
     Args:
-        panels: task -> source -> way of `WAYS` -> the value of each seed.
+        panels: task -> runs with "start", "how" (one of `WAYS`) and "accuracy".
     """
-    rows = list(dict.fromkeys(source for sources in panels.values() for source in sources))
-    figure, axes = subplots(1, len(panels), width=9.5, height=1.5 + 0.55 * len(rows), sharey=True, squeeze=False)
-    for panel, (title, sources) in zip(axes[0], panels.items()):
-        for source, ways in sources.items():
-            for number, (how, seeds) in enumerate(ways.items()):
+    starts = list(dict.fromkeys(run["start"] for runs in panels.values() for run in runs))
+    figure, axes = subplots(1, len(panels), width=9.5, height=1.5 + 0.55 * len(starts), sharey=True, squeeze=False)
+    for panel, (title, runs) in zip(axes[0], panels.items()):
+        for place, start in enumerate(starts):
+            ways = [how for how in WAYS if any((run["start"], run["how"]) == (start, how) for run in runs)]
+            for number, how in enumerate(ways):
                 _, color, marker = WAYS[how]
-                height = rows.index(source) + 0.17 * (number - (len(ways) - 1) / 2)
-                _dots(panel, seeds, height, color, marker)
+                seeds = [run["accuracy"] for run in runs if (run["start"], run["how"]) == (start, how)]
+                _dots(panel, seeds, place + 0.17 * (number - (len(ways) - 1) / 2), color, marker)
+        if from_scratch := [run["accuracy"] for run in runs if run["how"] == "scratch"]:
+            panel.axvline(np.mean(from_scratch), color=MUTED, linestyle="--", linewidth=1, zorder=0)
         panel.set_title(title, loc="left", fontsize=10.5)
         panel.set_xlabel("accuracy on test")
         panel.grid(axis="y", visible=False)
-    axes[0, 0].set_yticks(range(len(rows)), rows)
-    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
-    shown = [how for how in WAYS if any(how in ways for sources in panels.values() for ways in sources.values())]
+    axes[0, 0].set_yticks(range(len(starts)), starts)
+    axes[0, 0].set_ylim(len(starts) - 0.5, -0.5)
+    shown = [how for how in WAYS if any(run["how"] == how for runs in panels.values() for run in runs)]
     handles = [axes[0, 0].plot([], [], color=WAYS[how][1], marker=WAYS[how][2], linestyle="", label=WAYS[how][0])[0] for how in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(shown), fontsize=9, frameon=False)
     return figure

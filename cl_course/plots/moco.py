@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from cl_course.plots.curves import seed_curves
 from cl_course.plots.diagram import arrow, box, note, picture, sheet
+from cl_course.plots.seeds import seed_curves
 from cl_course.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, subplots
 
 FRESH_TO_OLD = LinearSegmentedColormap.from_list("age", ["#08427a", "#5aa2d0", "#dcebf5"])

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cl_course.plots.seeds import seed_dots
 from cl_course.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, SKY, subplots
 
 CHANCE = 0.1
@@ -24,7 +25,7 @@ def temperature_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mappin
     for measure, color, marker, shift, label in (("knn", BLUE, "o", -0.13, "kNN"), ("linear", ORANGE, "s", 0.13, "linear probe")):
         for place, temperature in enumerate(temperatures):
             scores = [run[measure] for run in runs if is_number(run["encoder"]) and float(run["encoder"]) == temperature]
-            _dots(left, place + shift, scores, color, marker, label if place == 0 else None)
+            seed_dots(left, place + shift, scores, color, marker, label if place == 0 else None)
     _chance(left, len(temperatures))
     left.set_xticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
     left.set_title("Accuracy on test", loc="left", fontsize=11)
@@ -59,7 +60,7 @@ def strengths_figure(rates: Mapping[str, Sequence[float]], recognised: Mapping[s
     titles = ("Colours alone find the partner", "A trained eye tells the class", "kNN after training so")
     for panel, title, scores, color in zip(axes, titles, (rates, recognised, knn), (ORANGE, GREEN, BLUE)):
         for place, name in enumerate(settings):
-            _dots(panel, place, scores[name], color, "o", None, width=0.25)
+            seed_dots(panel, place, scores[name], color, "o", None, width=0.25)
             panel.annotate(f"{np.mean(scores[name]):.2f}", (place, max(scores[name])), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
         panel.set_title(title, loc="left", fontsize=11)
         panel.set_xticks(range(len(settings)), settings)
@@ -102,7 +103,7 @@ def memory_figure(apart: Mapping[str, Sequence[float]], megabytes: Mapping[str, 
     titles = ("Gradient off by", "MB that a step adds", "kNN on test")
     for panel, title, values, color in zip(axes, titles, (apart, megabytes, accuracy), (RED, GREEN, BLUE)):
         for place, scores in enumerate(values.values()):
-            _dots(panel, place, scores, color, "o", None, width=0.25)
+            seed_dots(panel, place, scores, color, "o", None, width=0.25)
         panel.set_title(title, loc="left", fontsize=11)
         panel.set_xticks(range(len(values)), [way.replace(" ", "\n", 1) for way in values], fontsize=8)
         panel.set_xlim(-0.5, len(values) - 0.5)
@@ -119,12 +120,6 @@ def memory_figure(apart: Mapping[str, Sequence[float]], megabytes: Mapping[str, 
 
 def is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdigit()
-
-
-def _dots(axes: Axes, x: float, values: Sequence[float], color: str, marker: str, label: str | None, width: float = 0.08) -> None:
-    axes.plot([x - width, x + width], [np.mean(values)] * 2, color=color, linewidth=2)
-    across = x + np.linspace(-0.5, 0.5, len(values)) * width if len(values) > 1 else [x]
-    axes.scatter(across, values, s=20, color=color, marker=marker, edgecolor="white", linewidth=0.5, label=label, zorder=3)
 
 
 def _chance(axes: Axes, places: int) -> None:

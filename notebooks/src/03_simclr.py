@@ -426,7 +426,7 @@ for c, name in enumerate(val.class_names):
 #
 # - **What lies together**: mostly real. Near neighbours are what UMAP is made to keep.
 # - **How many** islands there are, how large and how dense: partly the choice of `n_neighbors`. None of the maps is the true one.
-# - **How far** islands lie from one another: not much. The cell above compares the distances between classes on paper with
+# - **How far** islands lie from one another: roughly at best, and it changes with `n_neighbors`. The cell above compares the distances between classes on paper with
 #   those among the features by Spearman's rank correlation: 1 is agreement, 0 none.
 # - **What shares an island is mixed up**: only in part. The vote (last line) tells most cards apart that lie side by side.
 # - **Whether the features are good**: never from a map. Put a number beside it, on held-out images: kNN, a probe.
