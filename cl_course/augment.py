@@ -19,9 +19,9 @@ from torch import Generator, Tensor
 from cl_course.tensor_types import Images, PerImage
 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision rounds them
-UNCHANGED, TO_GREY = torch.eye(3), torch.tensor([GREY_WEIGHTS] * 3)  # as matrices of the three channels
-OPPOSITE = torch.tensor([1 / 2, 5 / 6, 1 / 6])  # the hues farthest from red, green and blue: cyan, magenta, yellow
-CHUNK = 64  # images that a processor core augments at a time, so that what lies between two operations stays in its cache
+UNCHANGED, TO_GREY = torch.eye(3, dtype=torch.float64), torch.tensor([GREY_WEIGHTS] * 3, dtype=torch.float64)  # as matrices of the three channels
+OPPOSITE = torch.tensor([1 / 2, 5 / 6, 1 / 6], dtype=torch.float64)  # the hues farthest from red, green and blue: cyan, magenta, yellow
+CHUNK = 64 * 32 * 32  # pixels that a processor core augments at a time, so that what lies between two operations stays in its cache
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         generator: where the random numbers come from, on any device; torch's own if None.
 
     Returns:
-        Views of the same shape, values in [0, 1].
+        Views of the same shape, values in [0, 1]; no gradient flows back to the images.
 
     Raises:
         TypeError: not a tensor, or a tensor of integers (divide by 255 first).
@@ -150,8 +150,9 @@ def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -
 
 def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None) -> Tensor:
     views = torch.empty_like(images, memory_format=torch.contiguous_format)
-    chunk = CHUNK * torch.get_num_threads() if images.device.type == "cpu" else len(images)
-    with torch.inference_mode():  # nothing here is ever differentiated, and small operations start faster
+    chunk = max(1, CHUNK // images[0, 0].numel()) * torch.get_num_threads() if images.device.type == "cpu" else len(images)
+    # No gradient is wanted, and without one small operations start faster; autocast would round colours to 8 bits and less.
+    with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
         drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
         drawn["x"], drawn["y"] = _crop_positions(drawn.pop("box").to(images), images.shape[-2:], drawn["flipped"])
@@ -233,7 +234,7 @@ def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None)
 
 def adjust_saturation(images: Images, factor: PerImage) -> Images:
     """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    mix = torch.lerp(TO_GREY.to(images), UNCHANGED.to(images), factor[:, None, None])  # (n, 3, 3): for each image one matrix of the colours
+    mix = torch.lerp(TO_GREY.to(images), UNCHANGED.to(images), factor.to(images)[:, None, None])  # (n, 3, 3): for each image one matrix of the colours
     return torch.bmm(mix, images.flatten(2)).view_as(images).clamp_(0, 1)
 
 
@@ -248,7 +249,7 @@ def _turn_hue(images: Tensor, shift: Tensor, out: Tensor | None = None) -> Tenso
     chroma = images.amax(dim=1).sub_(smallest).clamp_(min=1e-7)
     # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
     # climbs for half a turn and comes back: it tells how far the hue lies from cyan, in sixths, and green - blue
-    # on which side. No branch on the largest channel: torch.where is 20 times slower on masks that ragged.
+    # on which side. No branch on the largest channel: torch.where is several times slower where its mask changes from pixel to pixel.
     from_cyan = (green + blue).sub_(red).sub_(smallest).div_(chroma).sub_(2).copysign_(green - blue)
     # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of the hue's distance from the channel's opposite.
     turn = (shift[:, None] - OPPOSITE.to(images) + 2)[:, :, None, None]  # cyan's 1/2, abs's 1/2, and a turn, since frac(-0.1) is -0.1

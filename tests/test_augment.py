@@ -179,11 +179,36 @@ def test_values_stay_in_range_and_dtypes_survive(images):
 def test_the_size_of_a_chunk_changes_nothing(images, monkeypatch):
     config = AugmentConfig(blur=0.5, solarize=0.2)
     whole = augment(images, config, torch.Generator().manual_seed(8))
-    monkeypatch.setattr(ours, "CHUNK", 7)
+    monkeypatch.setattr(ours, "CHUNK", 7 * 32 * 32)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert_alike(augment(images, config, torch.Generator().manual_seed(8)), whole)
     in_another_order = images.contiguous(memory_format=torch.channels_last)
     assert_alike(augment(in_another_order, config, torch.Generator().manual_seed(8)), whole)
+
+
+def test_augment_is_its_operations_one_after_the_other(images):
+    config = AugmentConfig(crop=(0.2, 1), jitter=0.8, grey=0.3, blur=0.5, solarize=0.3)
+    drawn = draw_parameters(N, (32, 32), config, torch.Generator().manual_seed(9))
+    expected = []
+    for i, image in enumerate(images):
+        of = {name: values[i] for name, values in drawn.items()}
+        view = tv.resized_crop(image, *of["box"].tolist(), [32, 32], antialias=True)
+        view = tv.horizontal_flip(view) if of["flipped"] else view
+        for name in ("brightness", "contrast", "saturation", "hue"):
+            view = getattr(tv, f"adjust_{name}")(view, float(of[name]))
+        view = tv.rgb_to_grayscale(view, num_output_channels=3) if of["greyed"] else view
+        view = tv.gaussian_blur(view, [3, 3], [float(of["sigma"])] * 2) if of["sigma"] > 0 else view
+        expected.append(tv.solarize(view, 0.5) if of["threshold"] < 1 else view)
+    away = (torch.stack(expected) - augment(images, config, torch.Generator().manual_seed(9))).abs()
+    # Where a value lies within rounding of the threshold, one of the two inverts it; nothing else may differ.
+    assert (away > 1e-5).float().mean() < 1e-3
+
+
+def test_autocast_changes_nothing(images):
+    config = AugmentConfig(blur=0.5)
+    usual = augment(images, config, torch.Generator().manual_seed(8))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, config, torch.Generator().manual_seed(8)), usual)
 
 
 def test_what_no_coin_chooses_stays_as_it_is(images):
