@@ -92,7 +92,7 @@ def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
                 seeds = [run["accuracy"] for run in runs if (run["start"], run["how"]) == (start, how)]
                 _dots(panel, seeds, place + 0.17 * (number - (len(ways) - 1) / 2), color, marker)
         if from_scratch := [run["accuracy"] for run in runs if run["how"] == "scratch"]:
-            panel.axvline(np.mean(from_scratch), color=MUTED, linestyle="--", linewidth=1, zorder=0)
+            panel.axvline(np.mean(from_scratch), color=WAYS["scratch"][1], linestyle=":", linewidth=1, zorder=0)
         panel.set_title(title, loc="left", fontsize=10.5)
         panel.set_xlabel("accuracy on test")
         panel.grid(axis="y", visible=False)
