@@ -80,7 +80,7 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         Views of the same shape, values in [0, 1]; no gradient flows back to the images.
 
     Raises:
-        TypeError: not a tensor, or a tensor of integers (divide by 255 first).
+        TypeError: not a tensor, a tensor of integers (divide by 255 first), or of half precision.
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
     check_images(images)
@@ -100,6 +100,8 @@ def check_images(images: Tensor) -> None:
         raise TypeError(f"images must be a tensor (n, 3, h, w) of floats in [0, 1], got a {type(images).__name__}; torch.as_tensor makes one of an array")
     if not images.is_floating_point():
         raise TypeError(f"images must be floats in [0, 1], got {images.dtype}; convert with images.float() / 255")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"images must be float32 or float64, got {images.dtype}, too coarse for positions and hues; convert with images.float()")
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
         raise ValueError(f"images must be a batch (n, 3, h, w) of at least one, got {tuple(images.shape)}; images[None] makes a batch of one image")
     low, high = torch.aminmax(images)

@@ -170,6 +170,8 @@ def test_two_views_differ_and_keep_their_rows(images):
 
 def test_values_stay_in_range_and_dtypes_survive(images):
     strong = AugmentConfig(crop=(0.05, 1), jitter=1, brightness=2, contrast=2, saturation=2, blur=1, solarize=0.5)
+    hue_last = replace(strong, grey=0, blur=0, solarize=0)  # whose rounding nothing else clamps
+    assert augment(torch.rand(500, 3, 32, 32), hue_last).max() <= 1
     for dtype in (torch.float32, torch.float64):
         views = augment(images.to(dtype), strong)
         assert views.dtype == dtype and views.shape == images.shape
@@ -226,6 +228,7 @@ def test_a_network_can_be_trained_on_views(images):
     "spoil, error, words",
     [
         (lambda x: (x * 255).to(torch.uint8), TypeError, ["torch.uint8", "[0, 1]", "/ 255"]),
+        (lambda x: x.bfloat16(), TypeError, ["bfloat16", "float32", "images.float()"]),
         (lambda x: x * 255, ValueError, ["255", "[0, 1]", "divide by 255"]),
         (lambda x: x - 0.5, ValueError, ["-0.5", "undo the normalisation"]),
         (lambda x: x * torch.nan, ValueError, ["nan"]),

@@ -63,10 +63,11 @@ def test_accuracy_by_share_of_labels():
 
 
 def test_transfer_names_its_rows_and_ways():
-    made = [("random", "kNN", 0.1), ("random", "kNN", 0.2), ("old", "all", 0.7), ("old", "kNN", 0.5)]
+    made = [("random", "kNN", 0.1), ("random", "kNN", 0.2), ("old", "all", 0.7), ("old", "kNN", 0.5), ("old", "scratch", 0.4), ("old", "scratch", 0.6)]
     figure = plots.transfer_figure({"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]})
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["random", "old"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned", "from scratch", "its mean"]
+    assert any(list(line.get_xdata()) == pytest.approx([0.5, 0.5]) and line.get_linestyle() == ":" for line in figure.axes[0].lines)
 
 
 def test_the_other_figures_draw_what_they_are_given():

@@ -100,7 +100,9 @@ def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
     axes[0, 0].set_ylim(len(starts) - 0.5, -0.5)
     shown = [how for how in WAYS if any(run["how"] == how for runs in panels.values() for run in runs)]
     handles = [axes[0, 0].plot([], [], color=WAYS[how][1], marker=WAYS[how][2], linestyle="", label=WAYS[how][0])[0] for how in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(shown), fontsize=9, frameon=False)
+    if "scratch" in shown:
+        handles += axes[0, 0].plot([], [], color=WAYS["scratch"][1], linestyle=":", linewidth=1, label="its mean")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
     return figure
 
 

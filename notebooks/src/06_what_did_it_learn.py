@@ -751,9 +751,7 @@ show(
 # - T. Chen, S. Kornblith, M. Norouzi, G. Hinton. *A simple framework for contrastive learning of visual representations* (SimCLR). 2020, [arXiv:2002.05709](https://arxiv.org/abs/2002.05709). Few labels, tab. 7.
 # - J. Howard, S. Ruder. *Universal language model fine-tuning for text classification* (ULMFiT). 2018, [arXiv:1801.06146](https://arxiv.org/abs/1801.06146). A smaller rate for each earlier layer, sec. 3.2.
 # - K. He, X. Chen, S. Xie, Y. Li, P. Dollár, R. Girshick. *Masked autoencoders are scalable vision learners*. 2021, [arXiv:2111.06377](https://arxiv.org/abs/2111.06377). Probing against fine-tuning, sec. 4.3.
-# - A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang. *Fine-tuning can distort pretrained features and underperform out-of-distribution*. 2022, [arXiv:2202.10054](https://arxiv.org/abs/2202.10054). First the probe, then all layers.
 # - A. Oliver, A. Odena, C. Raffel, E. Cubuk, I. Goodfellow. *Realistic evaluation of deep semi-supervised learning algorithms*. 2018, [arXiv:1804.09170](https://arxiv.org/abs/1804.09170). Small validation sets.
-# - X. Bouthillier et al. *Accounting for variance in machine learning benchmarks*. 2021, [arXiv:2103.03098](https://arxiv.org/abs/2103.03098).
 # - B. Barz, J. Denzler. *Do we train on test data? Purging CIFAR of near-duplicates*. 2020, [arXiv:1902.00423](https://arxiv.org/abs/1902.00423).
 # - T. Wang, P. Isola. *Understanding contrastive representation learning through alignment and uniformity on the hypersphere*. 2020, [arXiv:2005.10242](https://arxiv.org/abs/2005.10242).
 # - L. Ericsson, H. Gouk, T. Hospedales. *How well do self-supervised models transfer?* 2021, [arXiv:2011.13377](https://arxiv.org/abs/2011.13377).
