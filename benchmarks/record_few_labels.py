@@ -9,6 +9,7 @@ The encoders are those of the results table: from build/encoders, or trained aga
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import product
 
@@ -95,11 +96,11 @@ def frozen(encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, how:
     return NEIGHBOURS[best], on_validation[best], knn_accuracy(h, train.labels, test_h, test.labels, NEIGHBOURS[best])
 
 
-def with_all_seeds(settings: list[dict]) -> tuple[list[dict], float]:
+def with_all_seeds(name: str, job: Callable[..., dict], settings: list[dict]) -> tuple[list[dict], float]:
     """Seed 0 chooses each setting's learning rate, the others keep it: (runs, processor minutes)."""
-    first, minutes = record_all("few_labels", run, [setting | {"seed": 0, "rates": CONFIG.learning_rates} for setting in settings])
+    first, minutes = record_all(name, job, [setting | {"seed": 0, "rates": CONFIG.learning_rates} for setting in settings])
     again = [setting | {"seed": seed, "rates": [one["chosen"]]} for setting, one in zip(settings, first) for seed in SEEDS[1:]]
-    rest, more = record_all("few_labels", run, again)
+    rest, more = record_all(name, job, again)
     return first + rest, minutes + more
 
 
@@ -110,7 +111,7 @@ if __name__ == "__main__":
     spent = make_missing([(row, dataset) for row in ("random encoder", "SimCLR")])
     ways = [("SimCLR", how) for how in ("kNN", "linear probe", *TUNED)] + [("random encoder", how) for how in ("kNN", "linear probe")]
     settings = [{"row": row, "source": dataset, "target": dataset, "share": share, "how": how} for share in SHARES for row, how in ways]
-    runs, minutes = with_all_seeds(settings)
+    runs, minutes = with_all_seeds("few_labels", run, settings)
     records.write(
         "few_labels" if dataset == "shapes" else f"few_labels_{dataset}",
         script="benchmarks/record_few_labels.py",

@@ -10,9 +10,9 @@ flatter it (He, Girshick & Dollár 2018, arXiv:1811.08883). Choices as in record
 from dataclasses import replace
 from itertools import product
 
-from record_few_labels import CONFIG, SEEDS, SHARES, STEPS, images_of, make_missing
+from record_few_labels import CONFIG, SHARES, STEPS, images_of, make_missing, with_all_seeds
 from record_results import matched
-from runs import kept_encoder, record_all
+from runs import kept_encoder
 
 from cl_course import records
 from cl_course.evaluate import few_labels
@@ -41,17 +41,14 @@ def main() -> None:
         longer = LONGER * STEPS[0.1]
         settings += [(target, target, 0.1, "scratch", longer, augment) for augment in (CROPS, PRETRAINING)]
         settings += [(source, target, 0.1, "all", longer, CROPS) for source in (other, target)]
-    settings = [dict(zip(keys, setting)) for setting in settings]
-    first, minutes = record_all("scratch", run, [setting | {"seed": 0, "rates": CONFIG.learning_rates} for setting in settings])
-    again = [setting | {"seed": seed, "rates": [one["chosen"]]} for setting, one in zip(settings, first) for seed in SEEDS[1:]]
-    rest, more = record_all("scratch", run, again)
+    runs, minutes = with_all_seeds("scratch", run, [dict(zip(keys, setting)) for setting in settings])
     records.write(
         "from_scratch",
         script="benchmarks/record_scratch.py",
         about="Accuracy on test: training from scratch with SimCLR's augmentation, and with four times the steps, beside fine-tuning with as many.",
         config={"learning_rates": CONFIG.learning_rates, "batch_size": CONFIG.batch_size},
-        runs=first + rest,
-        minutes=spent + minutes + more,
+        runs=runs,
+        minutes=spent + minutes,
     )
 
 

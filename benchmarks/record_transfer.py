@@ -10,7 +10,7 @@ Choices as in record_few_labels.py, whose runs are taken over where they are the
 import argparse
 from itertools import product
 
-from record_few_labels import CLASSES, NEW, OLD, SEEDS, images_of, make_missing, with_all_seeds
+from record_few_labels import CLASSES, NEW, OLD, SEEDS, images_of, make_missing, run, with_all_seeds
 from runs import kept_encoder, record_all
 
 from cl_course import records
@@ -53,7 +53,7 @@ def record_transfer(name: str) -> None:
     chosen = TRANSFER[name]
     spent = make_missing(list(dict.fromkeys((row, source) for row, source, *_ in chosen)))
     keys = ("row", "source", "target", "share", "how")
-    runs, minutes = with_all_seeds([dict(zip(keys, (*setting, how))) for *setting, ways in chosen for how in ways])
+    runs, minutes = with_all_seeds("few_labels", run, [dict(zip(keys, (*setting, how))) for *setting, ways in chosen for how in ways])
     config = {"classes": {part: [min(kept), max(kept)] for part, kept in CLASSES.items()}} if name == "classes" else {}
     records.write(f"transfer_{name}", script="benchmarks/record_transfer.py", about=ABOUT[name], config=config, runs=runs, minutes=spent + minutes)
 
