@@ -46,7 +46,7 @@ class RetrievalLab:
     Args:
         gallery, queries: images with labels and factors.
         features: name of a description -> its features of all gallery images (n, d) and all queries (m, d).
-        k: cards shown, in two rows.
+        k: cards shown.
     """
 
     def __init__(self, gallery: ImageSet, queries: ImageSet, features: Features, k: int = 10):

@@ -398,7 +398,7 @@ for name, tries in (("A, 3 rates", 3), ("B, 30 rates", 30)):
     print(f"{name:12} reported, if chosen on test: {np.mean(values):.3f}   true accuracy: 0.700")
 
 # %% [markdown]
-# Chosen on test, the busier searcher wins, every time and by nothing but luck. Chosen on validation, both would report 0.700 on average.
+# Chosen on test, the busier searcher wins on average, and by nothing but luck. Chosen on validation, both would report 0.700 on average.
 #
 # ## Retrieval: what do neighbours have in common?
 #
