@@ -555,7 +555,7 @@ panels = {f"{share:.0%} of the labels": [run for run in to_kinds if run["share"]
 show(
     plots.transfer_figure(panels),
     alt="Accuracy on five kinds of cards by what the network started from: no pre-training, a random encoder, the other five kinds, all ten kinds. The other five kinds lie "
-    "close to all ten, and far from the random encoder.",
+    "far from the random encoder, below all ten kinds with 1 % of the labels, and close to them once fine-tuned with 10 %.",
 )
 for title, runs in panels.items():
     print(title)
