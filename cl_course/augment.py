@@ -84,13 +84,13 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
     check_images(images)
-    return _augmented(images, config, generator)
+    return _augmented(images, config, generator, copies=1)[0]
 
 
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
     """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
     check_images(images)
-    view1, view2 = _augmented(torch.cat([images, images]), config, generator).chunk(2)
+    view1, view2 = _augmented(images, config, generator, copies=2)
     return view1, view2
 
 
@@ -150,22 +150,25 @@ def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -
     return torch.stack([top, left, height, width], dim=1).long()
 
 
-def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None) -> Tensor:
-    views = torch.empty_like(images, memory_format=torch.contiguous_format)
+def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int) -> Tensor:
+    """Views (copies, n, 3, h, w): `copies` independent ones of each image."""
+    views = images.new_empty(copies, *images.shape)
     chunk = max(1, CHUNK // images[0, 0].numel()) * torch.get_num_threads() if images.device.type == "cpu" else len(images)
     # No gradient is wanted, and without one small operations start faster; autocast would round colours to 8 bits and less.
     with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
-        drawn = draw_parameters(len(images), images.shape[-2:], config, generator)
+        drawn = draw_parameters(copies * len(images), images.shape[-2:], config, generator)
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
+        # What a chunk would work out from its parameters is worked out for all at once: so small an operation costs its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn.pop("box").to(images), images.shape[-2:], drawn["flipped"])
-        for start in range(0, len(images), chunk):
-            part = slice(start, start + chunk)
-            result = _apply(images[part], config, {name: values[part] for name, values in drawn.items()})
-            torch.clamp(result, 0, 1, out=views[part])  # rounding
+        drawn["mix"], drawn["turns"] = _saturation_mix(drawn.pop("saturation")), _hue_turns(drawn.pop("hue"))
+        for copy, its_views in enumerate(views):
+            its_drawn = {name: values.chunk(copies)[copy].split(chunk) for name, values in drawn.items()}
+            for i, part in enumerate(images.split(chunk)):
+                _apply(part, config, {name: values[i] for name, values in its_drawn.items()}, out=its_views[i * chunk :][: len(part)])
     return views
 
 
-def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> Tensor:
+def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], out: Tensor) -> None:
     """The operations in SimCLR's order; those that the config never uses are skipped."""
     if config.crop != (1, 1):
         views = _sample(images, drawn["x"], drawn["y"])  # mirrored while it is sampled, at no cost
@@ -178,16 +181,16 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor]) -> T
         if config.contrast > 0:
             adjust_contrast(views, drawn["contrast"], out=views)
         if config.saturation > 0:
-            views = adjust_saturation(views, drawn["saturation"])
+            views = _mix_colours(views, drawn["mix"], out=out)
         if config.hue > 0:
-            _turn_hue(views, drawn["hue"], out=views)
+            _turn_hue(views, drawn["turns"], out=views)
     if config.grey > 0:
         greyscale(views, drawn["greyed"], out=views)
     if config.blur > 0:
         gaussian_blur(views, drawn["sigma"], out=views)
     if config.solarize > 0:
         views = solarize(views, drawn["threshold"])
-    return views
+    torch.clamp(views, 0, 1, out=out)  # rounding
 
 
 def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor, " n"] | None = None) -> Images:
@@ -230,22 +233,38 @@ def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = Non
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is."""
-    mean = images.mean(dim=(-2, -1), keepdim=True)
-    return _blend(images, _grey(mean), factor, out)
+    mean_grey = images.mean(dim=(-2, -1)) @ torch.tensor(GREY_WEIGHTS).to(images)  # (n,)
+    towards = ((1 - factor) * mean_grey)[:, None, None, None]
+    return torch.mul(images, factor[:, None, None, None], out=out).add_(towards).clamp_(0, 1)
 
 
 def adjust_saturation(images: Images, factor: PerImage) -> Images:
     """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    mix = torch.lerp(TO_GREY.to(images), UNCHANGED.to(images), factor.to(images)[:, None, None])  # (n, 3, 3): for each image one matrix of the colours
-    return torch.bmm(mix, images.flatten(2)).view_as(images).clamp_(0, 1)
+    return _mix_colours(images, _saturation_mix(factor.to(images)))
+
+
+def _saturation_mix(factor: Tensor) -> Tensor:
+    """For each image one matrix of its colours (n, 3, 3)."""
+    return torch.lerp(TO_GREY.to(factor), UNCHANGED.to(factor), factor[:, None, None])
+
+
+def _mix_colours(images: Tensor, mix: Tensor, out: Tensor | None = None) -> Tensor:
+    out = torch.empty_like(images) if out is None else out
+    torch.bmm(mix, images.flatten(2), out=out.view(len(images), 3, -1))
+    return out.clamp_(0, 1)
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
     """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value."""
-    return _turn_hue(images, shift).clamp_(0, 1)  # rounding
+    return _turn_hue(images, _hue_turns(shift.to(images))).clamp_(0, 1)  # rounding
 
 
-def _turn_hue(images: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:
+def _hue_turns(shift: Tensor) -> Tensor:
+    """How far (n, 3) a hue of cyan, shifted, lies from each channel's opposite, with 1/2 for abs and 1 since frac(-0.1) is -0.1."""
+    return shift[:, None] - OPPOSITE.to(shift) + 2
+
+
+def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
     red, green, blue = images.unbind(dim=1)  # (n, h, w) each
     smallest = images.amin(dim=1)
     chroma = images.amax(dim=1).sub_(smallest).clamp_(min=1e-7)
@@ -254,8 +273,7 @@ def _turn_hue(images: Tensor, shift: Tensor, out: Tensor | None = None) -> Tenso
     # on which side. No branch on the largest channel: torch.where is several times slower where its mask changes from pixel to pixel.
     from_cyan = (green + blue).sub_(red).sub_(smallest).div_(chroma).sub_(2).copysign_(green - blue)
     # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of the hue's distance from the channel's opposite.
-    turn = (shift[:, None] - OPPOSITE.to(images) + 2)[:, :, None, None]  # cyan's 1/2, abs's 1/2, and a turn, since frac(-0.1) is -0.1
-    distance = torch.sub(turn, from_cyan[:, None], alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
+    distance = torch.sub(turns[:, :, None, None], from_cyan[:, None], alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
     return torch.addcmul(smallest.sub_(chroma)[:, None], distance.clamp_(1 / 6, 1 / 3), chroma[:, None], value=6, out=distance)
 
 
@@ -299,8 +317,3 @@ def _grey(images: Tensor) -> Tensor:
     """Luma, (n, 1, h, w)."""
     red, green, blue = images.split(1, dim=1)
     return (GREY_WEIGHTS[0] * red).add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
-
-
-def _blend(images: Tensor, neutral: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
-    factor = factor[:, None, None, None]
-    return torch.mul(images, factor, out=out).add_((1 - factor) * neutral).clamp_(0, 1)
