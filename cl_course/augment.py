@@ -18,8 +18,7 @@ from torch import Generator, Tensor
 
 from cl_course.tensor_types import Images, PerImage
 
-GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision rounds them
-UNCHANGED, TO_GREY = torch.eye(3, dtype=torch.float64), torch.tensor([GREY_WEIGHTS] * 3, dtype=torch.float64)  # as matrices of the three channels
+GREY_WEIGHTS = torch.tensor([0.2989, 0.587, 0.114], dtype=torch.float64)  # of red, green and blue in luma: ITU-R BT.601, as torchvision rounds them
 OPPOSITE = torch.tensor([1 / 2, 5 / 6, 1 / 6], dtype=torch.float64)  # the hues farthest from red, green and blue: cyan, magenta, yellow
 CHUNK = 64 * 32 * 32  # pixels that a processor core augments at a time, so that what lies between two operations stays in its cache
 
@@ -112,26 +111,26 @@ def check_images(images: Tensor) -> None:
 def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None) -> dict[str, Tensor]:
     """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
     device = generator.device if generator is not None else "cpu"
-    coin_flip, coin_jitter, coin_grey, coin_blur, coin_solarize, *u = torch.rand(14, n, generator=generator, device=device)
-    jittered = coin_jitter < config.jitter
-
-    def factor(u, strength):  # neutral: 1
-        return torch.where(jittered, _between(u, max(0.0, 1 - strength), 1 + strength), 1.0)
-
+    flip, jitter, grey, blur, solarize, *u = torch.rand(14, n, generator=generator, device=device).unbind()
+    jittered = jitter < config.jitter
+    factors = [(max(0, 1 - strength), 1 + strength) for strength in (config.brightness, config.contrast, config.saturation)]
+    low, high = torch.tensor([*factors, (-config.hue, config.hue)], device=device).T[:, :, None]
+    neutral = torch.tensor([1.0, 1, 1, 0], device=device)[:, None]
+    brightness, contrast, saturation, hue = torch.where(jittered, torch.lerp(low, high, torch.stack(u[4:8])), neutral)
     return {
         "box": _draw_boxes(u[0:4], size, config),
-        "flipped": coin_flip < config.flip,
-        "brightness": factor(u[4], config.brightness),
-        "contrast": factor(u[5], config.contrast),
-        "saturation": factor(u[6], config.saturation),
-        "hue": torch.where(jittered, _between(u[7], -config.hue, config.hue), 0.0),
-        "greyed": coin_grey < config.grey,
-        "sigma": torch.where(coin_blur < config.blur, _between(u[8], *config.blur_sigma), 0.0),
-        "threshold": torch.where(coin_solarize < config.solarize, 0.5, 2.0),  # nothing is above 2
+        "flipped": flip < config.flip,
+        "brightness": brightness,
+        "contrast": contrast,
+        "saturation": saturation,
+        "hue": hue,
+        "greyed": grey < config.grey,
+        "sigma": torch.where(blur < config.blur, _between(u[8], *config.blur_sigma), 0.0),
+        "threshold": torch.where(solarize < config.solarize, 0.5, 2.0),  # nothing is above 2
     }
 
 
-def _between(u: Tensor, low: float, high: float) -> Tensor:
+def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return low + (high - low) * u
 
 
@@ -139,15 +138,14 @@ def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -
     """Random crops (n, 4): top, left, height, width in whole pixels, inside the image."""
     h, w = size
     area = _between(u[0], *config.crop) * h * w
-    low, high = (torch.tensor(r).log() for r in config.ratio)
     # A crop must fit: the ratio is drawn from what the area leaves of the wanted range.
-    fits_low, fits_high = (area / h**2).log(), (w**2 / area).log()
-    ratio = _between(u[1], torch.maximum(low, fits_low), torch.minimum(high, fits_high)).exp()
-    height = (area / ratio).sqrt().round().clamp(1, h)
-    width = (area * ratio).sqrt().round().clamp(1, w)
-    top = (u[2] * (h - height + 1)).floor()
-    left = (u[3] * (w - width + 1)).floor()
-    return torch.stack([top, left, height, width], dim=1).long()
+    low = (area / h**2).clamp(min=config.ratio[0]).log()
+    high = (w**2 / area).clamp(max=config.ratio[1]).log()
+    ratio = _between(u[1], low, high).exp()
+    limits = torch.tensor([[h], [w]], dtype=area.dtype, device=area.device)
+    sides = torch.stack([area / ratio, area * ratio]).sqrt().round().clamp(min=1).minimum(limits)
+    corner = (torch.stack(u[2:4]) * (limits + 1 - sides)).floor()
+    return torch.cat([corner, sides]).T.long()
 
 
 def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int) -> Tensor:
@@ -160,7 +158,8 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
         # What a chunk would work out from its parameters is worked out for all at once: so small an operation costs its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn.pop("box").to(images), images.shape[-2:], drawn["flipped"])
-        drawn["mix"], drawn["turns"] = _saturation_mix(drawn.pop("saturation")), _hue_turns(drawn.pop("hue"))
+        drawn["mix"], drawn["turns"] = _colour_mix(drawn.pop("saturation")), _hue_turns(drawn.pop("hue"))
+        drawn["grey_mix"] = _colour_mix((~drawn.pop("greyed")).to(images))
         for copy, its_views in enumerate(views):
             its_drawn = {name: values.chunk(copies)[copy].split(chunk) for name, values in drawn.items()}
             for i, part in enumerate(images.split(chunk)):
@@ -181,11 +180,11 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], out:
         if config.contrast > 0:
             adjust_contrast(views, drawn["contrast"], out=views)
         if config.saturation > 0:
-            views = _mix_colours(views, drawn["mix"], out=out)
+            views = _mix_colours(views, drawn["mix"]).clamp_(0, 1)
         if config.hue > 0:
             _turn_hue(views, drawn["turns"], out=views)
     if config.grey > 0:
-        greyscale(views, drawn["greyed"], out=views)
+        views = _mix_colours(views, drawn["grey_mix"], out=out)
     if config.blur > 0:
         gaussian_blur(views, drawn["sigma"], out=views)
     if config.solarize > 0:
@@ -212,8 +211,8 @@ def _crop_positions(box: Tensor, size: tuple[int, int], flipped: Tensor | None) 
 def _steps_through(start: Tensor, length: Tensor, size: int) -> Tensor:
     """`size` equal steps through [start, start + length), of an axis of `size` pixels."""
     steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
-    centre = torch.minimum((steps * length - 0.5).clamp(min=0), length - 1)  # stay between pixel centres of the box
-    return (2 * (start + centre) + 1) / size - 1
+    centre = torch.clamp(start - 0.5 + steps * length, start, start + length - 1)  # stay between pixel centres of the box
+    return centre * (2 / size) + (1 / size - 1)
 
 
 def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -228,30 +227,35 @@ def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
 
 def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is. `out`, here and below: where to write, `images` included."""
-    return torch.mul(images, factor[:, None, None, None], out=out).clamp_(0, 1)
+    return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).clamp_(0, 1)
 
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is."""
-    mean_grey = images.mean(dim=(-2, -1)) @ torch.tensor(GREY_WEIGHTS).to(images)  # (n,)
-    towards = ((1 - factor) * mean_grey)[:, None, None, None]
-    return torch.mul(images, factor[:, None, None, None], out=out).add_(towards).clamp_(0, 1)
+    mean_grey = images.mean(dim=(-2, -1)) @ GREY_WEIGHTS.to(images)  # (n,)
+    towards = (1 - factor) * mean_grey
+    return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).add_(towards.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def adjust_saturation(images: Images, factor: PerImage) -> Images:
     """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    return _mix_colours(images, _saturation_mix(factor.to(images)))
+    return _mix_colours(images, _colour_mix(factor.to(images))).clamp_(0, 1)
 
 
-def _saturation_mix(factor: Tensor) -> Tensor:
-    """For each image one matrix of its colours (n, 3, 3)."""
-    return torch.lerp(TO_GREY.to(factor), UNCHANGED.to(factor), factor[:, None, None])
+def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
+    """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
+    return _mix_colours(images, _colour_mix((~greyed).to(images)))
+
+
+def _colour_mix(saturation: Tensor) -> Tensor:
+    """For each image a matrix (n, 3, 3) that makes channels out of channels: the identity at a saturation of 1, luma in all three at 0."""
+    return torch.lerp(GREY_WEIGHTS.to(saturation).expand(3, 3), torch.eye(3).to(saturation), saturation[:, None, None])
 
 
 def _mix_colours(images: Tensor, mix: Tensor, out: Tensor | None = None) -> Tensor:
     out = torch.empty_like(images) if out is None else out
     torch.bmm(mix, images.flatten(2), out=out.view(len(images), 3, -1))
-    return out.clamp_(0, 1)
+    return out
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
@@ -260,29 +264,21 @@ def adjust_hue(images: Images, shift: PerImage) -> Images:
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """How far (n, 3) a hue of cyan, shifted, lies from each channel's opposite, with 1/2 for abs and 1 since frac(-0.1) is -0.1."""
-    return shift[:, None] - OPPOSITE.to(shift) + 2
+    """How far (n, 3, 1, 1) a hue of cyan, shifted, lies from each channel's opposite, with 1/2 for abs and 1 since frac(-0.1) is -0.1."""
+    return (shift[:, None] - OPPOSITE.to(shift) + 2)[:, :, None, None]
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
-    red, green, blue = images.unbind(dim=1)  # (n, h, w) each
-    smallest = images.amin(dim=1)
-    chroma = images.amax(dim=1).sub_(smallest).clamp_(min=1e-7)
+    red, green, blue = images.split(1, dim=1)  # (n, 1, h, w) each
+    smallest = images.amin(dim=1, keepdim=True)
+    chroma = images.amax(dim=1, keepdim=True).sub_(smallest).clamp_(min=1e-7)
     # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
     # climbs for half a turn and comes back: it tells how far the hue lies from cyan, in sixths, and green - blue
     # on which side. No branch on the largest channel: torch.where is several times slower where its mask changes from pixel to pixel.
     from_cyan = (green + blue).sub_(red).sub_(smallest).div_(chroma).sub_(2).copysign_(green - blue)
     # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of the hue's distance from the channel's opposite.
-    distance = torch.sub(turns[:, :, None, None], from_cyan[:, None], alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
-    return torch.addcmul(smallest.sub_(chroma)[:, None], distance.clamp_(1 / 6, 1 / 3), chroma[:, None], value=6, out=distance)
-
-
-def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
-    """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
-    out = images.clone() if out is None else out.copy_(images)
-    chosen = greyed.nonzero().flatten()
-    out[chosen] = _grey(images.index_select(0, chosen)).expand(-1, 3, -1, -1)
-    return out
+    distance = torch.sub(turns, from_cyan, alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
+    return torch.addcmul(smallest.sub_(chroma), distance.clamp_(1 / 6, 1 / 3), chroma, value=6, out=distance)
 
 
 def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) -> Images:
@@ -311,9 +307,3 @@ def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) ->
 def solarize(images: Images, threshold: PerImage) -> Images:
     """Invert every value that is at or above the image's `threshold`; above 1 leaves as is."""
     return torch.where(images >= threshold[:, None, None, None], 1 - images, images)
-
-
-def _grey(images: Tensor) -> Tensor:
-    """Luma, (n, 1, h, w)."""
-    red, green, blue = images.split(1, dim=1)
-    return (GREY_WEIGHTS[0] * red).add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
