@@ -17,12 +17,14 @@ from cl_course.data import load, to_float
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.optimizers import make_optimizer
+from cl_course.runtime import keep_freed_memory
 from cl_course.train import TrainConfig, train_step
 
 REPEATS, BAR = 41, 0.85
 
 
 def main() -> int:
+    keep_freed_memory()  # as pretrain does
     config = TrainConfig()
     images = load("shapes", "train", limit=config.batch_size).images
     encoder = small_resnet()

@@ -83,13 +83,13 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
     check_images(images)
-    return _augmented(images, config, generator, copies=1)[0]
+    return _augmented(images, config, generator, copies=1)
 
 
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
     """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
     check_images(images)
-    view1, view2 = _augmented(images, config, generator, copies=2)
+    view1, view2 = _augmented(images, config, generator, copies=2).chunk(2)
     return view1, view2
 
 
@@ -111,84 +111,84 @@ def check_images(images: Tensor) -> None:
 def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None) -> dict[str, Tensor]:
     """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
     device = generator.device if generator is not None else "cpu"
-    flip, jitter, grey, blur, solarize, *u = torch.rand(14, n, generator=generator, device=device).unbind()
-    jittered = jitter < config.jitter
+    u = torch.rand(14, n, generator=generator, device=device)
+    chances = torch.tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize], device=device)
+    flipped, jittered, greyed, blurred, solarized = u[:5] < chances[:, None]
     factors = [(max(0, 1 - strength), 1 + strength) for strength in (config.brightness, config.contrast, config.saturation)]
-    low, high = torch.tensor([*factors, (-config.hue, config.hue)], device=device).T[:, :, None]
+    low, high = torch.tensor([*factors, (-config.hue, config.hue), config.blur_sigma], device=device).T[:, :, None]
+    strength = torch.lerp(low, high, u[9:])
     neutral = torch.tensor([1.0, 1, 1, 0], device=device)[:, None]
-    brightness, contrast, saturation, hue = torch.where(jittered, torch.lerp(low, high, torch.stack(u[4:8])), neutral)
+    brightness, contrast, saturation, hue = torch.where(jittered, strength[:4], neutral)
     return {
-        "box": _draw_boxes(u[0:4], size, config),
-        "flipped": flip < config.flip,
+        "box": _draw_boxes(u[5:9], size, config),
+        "flipped": flipped,
         "brightness": brightness,
         "contrast": contrast,
         "saturation": saturation,
         "hue": hue,
-        "greyed": grey < config.grey,
-        "sigma": torch.where(blur < config.blur, _between(u[8], *config.blur_sigma), 0.0),
-        "threshold": torch.where(solarize < config.solarize, 0.5, 2.0),  # nothing is above 2
+        "greyed": greyed,
+        "sigma": torch.where(blurred, strength[4], 0.0),
+        "threshold": torch.where(solarized, 0.5, 2.0),  # nothing is above 2
     }
 
 
-def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    return low + (high - low) * u
-
-
-def _draw_boxes(u: list[Tensor], size: tuple[int, int], config: AugmentConfig) -> Tensor:
+def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tensor:
     """Random crops (n, 4): top, left, height, width in whole pixels, inside the image."""
     h, w = size
-    area = _between(u[0], *config.crop) * h * w
+    area = (config.crop[0] + (config.crop[1] - config.crop[0]) * u[0]) * h * w
     # A crop must fit: the ratio is drawn from what the area leaves of the wanted range.
     low = (area / h**2).clamp(min=config.ratio[0]).log()
     high = (w**2 / area).clamp(max=config.ratio[1]).log()
-    ratio = _between(u[1], low, high).exp()
+    ratio = torch.lerp(low, high, u[1]).exp()
     limits = torch.tensor([[h], [w]], dtype=area.dtype, device=area.device)
     sides = torch.stack([area / ratio, area * ratio]).sqrt().round().clamp(min=1).minimum(limits)
-    corner = (torch.stack(u[2:4]) * (limits + 1 - sides)).floor()
+    corner = (u[2:] * (limits + 1 - sides)).floor()
     return torch.cat([corner, sides]).T.long()
 
 
 def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int) -> Tensor:
-    """Views (copies, n, 3, h, w): `copies` independent ones of each image."""
-    views = images.new_empty(copies, *images.shape)
-    chunk = max(1, CHUNK // images[0, 0].numel()) * torch.get_num_threads() if images.device.type == "cpu" else len(images)
+    """Views (copies * n, 3, h, w): `copies` independent ones of each image."""
+    n, _, h, w = images.shape
+    views = images.new_empty(copies * n, 3, h, w)
+    chunk = max(1, CHUNK // (h * w)) * torch.get_num_threads() if images.device.type == "cpu" else n
     # No gradient is wanted, and without one small operations start faster; autocast would round colours to 8 bits and less.
     with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
-        drawn = draw_parameters(copies * len(images), images.shape[-2:], config, generator)
+        drawn = draw_parameters(copies * n, (h, w), config, generator)
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
         # What a chunk would work out from its parameters is worked out for all at once: so small an operation costs its start.
-        drawn["x"], drawn["y"] = _crop_positions(drawn.pop("box").to(images), images.shape[-2:], drawn["flipped"])
-        drawn["mix"], drawn["turns"] = _colour_mix(drawn.pop("saturation")), _hue_turns(drawn.pop("hue"))
-        drawn["grey_mix"] = _colour_mix((~drawn.pop("greyed")).to(images))
-        for copy, its_views in enumerate(views):
-            its_drawn = {name: values.chunk(copies)[copy].split(chunk) for name, values in drawn.items()}
-            for i, part in enumerate(images.split(chunk)):
-                _apply(part, config, {name: values[i] for name, values in its_drawn.items()}, out=its_views[i * chunk :][: len(part)])
+        drawn["x"], drawn["y"] = _crop_positions(drawn["box"].to(images), (h, w), drawn["flipped"])
+        drawn["mix"], drawn["turns"] = _colour_mix(drawn["saturation"]), _hue_turns(drawn["hue"])
+        drawn["grey_mix"] = _colour_mix((~drawn["greyed"]).to(images))
+        for copy in range(copies):
+            for start in range(0, n, chunk):
+                part = images[start : start + chunk]
+                first = copy * n + start
+                _apply(part, config, drawn, slice(first, first + len(part)), out=views[first : first + len(part)])
     return views
 
 
-def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], out: Tensor) -> None:
-    """The operations in SimCLR's order; those that the config never uses are skipped."""
+def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows: slice, out: Tensor) -> None:
+    """The operations in SimCLR's order, with these rows of what was drawn; those that the config never uses are skipped."""
     if config.crop != (1, 1):
-        views = _sample(images, drawn["x"], drawn["y"])  # mirrored while it is sampled, at no cost
+        views = _sample(images, drawn["x"][rows], drawn["y"][rows])  # mirrored while it is sampled, at no cost
     else:
-        views = horizontal_flip(images, drawn["flipped"])
+        views = horizontal_flip(images, drawn["flipped"][rows])
     # From here on the views are ours, and written over: memory that is in the cache already is the fastest.
     if config.jitter > 0:
         if config.brightness > 0:
-            adjust_brightness(views, drawn["brightness"], out=views)
+            adjust_brightness(views, drawn["brightness"][rows], out=views)
         if config.contrast > 0:
-            adjust_contrast(views, drawn["contrast"], out=views)
+            adjust_contrast(views, drawn["contrast"][rows], out=views)
         if config.saturation > 0:
-            views = _mix_colours(views, drawn["mix"]).clamp_(0, 1)
+            views = _mix_colours(views, drawn["mix"][rows]).clamp_(0, 1)
         if config.hue > 0:
-            _turn_hue(views, drawn["turns"], out=views)
+            _turn_hue(views, drawn["turns"][rows], out=views)
     if config.grey > 0:
-        views = _mix_colours(views, drawn["grey_mix"], out=out)
+        views = _mix_colours(views, drawn["grey_mix"][rows], out=out)
     if config.blur > 0:
-        gaussian_blur(views, drawn["sigma"], out=views)
+        gaussian_blur(views, drawn["sigma"][rows], out=views)
     if config.solarize > 0:
-        views = solarize(views, drawn["threshold"])
+        views = solarize(views, drawn["threshold"][rows])
     torch.clamp(views, 0, 1, out=out)  # rounding
 
 

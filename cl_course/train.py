@@ -19,7 +19,7 @@ from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.large_batches import accumulate, grad_cache
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
-from cl_course.runtime import plain
+from cl_course.runtime import keep_freed_memory, plain
 
 PRECISIONS = ("float32", "bfloat16")
 CHUNKED = {"grad_cache": grad_cache, "accumulate": accumulate}
@@ -122,6 +122,7 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
         TypeError: `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
+    keep_freed_memory()
     device = next(method.parameters()).device
     if check_data := getattr(method, "check_data", None):  # MoCo's queue can be too long for the data, or too short for a batch
         check_data(len(images), config.batch_size)
@@ -189,6 +190,7 @@ def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:
 
 def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: int = 4) -> float:
     """Seconds that `pretrain` would take here, from a few timed steps of a copy; nothing is changed."""
+    keep_freed_memory()
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device
     optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(config.seed)

@@ -1,6 +1,10 @@
 """A lesson's parameters are checked one by one, and what was trained once can be read back."""
 
+import ctypes
+import platform
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -8,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from cl_course.runtime import Settings, describe_machine, load_or_train, pick_device, resolve, seed_everything, settings
+from cl_course.runtime import Settings, describe_machine, keep_freed_memory, load_or_train, pick_device, resolve, seed_everything, settings
 
 NOTEBOOK = {"profile": "auto", "dataset": "auto", "seed": 0, "device": "auto", "In": ["", "profile = 'auto'"], "Out": {}, "_": "", "__name__": "__main__"}
 
@@ -188,3 +192,25 @@ def test_a_failed_training_leaves_nothing_behind(cache):
 def test_only_plain_data_is_kept(cache, result):
     with pytest.raises(TypeError, match="train must return plain data .*, got a (object|Linear|float64); return what it holds"):
         load_or_train({}, lambda: result)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_what_training_frees_is_kept():
+    script = (
+        "import resource, sys, torch\n"
+        "from cl_course.runtime import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep': keep_freed_memory()\n"
+        "def step(): [torch.ones(2**21) for _ in range(12)]; blocks = [torch.ones(2**21) for _ in range(12)]\n"  # 8 MB each
+        "step()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(5): step()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    faults = {mode: int(subprocess.run([sys.executable, "-c", script, mode], capture_output=True, text=True, check=True).stdout) for mode in ("keep", "as is")}
+    assert faults["keep"] < faults["as is"] / 10
+
+
+def test_without_glibc_nothing_happens(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no other library is asked"))
+    keep_freed_memory()
