@@ -112,13 +112,13 @@ def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, genera
     """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
     device = generator.device if generator is not None else "cpu"
     u = torch.rand(14, n, generator=generator, device=device)
-    chances = torch.tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize], device=device)
+    chances = torch.tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize], dtype=u.dtype, device=device)
     flipped, jittered, greyed, blurred, solarized = u[:5] < chances[:, None]
     factors = [(max(0, 1 - strength), 1 + strength) for strength in (config.brightness, config.contrast, config.saturation)]
-    low, high = torch.tensor([*factors, (-config.hue, config.hue), config.blur_sigma], device=device).T[:, :, None]
-    strength = torch.lerp(low, high, u[9:])
-    neutral = torch.tensor([1.0, 1, 1, 0], device=device)[:, None]
-    brightness, contrast, saturation, hue = torch.where(jittered, strength[:4], neutral)
+    low, high = torch.tensor([*factors, (-config.hue, config.hue), config.blur_sigma], dtype=u.dtype, device=device).T[:, :, None]
+    in_range = torch.lerp(low, high, u[9:])
+    neutral = torch.tensor([1, 1, 1, 0], dtype=u.dtype, device=device)[:, None]
+    brightness, contrast, saturation, hue = torch.where(jittered, in_range[:4], neutral)
     return {
         "box": _draw_boxes(u[5:9], size, config),
         "flipped": flipped,
@@ -127,7 +127,7 @@ def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, genera
         "saturation": saturation,
         "hue": hue,
         "greyed": greyed,
-        "sigma": torch.where(blurred, strength[4], 0.0),
+        "sigma": torch.where(blurred, in_range[4], 0.0),
         "threshold": torch.where(solarized, 0.5, 2.0),  # nothing is above 2
     }
 
@@ -148,16 +148,20 @@ def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tens
 
 def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int) -> Tensor:
     """Views (copies * n, 3, h, w): `copies` independent ones of each image."""
-    n, _, h, w = images.shape
+    h, w = images.shape[-2:]
+    if images.device.type == "cpu":
+        chunk = max(1, CHUNK // (h * w)) * torch.get_num_threads()
+    else:  # all views at once
+        images, copies, chunk = images.repeat(copies, 1, 1, 1), 1, copies * len(images)
+    n = len(images)
     views = images.new_empty(copies * n, 3, h, w)
-    chunk = max(1, CHUNK // (h * w)) * torch.get_num_threads() if images.device.type == "cpu" else n
-    # No gradient is wanted, and without one small operations start faster; autocast would round colours to 8 bits and less.
+    # No gradient is wanted, and without one small operations start faster; autocast would round positions to 8 bits and less.
     with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
         drawn = draw_parameters(copies * n, (h, w), config, generator)
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
-        # What a chunk would work out from its parameters is worked out for all at once: so small an operation costs its start.
+        # Worked out once, for all views: an operation on so few numbers costs little more than its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn["box"].to(images), (h, w), drawn["flipped"])
-        drawn["mix"], drawn["turns"] = _colour_mix(drawn["saturation"]), _hue_turns(drawn["hue"])
+        drawn["saturation_mix"], drawn["hue_turns"] = _colour_mix(drawn["saturation"]), _hue_turns(drawn["hue"])
         drawn["grey_mix"] = _colour_mix((~drawn["greyed"]).to(images))
         for copy in range(copies):
             for start in range(0, n, chunk):
@@ -180,9 +184,9 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows
         if config.contrast > 0:
             adjust_contrast(views, drawn["contrast"][rows], out=views)
         if config.saturation > 0:
-            views = _mix_colours(views, drawn["mix"][rows]).clamp_(0, 1)
+            views = _mix_colours(views, drawn["saturation_mix"][rows]).clamp_(0, 1)
         if config.hue > 0:
-            _turn_hue(views, drawn["turns"][rows], out=views)
+            _turn_hue(views, drawn["hue_turns"][rows], out=views)
     if config.grey > 0:
         views = _mix_colours(views, drawn["grey_mix"][rows], out=out)
     if config.blur > 0:
@@ -226,13 +230,13 @@ def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
 
 
 def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
-    """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is. `out`, here and below: where to write, `images` included."""
+    """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is. `out` may be `images`."""
     return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).clamp_(0, 1)
 
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
-    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is."""
-    mean_grey = images.mean(dim=(-2, -1)) @ GREY_WEIGHTS.to(images)  # (n,)
+    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is. `out` may be `images`."""
+    mean_grey = (images.mean(dim=(-2, -1)) * GREY_WEIGHTS.to(images)).sum(dim=1)  # (n,)
     towards = (1 - factor) * mean_grey
     return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).add_(towards.view(-1, 1, 1, 1)).clamp_(0, 1)
 
@@ -249,13 +253,14 @@ def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
 
 def _colour_mix(saturation: Tensor) -> Tensor:
     """For each image a matrix (n, 3, 3) that makes channels out of channels: the identity at a saturation of 1, luma in all three at 0."""
-    return torch.lerp(GREY_WEIGHTS.to(saturation).expand(3, 3), torch.eye(3).to(saturation), saturation[:, None, None])
+    return torch.lerp(GREY_WEIGHTS.to(saturation).expand(3, 3), torch.eye(3, dtype=saturation.dtype, device=saturation.device), saturation[:, None, None])
 
 
 def _mix_colours(images: Tensor, mix: Tensor, out: Tensor | None = None) -> Tensor:
-    out = torch.empty_like(images) if out is None else out
-    torch.bmm(mix, images.flatten(2), out=out.view(len(images), 3, -1))
-    return out
+    """`mix` times the three channels of every pixel. Where torch.set_float32_matmul_precision is lowered, values may be off by a grey level or two of 255."""
+    with torch.autocast(images.device.type, enabled=False):
+        mixed = torch.bmm(mix, images.flatten(2), out=None if out is None else out.flatten(2))
+    return mixed.view(images.shape)
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
@@ -264,8 +269,9 @@ def adjust_hue(images: Images, shift: PerImage) -> Images:
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """How far (n, 3, 1, 1) a hue of cyan, shifted, lies from each channel's opposite, with 1/2 for abs and 1 since frac(-0.1) is -0.1."""
-    return (shift[:, None] - OPPOSITE.to(shift) + 2)[:, :, None, None]
+    """How far a hue of cyan, once shifted, lies from each channel's opposite: in turns of the circle (n, 3, 1, 1), plus the 3/2 that `_turn_hue` counts on."""
+    cyan = 1 / 2
+    return (shift[:, None] + cyan - OPPOSITE.to(shift) + 3 / 2)[:, :, None, None]  # 1/2 that is subtracted before abs, and 1 since frac(-0.1) is -0.1
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:

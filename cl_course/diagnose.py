@@ -67,8 +67,10 @@ class Health:
             return f"Guessing: the loss ({self.loss:.2f}) is at chance ({self.chance:.2f}); no view finds its partner yet."
         if self.effective_rank < 0.05 * self.dim:
             return f"Narrow: the features use about {self.effective_rank:.0f} of {self.dim} dimensions; most of the network is idle."
+        if gap <= 0:
+            return "Starting: partners are no more alike than strangers yet."
         if gap < 0.1:
-            return f"Starting: partners are only {max(gap, 0):.2f} more alike than strangers."
+            return f"Starting: partners are only {gap:.2f} more alike than strangers."
         return f"Healthy: partners are {gap:.2f} more alike than strangers, and the features use about {self.effective_rank:.0f} of {self.dim} dimensions."
 
 

@@ -189,7 +189,7 @@ def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:
 
 
 def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: int = 4) -> float:
-    """Seconds that `pretrain` would take here, from a few timed steps of a copy; nothing is changed."""
+    """Seconds that `pretrain` would take here, from a few timed steps of a copy; the method stays as it is."""
     keep_freed_memory()
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device

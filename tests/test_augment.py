@@ -266,3 +266,29 @@ def test_bad_settings_are_named(setting):
     with pytest.raises(ValueError) as caught:
         AugmentConfig(**setting)
     assert name in str(caught.value) and str(value) in str(caught.value)
+
+
+def test_whole_numbers_are_fine_as_settings(images):
+    config = AugmentConfig(brightness=1, contrast=1, saturation=1, hue=0, blur=1, blur_sigma=(1, 2), jitter=1, flip=0, grey=0)
+    as_floats = AugmentConfig(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, blur=1.0, blur_sigma=(1.0, 2.0), jitter=1.0, flip=0.0, grey=0.0)
+    made = [augment(images, c, torch.Generator().manual_seed(1)) for c in (config, as_floats)]
+    assert torch.equal(*made)
+
+
+@pytest.mark.parametrize("lay_out", [lambda x: x.mT, lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: x[:1].expand(N, -1, -1, -1)], ids=["turned", "channels_last", "expanded"])
+def test_how_the_images_lie_in_memory_does_not_matter(images, lay_out):
+    for config in (AugmentConfig(), AugmentConfig(crop=(1, 1)), AugmentConfig(crop=(1, 1), grey=0, blur=0.5)):
+        laid_out, plain = lay_out(images), lay_out(images).contiguous()
+        assert_alike(augment(laid_out, config, torch.Generator().manual_seed(2)), augment(plain, config, torch.Generator().manual_seed(2)))
+    assert_alike(ours.greyscale(laid_out, torch.ones(N, dtype=torch.bool)), ours.greyscale(plain, torch.ones(N, dtype=torch.bool)))
+
+
+def test_the_colours_alone_are_safe_under_autocast_and_can_be_derived(images):
+    factor, greyed = torch.full((N,), 1.3), torch.arange(N) % 2 == 0
+    for operation in (lambda x: ours.adjust_contrast(x, factor), lambda x: ours.adjust_saturation(x, factor), lambda x: ours.greyscale(x, greyed)):
+        expected = operation(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert_alike(operation(images), expected)
+        leaf = images.clone().requires_grad_()
+        operation(leaf).sum().backward()
+        assert leaf.grad.abs().sum() > 0

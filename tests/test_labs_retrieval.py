@@ -64,10 +64,11 @@ def test_accuracy_by_share_of_labels():
 
 def test_transfer_names_its_rows_and_ways():
     made = [("random", "kNN", 0.1), ("random", "kNN", 0.2), ("old", "all", 0.7), ("old", "kNN", 0.5), ("old", "scratch", 0.4), ("old", "scratch", 0.6)]
-    figure = plots.transfer_figure({"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]})
+    figure = plots.transfer_figure({"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]}, chance=0.2)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["random", "old"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned", "from scratch", "its mean"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned", "from scratch", "its mean", "chance"]
     assert any(list(line.get_xdata()) == pytest.approx([0.5, 0.5]) and line.get_linestyle() == ":" for line in figure.axes[0].lines)
+    assert any(list(line.get_xdata()) == [0.2, 0.2] and line.get_linestyle() == "--" for line in figure.axes[0].lines)
 
 
 def test_the_other_figures_draw_what_they_are_given():

@@ -76,11 +76,12 @@ def few_labels_figure(sets: Mapping[str, Sequence[Mapping]], chance: float = 0.1
     return figure
 
 
-def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """Accuracy by what a network started from: one panel a task, one row a start, one marker a way to judge it; training from scratch as a line as well.
+def transfer_figure(panels: Mapping[str, Sequence[Mapping]], chance: float) -> Figure:
+    """Accuracy by what a network started from: one panel a task, one row a start, one marker a way to judge it; chance and training from scratch as lines as well.
 
     Args:
         panels: task -> runs with "start", "how" (one of `WAYS`) and "accuracy".
+        chance: the accuracy of guessing.
     """
     starts = list(dict.fromkeys(run["start"] for runs in panels.values() for run in runs))
     figure, axes = subplots(1, len(panels), width=9.5, height=1.5 + 0.55 * len(starts), sharey=True, squeeze=False)
@@ -93,8 +94,9 @@ def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
                 _dots(panel, seeds, place + 0.17 * (number - (len(ways) - 1) / 2), color, marker)
         if from_scratch := [run["accuracy"] for run in runs if run["how"] == "scratch"]:
             panel.axvline(np.mean(from_scratch), color=WAYS["scratch"][1], linestyle=":", linewidth=1, zorder=0)
+        panel.axvline(chance, color=MUTED, linestyle="--", linewidth=1, zorder=0)
         panel.set_title(title, loc="left", fontsize=10.5)
-        panel.set_xlabel("accuracy on test")
+        panel.set(xlabel="accuracy on test", xlim=(0, 1.03))
         panel.grid(axis="y", visible=False)
     axes[0, 0].set_yticks(range(len(starts)), starts)
     axes[0, 0].set_ylim(len(starts) - 0.5, -0.5)
@@ -102,6 +104,7 @@ def transfer_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
     handles = [axes[0, 0].plot([], [], color=WAYS[how][1], marker=WAYS[how][2], linestyle="", label=WAYS[how][0])[0] for how in shown]
     if "scratch" in shown:
         handles += axes[0, 0].plot([], [], color=WAYS["scratch"][1], linestyle=":", linewidth=1, label="its mean")
+    handles += axes[0, 0].plot([], [], color=MUTED, linestyle="--", linewidth=1, label="chance")
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
     return figure
 
