@@ -656,11 +656,11 @@ for name, (lent, seen) in asked_maps.items():
 pictures = to_float(queries.images[shown]).movedim(1, -1).numpy()
 show(
     plots.masks_figure(pictures, found),
-    alt="Four cards, their true masks, and what a 1x1 head takes for the object on the raw pixels and on SimCLR's frozen maps of stages 1 to 3: patches of some colours on pixels, fine but torn at stage 1, closed and coarse at stage 3.",
+    alt="Four cards, their true masks, and what a 1x1 head takes for the object on the raw pixels and on SimCLR's frozen maps of stages 1 to 3: scattered pixels on the raw pixels, fine but torn at stage 1, closed and coarse at stage 3.",
 )
 
 # %% [markdown]
-# On raw pixels the head sees three numbers a place, the pixel's colour, and colours differ from card to card: it finds patches of some colours. Stage 1 has sharp edges and takes stripes for holes; stage 3 has closed shapes and blunt edges. Coarse maps cannot be precise, whatever
+# On raw pixels the head sees three numbers a place, the pixel's colour, and colours differ from card to card: it picks out scattered pixels of some colours. Stage 1 has sharp edges and takes stripes for holes; stage 3 has closed shapes and blunt edges. Coarse maps cannot be precise, whatever
 # they know. So the record below (800 masks, three encoders, three seeds, rates chosen on validation) stands beside a yardstick: the *true* masks, averaged over each place of a map of the same size, enlarged again, and cut at the one of four thresholds
 # that suits the validation cards best.
 
