@@ -110,6 +110,8 @@ class NonFiniteLoss(FloatingPointError):
 def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None, resume: str | Path | None = None) -> History:
     """Train a method without labels, in place, on the device its weights are on.
 
+    The process keeps freed memory from then on (see `runtime.keep_freed_memory`).
+
     Args:
         method: SimCLR, MoCo or BYOL.
         images: what to learn from; its labels are not looked at.

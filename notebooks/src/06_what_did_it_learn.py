@@ -318,9 +318,9 @@ for target, title in titles.items():
         new = [run for run in fair if (run["target"], run["share"], run["steps"]) == (target, share, steps) and target == run["source"]]
         old = [run for run in pretrained[title] if run["share"] == share] if steps != 1600 else []
         cells = {}
-        for how, name in (("all", "all layers fine-tuned"), ("scratch", "from scratch")):
+        for how, name in (("all", all_tuned), ("scratch", scratch)):
             cells[name] = [run["accuracy"] for run in old + new if run["how"] == how and run.get("augment", "crop and flip") == "crop and flip"]
-        cells["from scratch, SimCLR's augmentation"] = [run["accuracy"] for run in new if run["augment"] == "as in pre-training"]
+        cells[f"{scratch}, SimCLR's augmentation"] = [run["accuracy"] for run in new if run["augment"] == "as in pre-training"]
         print(f"  {share:4.0%}, {steps:5,} steps: " + "   ".join(f"{name} {np.mean(seeds):.3f} ± {np.std(seeds, ddof=1):.3f}" for name, seeds in cells.items()))
 
 # %% [markdown]
