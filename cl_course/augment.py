@@ -18,9 +18,9 @@ from torch import Generator, Tensor
 
 from cl_course.tensor_types import Images, PerImage
 
-GREY_WEIGHTS = torch.tensor([0.2989, 0.587, 0.114], dtype=torch.float64)  # of red, green and blue in luma: ITU-R BT.601, as torchvision rounds them
-OPPOSITE = torch.tensor([1 / 2, 5 / 6, 1 / 6], dtype=torch.float64)  # the hues farthest from red, green and blue: cyan, magenta, yellow
-CHUNK = 64 * 32 * 32  # pixels that a processor core augments at a time, so that what lies between two operations stays in its cache
+LUMA = (0.2989, 0.587, 0.114)  # what red, green and blue weigh in an image's grey: ITU-R BT.601, as torchvision rounds them
+HUES = (0, 1 / 3, 2 / 3)  # of red, green and blue, in turns of the circle
+CHUNK = 128 * 32 * 32  # pixels that a processor core augments at a time, so that what lies between two operations stays in its cache
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,19 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         TypeError: not a tensor, a tensor of integers (divide by 255 first), or of half precision.
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
     """
-    check_images(images)
+    _check_form(images)
     return _augmented(images, config, generator, copies=1)
 
 
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
     """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
-    check_images(images)
+    _check_form(images)
     view1, view2 = _augmented(images, config, generator, copies=2).chunk(2)
     return view1, view2
 
 
-def check_images(images: Tensor) -> None:
-    """Raise one sentence unless `images` are floats (n, 3, h, w) in [0, 1]. By hand, since it is what a beginner meets first."""
+def _check_form(images: Tensor) -> None:
+    """Raise one sentence unless `images` are floats (n, 3, h, w). By hand, since it is what a beginner meets first."""
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor (n, 3, h, w) of floats in [0, 1], got a {type(images).__name__}; torch.as_tensor makes one of an array")
     if not images.is_floating_point():
@@ -103,6 +103,9 @@ def check_images(images: Tensor) -> None:
         raise TypeError(f"images must be float32 or float64, got {images.dtype}, too coarse for positions and hues; convert with images.float()")
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
         raise ValueError(f"images must be a batch (n, 3, h, w) of at least one, got {tuple(images.shape)}; images[None] makes a batch of one image")
+
+
+def _check_range(images: Tensor) -> None:
     low, high = torch.aminmax(images)
     if not (low >= 0 and high <= 1):  # so that NaN is refused too
         raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
@@ -161,11 +164,11 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
         # Worked out once, for all views: an operation on so few numbers costs little more than its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn["box"].to(images), (h, w), drawn["flipped"])
-        drawn["saturation_mix"], drawn["hue_turns"] = _colour_mix(drawn["saturation"]), _hue_turns(drawn["hue"])
-        drawn["grey_mix"] = _colour_mix((~drawn["greyed"]).to(images))
-        for copy in range(copies):
-            for start in range(0, n, chunk):
-                part = images[start : start + chunk]
+        drawn["hue_turns"] = _hue_turns(drawn["hue"])
+        for start in range(0, n, chunk):
+            part = images[start : start + chunk]
+            _check_range(part)  # here, where it brings the images into the cache for what follows
+            for copy in range(copies):
                 first = copy * n + start
                 _apply(part, config, drawn, slice(first, first + len(part)), out=views[first : first + len(part)])
     return views
@@ -184,11 +187,11 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows
         if config.contrast > 0:
             adjust_contrast(views, drawn["contrast"][rows], out=views)
         if config.saturation > 0:
-            views = _mix_colours(views, drawn["saturation_mix"][rows]).clamp_(0, 1)
+            adjust_saturation(views, drawn["saturation"][rows], out=views)
         if config.hue > 0:
             _turn_hue(views, drawn["hue_turns"][rows], out=views)
     if config.grey > 0:
-        views = _mix_colours(views, drawn["grey_mix"][rows], out=out)
+        greyscale(views, drawn["greyed"][rows], out=views)
     if config.blur > 0:
         gaussian_blur(views, drawn["sigma"][rows], out=views)
     if config.solarize > 0:
@@ -214,9 +217,10 @@ def _crop_positions(box: Tensor, size: tuple[int, int], flipped: Tensor | None) 
 
 def _steps_through(start: Tensor, length: Tensor, size: int) -> Tensor:
     """`size` equal steps through [start, start + length), of an axis of `size` pixels."""
+    start, length = start * (2 / size) - 1, length * (2 / size)
     steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
-    centre = torch.clamp(start - 0.5 + steps * length, start, start + length - 1)  # stay between pixel centres of the box
-    return centre * (2 / size) + (1 / size - 1)
+    half_pixel = 1 / size
+    return torch.addcmul(start, steps, length).clamp_(start + half_pixel, start + length - half_pixel)
 
 
 def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -226,41 +230,39 @@ def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def horizontal_flip(images: Images, flipped: Bool[Tensor, " n"]) -> Images:
     """Mirror the images where `flipped` is True."""
-    return torch.where(flipped[:, None, None, None], images.flip(-1), images)
+    return torch.where(_per_image(flipped), images.flip(-1), images)
 
 
 def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Multiply by `factor` >= 0, one per image: 0 is black, 1 leaves as is. `out` may be `images`."""
-    return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).clamp_(0, 1)
+    return torch.mul(images, _per_image(factor), out=out).clamp_(0, 1)
 
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
     """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is. `out` may be `images`."""
-    mean_grey = (images.mean(dim=(-2, -1)) * GREY_WEIGHTS.to(images)).sum(dim=1)  # (n,)
-    towards = (1 - factor) * mean_grey
-    return torch.mul(images, factor.view(-1, 1, 1, 1), out=out).add_(towards.view(-1, 1, 1, 1)).clamp_(0, 1)
+    mean_grey = _luma(images.mean(dim=(-2, -1), keepdim=True))  # (n, 1, 1, 1)
+    factor = _per_image(factor)
+    return torch.mul(images, factor, out=out).add_((1 - factor) * mean_grey).clamp_(0, 1)
 
 
-def adjust_saturation(images: Images, factor: PerImage) -> Images:
-    """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is."""
-    return _mix_colours(images, _colour_mix(factor.to(images))).clamp_(0, 1)
+def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
+    """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is. `out` may be `images`."""
+    return torch.lerp(_luma(images), images, _per_image(factor), out=out).clamp_(0, 1)
 
 
-def greyscale(images: Images, greyed: Bool[Tensor, " n"]) -> Images:
-    """Replace the colours of the images where `greyed` is True by their luma, in all three channels."""
-    return _mix_colours(images, _colour_mix((~greyed).to(images)))
+def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
+    """Replace the colours of the images where `greyed` is True by their luma, in all three channels. `out` may be `images`."""
+    return torch.lerp(_luma(images), images, _per_image(1 - greyed.to(images)), out=out)  # five times as fast as torch.where
 
 
-def _colour_mix(saturation: Tensor) -> Tensor:
-    """For each image a matrix (n, 3, 3) that makes channels out of channels: the identity at a saturation of 1, luma in all three at 0."""
-    return torch.lerp(GREY_WEIGHTS.to(saturation).expand(3, 3), torch.eye(3, dtype=saturation.dtype, device=saturation.device), saturation[:, None, None])
+def _per_image(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
 
 
-def _mix_colours(images: Tensor, mix: Tensor, out: Tensor | None = None) -> Tensor:
-    """`mix` times the three channels of every pixel. Where torch.set_float32_matmul_precision is lowered, values may be off by a grey level or two of 255."""
-    with torch.autocast(images.device.type, enabled=False):
-        mixed = torch.bmm(mix, images.flatten(2), out=None if out is None else out.flatten(2))
-    return mixed.view(images.shape)
+def _luma(images: Tensor) -> Tensor:
+    """The grey (n, 1, h, w) of every pixel."""
+    red, green, blue = images.split(1, dim=1)
+    return (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
@@ -269,22 +271,22 @@ def adjust_hue(images: Images, shift: PerImage) -> Images:
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """How far a hue of cyan, once shifted, lies from each channel's opposite: in turns of the circle (n, 3, 1, 1), plus the 3/2 that `_turn_hue` counts on."""
-    cyan = 1 / 2
-    return (shift[:, None] + cyan - OPPOSITE.to(shift) + 3 / 2)[:, :, None, None]  # 1/2 that is subtracted before abs, and 1 since frac(-0.1) is -0.1
+    """What to add to a hue for its lead over each channel's own, once shifted, in turns of the circle (n, 3, 1, 1); never negative, thanks to two whole turns."""
+    return (shift[:, None] - shift.new_tensor(HUES) + 2)[:, :, None, None]
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
     red, green, blue = images.split(1, dim=1)  # (n, 1, h, w) each
     smallest = images.amin(dim=1, keepdim=True)
     chroma = images.amax(dim=1, keepdim=True).sub_(smallest).clamp_(min=1e-7)
+    base = smallest.sub_(chroma)  # a channel's value is this plus chroma times 1 (the smallest) to 2 (the largest)
     # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
-    # climbs for half a turn and comes back: it tells how far the hue lies from cyan, in sixths, and green - blue
+    # climbs for half a turn and comes back: it tells how far the hue lies from red, in sixths, and green - blue
     # on which side. No branch on the largest channel: torch.where is several times slower where its mask changes from pixel to pixel.
-    from_cyan = (green + blue).sub_(red).sub_(smallest).div_(chroma).sub_(2).copysign_(green - blue)
-    # Back to RGB: each channel is the smallest value plus chroma times a trapezoid of the hue's distance from the channel's opposite.
-    distance = torch.sub(turns, from_cyan, alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
-    return torch.addcmul(smallest.sub_(chroma), distance.clamp_(1 / 6, 1 / 3), chroma, value=6, out=distance)
+    from_red = (green + blue).sub_(red).sub_(base).div_(chroma).copysign_(green - blue)
+    # Back to RGB: the 1 to 2 is a trapezoid of the hue's distance from the channel's opposite, half a turn from its own.
+    from_opposite = torch.add(turns, from_red, alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
+    return torch.addcmul(base, from_opposite.clamp_(1 / 6, 1 / 3), chroma, value=6, out=from_opposite)
 
 
 def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) -> Images:
@@ -312,4 +314,4 @@ def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) ->
 
 def solarize(images: Images, threshold: PerImage) -> Images:
     """Invert every value that is at or above the image's `threshold`; above 1 leaves as is."""
-    return torch.where(images >= threshold[:, None, None, None], 1 - images, images)
+    return torch.where(images >= _per_image(threshold), 1 - images, images)
