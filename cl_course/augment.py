@@ -158,8 +158,7 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
         images, copies, chunk = images.repeat(copies, 1, 1, 1), 1, copies * len(images)
     n = len(images)
     views = images.new_empty(copies * n, 3, h, w)
-    # No gradient is wanted, and without one small operations start faster; autocast would round positions to 8 bits and less.
-    with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
+    with torch.inference_mode():  # no gradient is wanted, and without one small operations start faster
         drawn = draw_parameters(copies * n, (h, w), config, generator)
         drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
         # Worked out once, for all views: an operation on so few numbers costs little more than its start.
