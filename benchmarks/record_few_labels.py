@@ -56,8 +56,7 @@ def make_encoder(row: str, dataset: str, seed: int) -> dict:
         encoder = method.encoder
     else:
         _, encoder = features_of(row, dataset, seed, train)
-    keep_encoder(encoder, row, dataset, seed, {"encoder": chosen.encoder})
-    return {"row": row, "seed": seed}
+    return {"row": row, "seed": seed, "keeps": [keep_encoder(encoder, row, dataset, seed, {"encoder": chosen.encoder})]}
 
 
 def make_missing(wanted: list[tuple[str, str]]) -> float:

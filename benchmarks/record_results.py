@@ -84,11 +84,12 @@ def run(row: str, dataset: str, seed: int) -> dict:
     features, encoder = features_of(row, dataset, seed, train)
     minutes = round((time.process_time() - start) / 60, 2)
     measured = judge(train, val, test, features)
+    keeps = []
     if encoder is not None:
-        keep_encoder(encoder, row, dataset, seed, {"encoder": matched("simclr", dataset, seed).encoder})
+        keeps.append(keep_encoder(encoder, row, dataset, seed, {"encoder": matched("simclr", dataset, seed).encoder}))
         if dataset == "shapes" and seed == 0:
             ship(row, encoder, measured, minutes)
-    return {"row": row, "seed": seed} | measured | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0}
+    return {"row": row, "seed": seed} | measured | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0, "keeps": keeps}
 
 
 def described(row: str, dataset: str, seed: int = 0) -> dict:

@@ -57,16 +57,22 @@ def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> tuple[Si
     return method, time.process_time() - start
 
 
-def keep_encoder(encoder: nn.Module, row: str, dataset: str, seed: int, card: dict) -> None:
-    """Keep the encoder of a row of the results table, for the recordings that go on from it; the card says how to rebuild it."""
-    checkpoints.save(_of_row(row, dataset, seed), encoder, {"method": row, "data": dataset, "seed": seed} | card)
+def keep_encoder(encoder: nn.Module, row: str, dataset: str, seed: int, card: dict) -> str:
+    """Keep the encoder of a row of the results table, for the recordings that go on from it; the card says how to rebuild it.
+
+    Returns:
+        The file's name, for the run's "keeps": `once` runs again where such a file is gone.
+    """
+    path = _of_row(row, dataset, seed)
+    checkpoints.save(path, encoder, {"method": row, "data": dataset, "seed": seed} | card)
+    return path.name
 
 
 def kept_encoder(row: str, dataset: str, seed: int) -> nn.Module:
     """The encoder that `record_results.py` kept.
 
     Raises:
-        FileNotFoundError: it has not been run for that data set.
+        FileNotFoundError: it has not been run for that data set, or the settings have changed since.
     """
     path = _of_row(row, dataset, seed)
     if not path.exists():
@@ -75,16 +81,23 @@ def kept_encoder(row: str, dataset: str, seed: int) -> nn.Module:
 
 
 def _of_row(row: str, dataset: str, seed: int) -> Path:
-    return ENCODERS / f"{row.lower().removesuffix(' encoder')}_{dataset}_{seed}.safetensors"
+    return ENCODERS / f"{row.lower().removesuffix(' encoder')}_{dataset}_{seed}_{_digest()}.safetensors"
+
+
+def _digest(*more: str) -> str:
+    """Another one whenever the settings that all runs share are changed, or what else is given."""
+    files = Path(inspect.getfile(recipes)), Path(__file__).with_name("record_results.py")  # that has the comparison's epochs and images
+    return hashlib.sha256(json.dumps([*(file.read_text() for file in files), repr(TrainConfig()), repr(FineTuneConfig()), *more]).encode()).hexdigest()[:12]
 
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
     """`job(**arguments)`, unless a run with the same arguments is kept already: a cut recording goes on where it was."""
-    shared = [Path(inspect.getfile(source)).read_text() for source in (job, recipes)]  # the settings that all runs share stand there
-    key = hashlib.sha256(json.dumps([name, arguments, *shared, repr(TrainConfig()), repr(FineTuneConfig())], sort_keys=True).encode()).hexdigest()[:12]
+    key = _digest(name, json.dumps(arguments, sort_keys=True), Path(inspect.getfile(job)).read_text())
     path = KEPT / f"{name}-{key}.json"
     if path.exists():
-        return json.loads(path.read_text())
+        run = json.loads(path.read_text())
+        if all((ENCODERS / file).exists() for file in run.get("keeps", [])):
+            return run
     torch.set_num_threads(1)
     start = time.process_time()
     run = job(**arguments)
@@ -99,4 +112,6 @@ def record_all(name: str, job: Callable[..., dict], settings: list[dict]) -> tup
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         runs = [future.result() for future in [pool.submit(once, name, job, setting) for setting in settings]]
+    for run in runs:
+        run.pop("keeps", None)  # of this machine alone
     return runs, sum(run.pop("cpu_seconds") for run in runs) / 60

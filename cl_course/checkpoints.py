@@ -90,8 +90,10 @@ def build_encoder(card: dict) -> ResNet:
         ValueError: the card names no known encoder, or arguments that it does not have.
     """
     described = card.get("encoder")
-    name = described.get("name") if isinstance(described, dict) else described
-    if not isinstance(described, dict) or name not in ENCODERS:
+    name = described.get("name") if isinstance(described, dict) else None
+    if name is None:
+        raise ValueError(f"""a card describes its encoder as in {{"name": "small", "width": 16}}, this one with {described!r}""")
+    if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r} in the card; there are {', '.join(ENCODERS)}")
     arguments = {key: value for key, value in described.items() if key != "name"}
     try:

@@ -125,6 +125,9 @@ def test_the_card_builds_the_encoder():
     assert same_shapes(build_encoder({"encoder": {"name": "small"}}), small_resnet())
     with pytest.raises(ValueError, match="unknown encoder 'vit' in the card; there are small, resnet18"):
         build_encoder({"encoder": {"name": "vit"}})
+    for card in ({"encoder": "small"}, {"encoder": {}}, {}):
+        with pytest.raises(ValueError, match=r'as in \{"name": "small", "width": 16\}, this one with (\'small\'|{}|None)$'):
+            build_encoder(card)
 
 
 def same_shapes(a, b):
