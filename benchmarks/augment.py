@@ -5,8 +5,9 @@
 The recipe is SimCLR's (crop 0.08-1, flip, jitter 0.8 / 0.8 / 0.8 / 0.2 at 0.8, grey 0.2), once
 without and once with its blur at 0.5. One process, one thread; the four take turns, so that a
 slower minute of the machine slows them alike; the median of the rounds is reported, with the
-smallest and the largest, in processor time, so that other work on the machine counts little. Each starts from what it expects: ours and kornia from a batch of
-floats, torchvision from one uint8 tensor at a time, lightly from PIL images.
+smallest and the largest, in processor time, so that other work on the machine counts little.
+Each starts from what it expects: ours and kornia from a batch of floats, torchvision from one
+uint8 tensor at a time, lightly from PIL images.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections.abc import Callable
 import torch
 
 BATCH, PER_IMAGE_BATCH = 512, 64  # views a call; the two that go image by image get fewer
-ROUND = 0.2  # seconds that each calls on in a round, so that each finds its memory as in steady work
+ROUND = 0.2  # seconds of calls, one after the other, for each in a round: the first finds cold memory, as in no steady work
 BARS = {"lightly": 20, "kornia": 5}  # how many times faster ours has to be
 
 

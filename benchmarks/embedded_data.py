@@ -27,7 +27,7 @@ WITHOUT_COLOUR = AugmentConfig(jitter=0, grey=0)
 def trained(seed: int, augment: AugmentConfig) -> tuple[dict, float]:
     config = replace(TrainConfig(), augment=augment)
     start = time.perf_counter()
-    method, _ = simclr(seed, config)
+    method = simclr(seed, config)
     seconds = time.perf_counter() - start
     return judge(*shapes(), partial(embed, method.encoder)), seconds
 

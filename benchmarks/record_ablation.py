@@ -35,7 +35,7 @@ def grid_run(temperature: float, augment: str, batch_size: int, seed: int) -> di
     # The rate's part of the square-root rule for Adam (Malladi et al. 2022, arXiv:2205.10287); the betas stay.
     rate = GRID.learning_rate * (batch_size / GRID.batch_size) ** 0.5
     config = replace(GRID, augment=AUGMENTS[augment], batch_size=batch_size, learning_rate=rate)
-    method, _ = simclr(seed, config, temperature)
+    method = simclr(seed, config, temperature)
     measured = judge(*shapes(), lambda images: embed(method.encoder, images))
     return {"temperature": temperature, "augment": augment, "batch_size": batch_size, "seed": seed} | measured
 

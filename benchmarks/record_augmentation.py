@@ -21,7 +21,7 @@ STRENGTHS = {
 
 
 def run(setting: str, seed: int) -> dict:
-    method, _ = simclr(seed, replace(CONFIG, augment=STRENGTHS[setting]))
+    method = simclr(seed, replace(CONFIG, augment=STRENGTHS[setting]))
     measured = judge(*shapes(), lambda images: embed(method.encoder, images), probes=True)
     return {"setting": setting, "seed": seed} | measured
 

@@ -97,7 +97,7 @@ def sweep(z1: Tensor, z2: Tensor, labels: Tensor) -> list[dict]:
 
 
 def run(temperature: float, seed: int) -> dict:
-    method, _ = simclr(seed, CONFIG, temperature)
+    method = simclr(seed, CONFIG, temperature)
     method.eval()
     train, val = load("shapes", "train"), load("shapes", "val")
     shown = val.subset(torch.arange(IMAGES))

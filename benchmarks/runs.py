@@ -1,4 +1,4 @@
-"""What the recording scripts share: one quick run and its measurements, done once and kept in build/runs."""
+"""What the recording scripts share: a run and its measurements, done once and kept in build/runs, and encoders, kept in build/encoders."""
 
 import hashlib
 import inspect
@@ -16,11 +16,12 @@ from torch import nn
 
 from cl_course import checkpoints, recipes
 from cl_course.checkpoints import write_atomically
-from cl_course.data import load
+from cl_course.data import ImageSet, load
 from cl_course.evaluate import factor_probe, knn_accuracy, linear_probe
 from cl_course.finetune import FineTuneConfig
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
+from cl_course.runtime import describe_machine
 from cl_course.train import TrainConfig, pretrain
 
 KEPT = Path(__file__).parent.parent / "build" / "runs"
@@ -28,12 +29,13 @@ ENCODERS = Path(__file__).parent.parent / "build" / "encoders"
 FACTORS = ("object_hue", "background_hue", "position", "scale", "angle")
 
 
-def shapes():
+def shapes() -> list[ImageSet]:
+    """The embedded set: training, validation and test images."""
     return [load("shapes", split) for split in ("train", "val", "test")]
 
 
 def judge(train, val, test, features: Callable[[object], torch.Tensor], *, probes: bool = False) -> dict:
-    """kNN and linear accuracy on test, chosen on validation; with `probes`, what the features tell of each factor."""
+    """On test: kNN accuracy, that of the linear probe which validation chose, and with `probes` what the features tell of each factor."""
     train_h, val_h, test_h = (features(images) for images in (train, val, test))
     linear = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labels)
     measured = {
@@ -47,14 +49,13 @@ def judge(train, val, test, features: Callable[[object], torch.Tensor], *, probe
     return measured
 
 
-def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> tuple[SimCLR, float]:
-    """The course's quick SimCLR, trained on shapes: (method, processor seconds of training)."""
+def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> SimCLR:
+    """The course's quick SimCLR, trained on shapes."""
     torch.manual_seed(seed)
     encoder = small_resnet()
     method = SimCLR(encoder, projector(encoder.dim), temperature)
-    start = time.process_time()
     pretrain(method, load("shapes", "train"), replace(config, seed=seed))
-    return method, time.process_time() - start
+    return method
 
 
 def keep_encoder(encoder: nn.Module, row: str, dataset: str, seed: int, card: dict) -> str:
@@ -85,9 +86,10 @@ def _of_row(row: str, dataset: str, seed: int) -> Path:
 
 
 def _digest(*more: str) -> str:
-    """Another one whenever the settings that all runs share are changed, or what else is given."""
-    files = Path(inspect.getfile(recipes)), Path(__file__).with_name("record_results.py")  # that has the comparison's epochs and images
-    return hashlib.sha256(json.dumps([*(file.read_text() for file in files), repr(TrainConfig()), repr(FineTuneConfig()), *more]).encode()).hexdigest()[:12]
+    """A hash of the settings that all runs share, and of `more`. It does not know the package's code: empty build/ after changing that."""
+    files = Path(__file__), Path(inspect.getfile(recipes)), Path(__file__).with_name("record_results.py")  # that has the comparison's epochs and images
+    settings = [torch.__version__, repr(TrainConfig()), repr(FineTuneConfig())]
+    return hashlib.sha256(json.dumps([*(file.read_text() for file in files), *settings, *more]).encode()).hexdigest()[:12]
 
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
@@ -109,8 +111,8 @@ def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
 
 def record_all(name: str, job: Callable[..., dict], settings: list[dict]) -> tuple[list[dict], float]:
     """Run every setting, a process a core with one thread each: (runs in the order of the settings, processor minutes)."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes: each sets its own number only once it runs
+    with ProcessPoolExecutor(describe_machine()["cores"], mp_context=get_context("spawn")) as pool:
         runs = [future.result() for future in [pool.submit(once, name, job, setting) for setting in settings]]
     for run in runs:
         run.pop("keeps", None)  # of this machine alone

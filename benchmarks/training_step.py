@@ -20,7 +20,7 @@ from cl_course.optimizers import make_optimizer
 from cl_course.runtime import keep_freed_memory
 from cl_course.train import TrainConfig, train_step
 
-REPEATS, BAR = 41, 0.85
+WARM_UP, REPEATS, BAR = 3, 41, 0.85
 
 
 def main() -> int:
@@ -40,11 +40,11 @@ def main() -> int:
         train_step(method, images, optimizer, 1e-3, config, generator)
 
     seconds = {bare: [], step: []}
-    for repeat in range(REPEATS + 3):  # the first three warm up
+    for repeat in range(WARM_UP + REPEATS):
         for run, times in seconds.items():
             start = time.perf_counter()
             run()
-            if repeat >= 3:
+            if repeat >= WARM_UP:
                 times.append(time.perf_counter() - start)
     bare_ms, step_ms = (1000 * statistics.median(times) for times in seconds.values())
     print(f"{len(views)} views, {torch.get_num_threads()} threads, median of {REPEATS}: bare encoder {bare_ms:.1f} ms, training step {step_ms:.1f} ms")

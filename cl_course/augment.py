@@ -9,6 +9,7 @@ Colour jitter is always applied in the order brightness, contrast, saturation, h
 the four, which a batch cannot do per image at a comparable speed.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,16 +57,16 @@ class AugmentConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
         for name in ("brightness", "contrast", "saturation"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}; 0 leaves it as is, 0.4 is usual")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}; 0 leaves it as is, 0.4 is usual")
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"hue is at most half the circle, in [0, 0.5], got {self.hue}")
         if not 0 < self.crop[0] <= self.crop[1] <= 1:
             raise ValueError(f"crop is a range of area shares within (0, 1], smallest first, got {self.crop}; (1, 1) is no crop")
         for name in ("ratio", "blur_sigma"):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} is a range of positive numbers, smallest first, got {getattr(self, name)}")
+            if not 0 < low <= high < math.inf:
+                raise ValueError(f"{name} is a range of positive, finite numbers, smallest first, got {getattr(self, name)}")
 
 
 def augment(images: Images, config: AugmentConfig, generator: Generator | None = None) -> Images:
@@ -105,9 +106,11 @@ def _check_form(images: Tensor) -> None:
         raise ValueError(f"images must be a batch (n, 3, h, w) of at least one, got {tuple(images.shape)}; images[None] makes a batch of one image")
 
 
-def _check_range(images: Tensor) -> None:
-    low, high = torch.aminmax(images)
+def _check_range(part: Tensor, images: Tensor) -> None:
+    """Raise unless this part of `images` lies in [0, 1]; the sentence has the range of all."""
+    low, high = torch.stack(torch.aminmax(part)).tolist()  # together: a GPU is waited for once
     if not (low >= 0 and high <= 1):  # so that NaN is refused too
+        low, high = torch.aminmax(images)
         raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
 
 
@@ -139,9 +142,8 @@ def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tens
     """Random crops (n, 4): top, left, height, width in whole pixels, inside the image."""
     h, w = size
     area = (config.crop[0] + (config.crop[1] - config.crop[0]) * u[0]) * h * w
-    # A crop must fit: the ratio is drawn from what the area leaves of the wanted range.
-    low = (area / h**2).clamp(min=config.ratio[0]).log()
-    high = (w**2 / area).clamp(max=config.ratio[1]).log()
+    # A crop must fit: its ratio is drawn from the wanted range, as far as the area leaves room for it.
+    low, high = area.new_tensor(config.ratio)[:, None].clamp(min=area / h**2, max=w**2 / area).log()
     ratio = torch.lerp(low, high, u[1]).exp()
     limits = torch.tensor([[h], [w]], dtype=area.dtype, device=area.device)
     sides = torch.stack([area / ratio, area * ratio]).sqrt().round().clamp(min=1).minimum(limits)
@@ -166,7 +168,7 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
         drawn["hue_turns"] = _hue_turns(drawn["hue"])
         for start in range(0, n, chunk):
             part = images[start : start + chunk]
-            _check_range(part)  # here, where it brings the images into the cache for what follows
+            _check_range(part, images)  # here, where it brings the part into the cache for what follows
             for copy in range(copies):
                 first = copy * n + start
                 _apply(part, config, drawn, slice(first, first + len(part)), out=views[first : first + len(part)])
@@ -210,15 +212,16 @@ def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor
 def _crop_positions(box: Tensor, size: tuple[int, int], flipped: Tensor | None) -> tuple[Tensor, Tensor]:
     """Where the columns (n, w) and the rows (n, h) of each crop look, in grid_sample's [-1, 1]."""
     top, left, height, width = box.T[:, :, None]  # each (n, 1)
-    x, y = _steps_through(left, width, size[1]), _steps_through(top, height, size[0])
+    x, y = _positions(left, width, size[1]), _positions(top, height, size[0])
     return (x if flipped is None else torch.where(flipped[:, None], x.flip(1), x)), y
 
 
-def _steps_through(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """`size` equal steps through [start, start + length), of an axis of `size` pixels."""
+def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Where each of `size` outputs of a bilinear resize looks: start and length in pixels (n, 1) -> (n, size) in [-1, 1] over the axis."""
     start, length = start * (2 / size) - 1, length * (2 / size)
     steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
     half_pixel = 1 / size
+    # No farther out than the centres of the outermost pixels: nothing outside the box is looked at.
     return torch.addcmul(start, steps, length).clamp_(start + half_pixel, start + length - half_pixel)
 
 
@@ -251,7 +254,7 @@ def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = Non
 
 def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
     """Replace the colours of the images where `greyed` is True by their luma, in all three channels. `out` may be `images`."""
-    return torch.lerp(_luma(images), images, _per_image(1 - greyed.to(images)), out=out)  # five times as fast as torch.where
+    return torch.lerp(_luma(images), images, _per_image(1 - greyed.to(images)), out=out)  # torch.where takes several times as long
 
 
 def _per_image(values: Tensor) -> Tensor:
@@ -265,23 +268,24 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
-    """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value."""
+    """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value. The one colour operation without a gradient."""
     return _turn_hue(images, _hue_turns(shift.to(images))).clamp_(0, 1)  # rounding
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """What to add to a hue for its lead over each channel's own, once shifted, in turns of the circle (n, 3, 1, 1); never negative, thanks to two whole turns."""
+    """How far red, turned by `shift`, leads each channel's own hue: in turns (n, 3, 1, 1), plus 2, since frac(-0.1) is -0.1."""
     return (shift[:, None] - shift.new_tensor(HUES) + 2)[:, :, None, None]
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
+    """`adjust_hue` by what `_hue_turns` returned; rounding may leave values 1e-6 outside [0, 1]."""
     red, green, blue = images.split(1, dim=1)  # (n, 1, h, w) each
     smallest = images.amin(dim=1, keepdim=True)
     chroma = images.amax(dim=1, keepdim=True).sub_(smallest).clamp_(min=1e-7)
     base = smallest.sub_(chroma)  # a channel's value is this plus chroma times 1 (the smallest) to 2 (the largest)
-    # Once round the circle one channel after the other rises and falls while the others rest, so that g + b - r
-    # climbs for half a turn and comes back: it tells how far the hue lies from red, in sixths, and green - blue
-    # on which side. No branch on the largest channel: torch.where is several times slower where its mask changes from pixel to pixel.
+    # (g + b - r - base) / chroma is 0 at red, rises by 1 with each sixth of the circle to 3 at cyan, and comes back: how far the
+    # hue lies from red, and green - blue says on which side. No branch on the largest channel: torch.where is several times
+    # slower where its mask changes from pixel to pixel.
     from_red = (green + blue).sub_(red).sub_(base).div_(chroma).copysign_(green - blue)
     # Back to RGB: the 1 to 2 is a trapezoid of the hue's distance from the channel's opposite, half a turn from its own.
     from_opposite = torch.add(turns, from_red, alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
@@ -292,11 +296,12 @@ def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) ->
     """Blur each image by its own `sigma` in pixels; 0 leaves as is.
 
     The kernel spans a tenth of the image's height, made odd, as in SimCLR: 3 taps for 32 pixels,
-    23 for 224. The image is reflected at its edges.
+    23 for 224, and no more than the image can be reflected by at its edges. `out` may be `images`.
     """
     out = images.clone() if out is None else out.copy_(images)
     chosen = sigma.nonzero().flatten()
-    radius = max(1, images.shape[-2] // 20)
+    h, w = images.shape[-2:]
+    radius = min(max(1, h // 20), h - 1, w - 1)
     taps = torch.arange(radius + 1, device=images.device, dtype=images.dtype)  # one side, from the centre outwards
     weights = torch.exp(-0.5 * (taps / sigma[chosen].clamp(min=1e-3)[:, None]) ** 2)
     weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)  # (n, radius + 1); the centre counts once

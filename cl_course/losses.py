@@ -1,6 +1,6 @@
 """The objectives, as pure functions of embeddings; state (a queue, a target network) lives in the methods.
 
-All four look at directions alone: embeddings may have any length, since cosine similarity
+All look at directions alone: embeddings may have any length, since cosine similarity
 s(a, b) = a . b / (|a| |b|) is what they compare.
 """
 
@@ -104,6 +104,7 @@ def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temp
     return F.cross_entropy(logits, first)
 
 
+@in_float32
 @checked
 def alignment(z1: Embeddings, z2: Embeddings) -> Scalar:
     """Mean squared distance between partners on the unit sphere: 0 when they meet, 4 when opposite.
@@ -113,6 +114,7 @@ def alignment(z1: Embeddings, z2: Embeddings) -> Scalar:
     return (F.normalize(z1, dim=1) - F.normalize(z2, dim=1)).square().sum(dim=1).mean()
 
 
+@in_float32
 @checked
 def uniformity(z: Embeddings) -> Scalar:
     """Log of the mean of exp(-2 |a - b|^2) over all pairs on the unit sphere: 0 when collapsed.

@@ -1,4 +1,4 @@
-"""One lesson's settings: its parameters checked, its randomness seeded, its device picked.
+"""What a lesson runs on: its parameters checked, its randomness seeded, its device picked; what the machine has; runs made before.
 
 A lesson's `parameters` cell sets `profile`, `dataset`, `seed` and `device`; papermill and the
 command line write theirs below it. `settings(globals())` then turns the four into one frozen
@@ -75,8 +75,8 @@ def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> 
     """
     known = (*PARAMETERS, *extra)
     if _MARK not in namespace:
-        plain = str | int | float | bool | list | None
-        check_names([n for n, v in namespace.items() if isinstance(v, plain) and not n.startswith("_") and n != "In"], known)
+        simple = str | int | float | bool | list | None
+        check_names([n for n, v in namespace.items() if isinstance(v, simple) and not n.startswith("_") and n != "In"], known)
     resolved = resolve(**{name: namespace[name] for name in PARAMETERS if name in namespace})
     namespace[_MARK] = resolved
     seed_everything(resolved.seed)

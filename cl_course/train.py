@@ -1,8 +1,12 @@
-"""One training loop for every method: it knows `loss(view1, view2)` and `after_step()`, nothing else."""
+"""One training loop for every method: it needs `loss(view1, view2)` and `after_step()`.
+
+Where a method has them, it also uses `check_data(n, batch_size)` and, in chunks, `embeddings` and `contrast`.
+"""
 
 import copy
 import hashlib
 import math
+import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,7 +43,7 @@ class TrainConfig:
         weight_decay: the optimizer's, at least 0.
         augment: what makes two views out of an image.
         seed: of the order of the images and of the augmentations.
-        precision: of the networks, "float32" or "bfloat16" (autocast: half the bits, several times as fast on a GPU); weights and loss
+        precision: of the networks, "float32" or "bfloat16" (autocast: half the bits, faster on a GPU); weights and loss
             stay in float32.
         compile: let torch.compile make the encoders faster: a minute or more at the start, for long runs on a GPU.
         chunk_size: images that go through the network at a time, where the memory does not hold the batch; None for all. For SimCLR: the
@@ -120,7 +124,8 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
             the run goes on from it, and on a CPU ends with the numbers of an unbroken one.
 
     Raises:
-        ValueError: a batch larger than the data; chunks for a method other than SimCLR; a checkpoint of another configuration or architecture.
+        ValueError: a batch larger than the data; chunks for a method other than SimCLR; a checkpoint of another configuration or architecture;
+            data or a batch that the method cannot work with (MoCo's queue).
         TypeError: `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
     """
@@ -163,15 +168,15 @@ def train_step(method: nn.Module, batch: Tensor, optimizer: torch.optim.Optimize
     view1, view2 = two_views(to_float(batch), config.augment, generator)
     optimizer.zero_grad(set_to_none=True)
     # In chunks the first pass needs no gradient: the weights that it casts must not be kept for the second, which does.
-    cache = config.chunk_size is None
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16", cache_enabled=cache):
-        loss = method.loss(view1, view2) if config.chunk_size is None else _backward_in_chunks(method, view1, view2, config)
-    if config.chunk_size is None:  # in chunks the gradient is there already
+    whole = config.chunk_size is None
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=config.precision == "bfloat16", cache_enabled=whole):
+        loss = method.loss(view1, view2) if whole else _backward_in_chunks(method, view1, view2, config)
+    if whole:  # in chunks the gradient is there already
         loss.backward()
     set_rate(optimizer, rate)
     optimizer.step()
     method.after_step()
-    return loss.detach()  # a tensor: asking a GPU for its value here would stop the pipeline
+    return loss.detach()  # a tensor: for its value a GPU would have to be waited for
 
 
 def _backward_in_chunks(method: nn.Module, view1: Tensor, view2: Tensor, config: TrainConfig) -> Tensor:
@@ -191,7 +196,7 @@ def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:
 
 
 def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: int = 4) -> float:
-    """Seconds that `pretrain` would take here, from a few timed steps of a copy; the method stays as it is."""
+    """Seconds that `pretrain` would take here, from a few timed steps of a copy; the method stays as it is. The process keeps freed memory from then on."""
     keep_freed_memory()
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device
@@ -203,7 +208,7 @@ def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: in
             start = time.perf_counter()
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
             seconds.append(time.perf_counter() - start)
-    return sorted(seconds[1:])[steps // 2] * config.epochs * (len(images) // config.batch_size)
+    return statistics.median(seconds[1:]) * config.epochs * (len(images) // config.batch_size)
 
 
 @contextmanager

@@ -24,6 +24,11 @@ def u():
     return torch.rand(N, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(3)
+
+
 def image_by_image(operation, images, *parameters):
     return torch.stack([operation(image, *(p[i] for p in parameters)) for i, image in enumerate(images)])
 
@@ -40,11 +45,17 @@ def test_resized_crop(images):
     assert_alike(ours.resized_crop(images, box), expected)
 
 
-def test_resized_crop_of_pictures_that_are_not_square():
-    images = torch.rand(N, 3, 20, 48)
-    box = draw_parameters(N, (20, 48), AugmentConfig(crop=(0.08, 1)))["box"]
+def test_resized_crop_of_pictures_that_are_not_square(generator):
+    images = torch.rand(N, 3, 20, 48, generator=generator)
+    box = draw_parameters(N, (20, 48), AugmentConfig(crop=(0.08, 1)), generator)["box"]
     expected = image_by_image(lambda image, b: tv.resized_crop(image, *b.tolist(), [20, 48], antialias=True), images, box)
     assert_alike(ours.resized_crop(images, box), expected)
+
+
+@pytest.mark.parametrize("size, ratio", [((48, 20), (3 / 4, 4 / 3)), ((20, 48), (3 / 4, 4 / 3)), ((32, 32), (2, 3))])
+def test_a_crop_keeps_its_area_where_no_wanted_ratio_fits(generator, size, ratio):
+    height, width = draw_parameters(5000, size, AugmentConfig(crop=(0.9, 1), ratio=ratio), generator)["box"][:, 2:].T
+    assert (height * width).min() > 0.97 * 0.9 * size[0] * size[1]  # sides are whole pixels
 
 
 def test_horizontal_flip(images, u):
@@ -68,6 +79,16 @@ def test_hue(images, u):
     assert_alike(ours.adjust_hue(images, shift), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_hue_of_pure_colours_and_of_greys(dtype):
+    wheel = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], dtype=dtype)[:, :, None, None]
+    for sixths in range(-3, 4):
+        assert_alike(ours.adjust_hue(wheel, torch.full((6,), sixths / 6, dtype=dtype)), wheel.roll(-sixths, 0))
+    greys = torch.tensor([0, 0.3, 1], dtype=dtype)[:, None, None, None].expand(3, 3, 1, 1)
+    for shift in (-0.5, 0.2, 0.5):
+        assert_alike(ours.adjust_hue(greys, torch.full((3,), shift, dtype=dtype)), greys)
+
+
 def test_greyscale(images, u):
     expected = image_by_image(lambda image, g: tv.rgb_to_grayscale(image, num_output_channels=3) if g else image, images, u < 0.5)
     assert_alike(ours.greyscale(images, u < 0.5), expected)
@@ -75,9 +96,16 @@ def test_greyscale(images, u):
 
 @pytest.mark.parametrize("size, taps", [(32, 3), (96, 9)])
 def test_blur(u, size, taps):
-    images, sigma = torch.rand(N, 3, size, size), 0.1 + 1.9 * u
+    images, sigma = torch.rand(N, 3, size, size, generator=torch.Generator().manual_seed(10)), 0.1 + 1.9 * u
     expected = image_by_image(lambda image, s: tv.gaussian_blur(image, [taps, taps], [float(s)] * 2), images, sigma)
     assert_alike(ours.gaussian_blur(images, sigma), expected)
+
+
+@pytest.mark.parametrize("size, taps", [((32, 1), 1), ((96, 3), 5), ((1, 1), 1)])
+def test_blur_of_slips_of_pictures(u, size, taps):
+    images = torch.rand(N, 3, *size, generator=torch.Generator().manual_seed(10))
+    expected = image_by_image(lambda image, s: tv.gaussian_blur(image, [taps, taps], [float(s)] * 2), images, 0.1 + u)
+    assert_alike(ours.gaussian_blur(images, 0.1 + u), expected)
 
 
 def test_solarize(images, u):
@@ -139,6 +167,26 @@ def test_probabilities_and_ranges_are_those_of_the_config():
     assert (top >= 0).all() and (left >= 0).all() and (top + height <= 200).all() and (left + width <= 200).all()
 
 
+def test_every_parameter_spans_its_range_by_itself(generator):
+    config = AugmentConfig(
+        crop=(0.2, 0.6), ratio=(1.2, 2), jitter=1, brightness=0.4, contrast=0.6, saturation=1.5, hue=0.1, blur=1, blur_sigma=(0.5, 1.5)
+    )
+    drawn = draw_parameters(20_000, (200, 200), config, generator)
+    ranges = {"brightness": (0.6, 1.4), "contrast": (0.4, 1.6), "saturation": (0, 2.5), "hue": (-0.1, 0.1), "sigma": (0.5, 1.5)}
+    for name, (low, high) in ranges.items():
+        near = 0.01 * (high - low)
+        assert low - 1e-6 <= drawn[name].min() < low + near and high - near < drawn[name].max() <= high + 1e-6, name
+    top, left, height, width = drawn["box"].T
+    assert 1.17 < (width / height).min() < 1.23 and 1.95 < (width / height).max() < 2.05
+    assert (top == 0).any() and (left == 0).any() and (top + height == 200).any() and (left + width == 200).any()
+    columns = torch.stack([*(drawn[name] for name in ranges), top / (201 - height), left / (201 - width)])
+    assert (torch.corrcoef(columns) - torch.eye(7)).abs().max() < 0.04
+
+
+def test_no_gradient_reaches_the_images(images):
+    assert not augment(images.requires_grad_(), AugmentConfig()).requires_grad
+
+
 def test_the_input_is_untouched(images):
     before = images.clone()
     augment(images, AugmentConfig(blur=0.5, solarize=0.5))
@@ -159,33 +207,41 @@ def test_reproducible_from_a_generator_and_from_the_global_seed(images):
     assert torch.equal(a, augment(images, config))
 
 
-def test_two_views_differ_and_keep_their_rows(images):
+def test_two_views_differ_and_keep_their_rows(generator):
     images = torch.linspace(0.1, 0.9, N)[:, None, None, None].expand(N, 3, 32, 32)  # a flat grey tells the row, whatever the crop
-    view1, view2 = two_views(images, replace(NOTHING, crop=(0.2, 1)))
+    view1, view2 = two_views(images, replace(NOTHING, crop=(0.2, 1)), generator)
     assert_alike(view1, images)
     assert_alike(view2, images)
-    view1, view2 = two_views(torch.rand(N, 3, 32, 32), AugmentConfig())
+    view1, view2 = two_views(torch.rand(N, 3, 32, 32, generator=generator), AugmentConfig(), generator)
     assert (view1 - view2).abs().amax(dim=(1, 2, 3)).min() > 0
 
 
-def test_values_stay_in_range_and_dtypes_survive(images):
+def test_values_stay_in_range_and_dtypes_survive(images, generator):
     strong = AugmentConfig(crop=(0.05, 1), jitter=1, brightness=2, contrast=2, saturation=2, blur=1, solarize=0.5)
     hue_last = replace(strong, grey=0, blur=0, solarize=0)  # whose rounding nothing else clamps
-    assert augment(torch.rand(500, 3, 32, 32), hue_last).max() <= 1
+    assert augment(torch.rand(500, 3, 32, 32, generator=generator), hue_last, generator).max() <= 1
     for dtype in (torch.float32, torch.float64):
-        views = augment(images.to(dtype), strong)
+        views = augment(images.to(dtype), strong, generator)
         assert views.dtype == dtype and views.shape == images.shape
         assert views.min() >= 0 and views.max() <= 1
 
 
-def test_the_size_of_a_chunk_changes_nothing(images, monkeypatch):
-    config = AugmentConfig(blur=0.5, solarize=0.2)
-    whole = augment(images, config, torch.Generator().manual_seed(8))
+@pytest.mark.parametrize("function", [lambda *given: augment(*given), lambda *given: torch.cat(two_views(*given))], ids=["augment", "two_views"])
+def test_the_size_of_a_chunk_changes_nothing(images, monkeypatch, function):
+    def views(of):
+        return function(of, AugmentConfig(blur=0.5, solarize=0.2), torch.Generator().manual_seed(8))
+
+    whole = views(images)
     monkeypatch.setattr(ours, "CHUNK", 7 * 32 * 32)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert_alike(augment(images, config, torch.Generator().manual_seed(8)), whole)
-    in_another_order = images.contiguous(memory_format=torch.channels_last)
-    assert_alike(augment(in_another_order, config, torch.Generator().manual_seed(8)), whole)
+    assert_alike(views(images), whole)
+    assert_alike(views(images.contiguous(memory_format=torch.channels_last)), whole)
+    images[0, 0, 0, 0], images[-1, 0, 0, 0] = -3, 7
+    with pytest.raises(ValueError, match="values from -3 to 7;"):
+        views(images)
+    images[0] = 0
+    with pytest.raises(ValueError, match="to 7;"):
+        views(images)
 
 
 def test_augment_is_its_operations_one_after_the_other(images):
@@ -203,7 +259,8 @@ def test_augment_is_its_operations_one_after_the_other(images):
         expected.append(tv.solarize(view, 0.5) if of["threshold"] < 1 else view)
     away = (torch.stack(expected) - augment(images, config, torch.Generator().manual_seed(9))).abs()
     # Where a value lies within rounding of the threshold, one of the two inverts it; nothing else may differ.
-    assert (away > 1e-5).float().mean() < 1e-3
+    off = away > 1e-5
+    assert not off[drawn["threshold"] > 1].any() and off.float().mean() < 1e-3
 
 
 def test_autocast_changes_nothing(images):
@@ -258,6 +315,8 @@ def test_bad_images_are_named_with_the_remedy(images, function, spoil, error, wo
         {"crop": (0.8, 0.2)},
         {"ratio": (0, 1)},
         {"blur_sigma": (2, 1)},
+        {"blur_sigma": (1, math.inf)},
+        {"brightness": math.inf},
     ],
     ids=str,
 )
@@ -277,13 +336,13 @@ def test_whole_numbers_are_fine_as_settings(images):
 
 @pytest.mark.parametrize("lay_out", [lambda x: x.mT, lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: x[:1].expand(N, -1, -1, -1)], ids=["turned", "channels_last", "expanded"])
 def test_how_the_images_lie_in_memory_does_not_matter(images, lay_out):
+    laid_out, plain = lay_out(images), lay_out(images).contiguous()
     for config in (AugmentConfig(), AugmentConfig(crop=(1, 1)), AugmentConfig(crop=(1, 1), grey=0, blur=0.5)):
-        laid_out, plain = lay_out(images), lay_out(images).contiguous()
         assert_alike(augment(laid_out, config, torch.Generator().manual_seed(2)), augment(plain, config, torch.Generator().manual_seed(2)))
     assert_alike(ours.greyscale(laid_out, torch.ones(N, dtype=torch.bool)), ours.greyscale(plain, torch.ones(N, dtype=torch.bool)))
 
 
-def test_the_colours_alone_are_safe_under_autocast_and_can_be_derived(images):
+def test_the_colours_alone_are_safe_under_autocast_and_can_be_differentiated(images):
     factor, greyed = torch.full((N,), 1.3), torch.arange(N) % 2 == 0
     for operation in (lambda x: ours.adjust_contrast(x, factor), lambda x: ours.adjust_saturation(x, factor), lambda x: ours.greyscale(x, greyed)):
         expected = operation(images)

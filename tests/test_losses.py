@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cl_course.losses import alignment, chance_loss, info_nce, nt_xent, uniformity
+from cl_course.losses import alignment, byol_loss, chance_loss, info_nce, nt_xent, uniformity
 
 
 def views(n=5, d=7, seed=0, dtype=torch.float64):
@@ -266,3 +266,20 @@ class TestAlignmentAndUniformity:
     def test_one_point_has_no_pairs(self):
         with pytest.raises(ValueError, match="got 1 embedding"):
             uniformity(torch.ones(1, 3))
+
+
+def test_autocast_leaves_every_loss_in_float32():
+    z1, z2 = views(dtype=torch.float32)
+    losses = [
+        lambda a, b: nt_xent(a, b, 0.1),
+        lambda a, b: info_nce(a, b, a.flip(0), 0.1),
+        byol_loss,
+        alignment,
+        lambda a, b: uniformity(a),
+    ]
+    for loss in losses:
+        expected = loss(z1, z2)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(loss(z1, z2), expected)
+            rounded = loss(z1.bfloat16(), z2.bfloat16())  # as a network under autocast gives them
+        assert rounded.dtype == torch.float32 and torch.allclose(rounded, expected, rtol=0.05)

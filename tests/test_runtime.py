@@ -196,9 +196,9 @@ def test_only_plain_data_is_kept(cache, result):
 
 @pytest.mark.skipif(platform.system() == "Windows" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc, from 2.33 on, tells what it keeps")
 def test_what_training_frees_is_kept():
-    # What malloc itself says, and not how many pages were fetched: that depends on where free blocks happen to lie.
+    # What malloc says of itself.
     script = """
-import ctypes
+import ctypes, sys
 from cl_course.runtime import keep_freed_memory
 
 class Mallinfo2(ctypes.Structure):  # of malloc.h
@@ -207,18 +207,26 @@ class Mallinfo2(ctypes.Structure):  # of malloc.h
 libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = Mallinfo2
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-keep_freed_memory()
+if sys.argv[1] == "keep":
+    keep_freed_memory()
 before = libc.mallinfo2()
 blocks = [libc.malloc(24 * 2**20) for _ in range(4)]
 held = libc.mallinfo2()
 for block in blocks:
     libc.free(block)
 freed = libc.mallinfo2()
-print((held.hblkhd - before.hblkhd) >> 20, (held.arena - freed.arena) >> 20)
+print(held.hblkhd - before.hblkhd, held.arena - freed.arena)
 """
-    mapped, given_back = map(int, subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
-    assert mapped == 0  # MB fetched from the system block by block, which would go back to it when freed
-    assert given_back == 0  # MB of the heap, once nothing lies in them
+
+    def run(mode):
+        return map(int, subprocess.run([sys.executable, "-c", script, mode], capture_output=True, text=True, check=True).stdout.split())
+
+    mapped, given_back = run("as is")
+    if mapped + given_back < 96 * 2**20:
+        pytest.skip("another malloc than glibc's is in charge")
+    mapped, given_back = run("keep")
+    assert mapped < 2**20  # bytes fetched from the system block by block, which would go back to it when freed
+    assert given_back < 2**20  # bytes of the heap, once nothing lies in them
 
 
 def test_without_glibc_nothing_happens(monkeypatch):
