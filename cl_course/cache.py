@@ -6,6 +6,7 @@ must be, so a truncated one is noticed.
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
@@ -17,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from cl_course.download import cache_folder, writable
+from cl_course.download import cache_folder, unwritable, writable
 
-VERSION = 1  # raise it when what is stored, or how it is decoded, changes
+VERSION = 2  # raise it when what is stored, or how it is decoded, changes
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Source(Protocol):
 
 def stored(source: Source, part: str) -> Stored:
     """One part of a source, from the cache; decoded and put there first where it is missing, old or damaged."""
-    path = writable(cache_folder() / "decoded") / f"{source.path.stem}-{_digest(repr(source))[:10]}-{part}.safetensors"
+    name = re.sub(r"[^\w.-]", "_", source.path.stem, flags=re.ASCII)[:40]  # for those who look into the folder; any name is a file's name there
+    path = writable(cache_folder() / "decoded") / f"{name}-{_digest(repr(source))[:10]}-{part}.safetensors"
     key = f"{VERSION} {_fingerprint(source.path)}"
     with FileLock(f"{path}.lock"):  # the processes of one run decode once
         kept = _read(path, key)
@@ -79,8 +81,8 @@ def _read(path: Path, key: str) -> Stored | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            if about["key"] != key:
+            about = file.metadata() or {}
+            if about.get("key") != key:
                 return None
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
@@ -99,15 +101,31 @@ def _write(path: Path, key: str, decoded: Decoded) -> None:
     try:
         save_file(tensors, unfinished, metadata=about)
         os.replace(unfinished, path)
+    except (OSError, SafetensorError) as problem:
+        raise unwritable(path, decoded.images.nbytes, problem) from None
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def _fingerprint(path: Path) -> str:
     """Changes whenever a file of the source is added, removed, renamed or written."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in files_in(path) if file.is_file())
     return _digest(repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]))
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Every file in a folder and its folders, links to folders included. A folder that cannot be read is an OSError, and not left out."""
+
+    def refused(problem: OSError) -> None:
+        raise problem
+
+    files, entered = [], set()
+    for inside, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        entered.add(os.path.realpath(inside))
+        folders[:] = [name for name in folders if os.path.realpath(Path(inside, name)) not in entered]  # a link to a folder above would never end
+        files += [Path(inside, name) for name in names]
+    return files
+
+
 def _digest(text: str) -> str:
-    return md5(text.encode(), usedforsecurity=False).hexdigest()
+    return md5(os.fsencode(text), usedforsecurity=False).hexdigest()

@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ FILES = {
     "cifar10": ("cifar-10-python.tar.gz", "cifar-10-batches-py", "cifar10-jpeg.zip"),
     "stl10": ("stl10_binary.tar.gz", "stl10_binary"),
 }
+ARCHIVED = {"cifar10": Cifar10, "stl10": Stl10}  # what reads the official archives
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> tup
 
 def shuffled_steps(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
     """So many batches, from as many shuffled epochs as that takes; all n in each where there are fewer than `batch_size`."""
-    while steps:
+    while steps > 0:
         epoch = shuffled_batches(n, min(batch_size, n), generator)[:steps]
         yield from epoch
         steps -= len(epoch)
@@ -119,16 +120,19 @@ def load(source: str | Path, split: str, *, limit: int | None = None, seed: int 
         ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
         FileNotFoundError: there is no such source, or no mirror could give it.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}; leave it out to take all images")
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}; 32 to 96 is usual")
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise ValueError(f"limit must be a whole number of at least 1, got {limit}; leave it out to take all images")
+    if size is not None and not (isinstance(size, int) and size >= 1):
+        raise ValueError(f"size must be a whole number of pixels, at least 1, got {size}; 32 to 96 is usual")
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed}")
     if source == "shapes":
         return _shapes(split, limit, seed)
+    if source in FILES:  # before a long download
+        _check_split(source, split, _splits(ARCHIVED[source].parts))
     opened = _open(source, size)
     splits = _splits(opened.parts)
-    if split not in splits:
-        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
+    _check_split(source, split, splits)
     part, low, high = splits[split]
     stored = cache.stored(opened, part)
     if stored.skipped:
@@ -144,6 +148,11 @@ def load(source: str | Path, split: str, *, limit: int | None = None, seed: int 
         chosen = _place_in_class(labels[index], tickets).argsort(stable=True)[:limit]
         index = index[chosen.sort().values]
     return ImageSet(stored.images[index], None if stored.labels is None else stored.labels[index], stored.class_names)
+
+
+def _check_split(source: str | Path, split: str, splits: Iterable[str]) -> None:
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
 
 
 def pretraining_images(source: str | Path, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:
@@ -178,7 +187,7 @@ def find(name: str) -> Path | None:
 def _open(source: str | Path, size: int | None) -> cache.Source:
     if source not in FILES:
         path = Path(source).expanduser().resolve()
-        if not path.exists():
+        if not str(source) or not path.exists():
             known = ", ".join(repr(name) for name in ("shapes", *FILES))
             raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; take {known}, or the path of a folder or .zip of images")
         return Pictures(path, size)
@@ -186,7 +195,7 @@ def _open(source: str | Path, size: int | None) -> cache.Source:
     if path.suffix == ".zip":
         _say_once(f"{source}: reading the JPEG copy {path.name}, whose pixels are close to the original's but not the same")
         return Pictures(path.resolve(), size=32)
-    return {"cifar10": Cifar10, "stl10": Stl10}[source](path.resolve())
+    return ARCHIVED[source](path.resolve())
 
 
 @functools.cache

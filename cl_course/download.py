@@ -7,6 +7,8 @@ host gives 50-80 kB/s since June 2026 (pytorch/vision#9536): that would be up to
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -73,9 +75,13 @@ def writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         pass  # the next line says it
-    if not os.access(folder, os.W_OK):
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ValueError(f"nothing can be written to {folder}, where data is cached; set CL_COURSE_CACHE to a folder of yours")
     return folder
+
+
+def unwritable(path: Path, size: int, problem: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be written ({problem}); {size:,} bytes are needed: free some, or set CL_COURSE_CACHE to a folder with room")
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
@@ -86,6 +92,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
 
     Raises:
         FileNotFoundError: no mirror could give it; the one message names them all.
+        ValueError: nothing can be written to the folder, or not so much.
     """
     target = writable(folder) / archive.filename
     with FileLock(f"{target}.lock"):  # several processes of one run may ask at once
@@ -114,15 +121,16 @@ def _from_any_mirror(archive: Archive, target: Path) -> None:
                 again = _size(part) > had  # worth another try while something arrives
                 if again:
                     time.sleep(PAUSE)
+    kept = " (what arrived is kept)" if _size(part) else ""
     tried = "; ".join(f"{url} ({problem})" for url, problem in problems.items())
     raise FileNotFoundError(
-        f"{archive.filename} could not be downloaded from any of: {tried}. Try again later (what arrived is kept), or get the file "
+        f"{archive.filename} could not be downloaded from any of: {tried}. Try again later{kept}, or get the file "
         f"({archive.size:,} bytes, md5 {archive.md5}) some other way and put it into {target.parent}, or into a folder that CL_COURSE_DATA names"
     ) from None
 
 
 def _download(url: str, part: Path, size: int) -> None:
-    """Make `part` `size` bytes long, from where it stands. Raises OSError or HTTPException where it breaks off."""
+    """Make `part` `size` bytes long, from where it stands. Raises OSError or HTTPException where it breaks off, ValueError where the disk is full."""
     have = _size(part)
     if have >= size:  # stopped just before the check, which comes now
         return
@@ -134,18 +142,38 @@ def _download(url: str, part: Path, size: int) -> None:
             raise OSError("sent another range than was asked for")
         if answer.status == 200:  # the server ignores ranges: from the start
             have = 0
-        length = answer.headers.get("Content-Length")
-        if length is not None and have + int(length) != size:  # an error page, or another file: not worth an hour
+        # An error page, or another file, is not worth an hour, and must not be put over what has arrived.
+        length = answer.headers.get("Content-Length", "")
+        if not length.isdigit():
+            raise OSError("does not say how many bytes it sends")
+        if have + int(length) != size:
             raise OSError(f"offers {have + int(length):,} bytes instead of {size:,}")
-        with open(part, "ab" if have else "wb") as file, tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar:
-            while chunk := answer.read(min(CHUNK, size - have + 1)):
+        with _writing(part, "ab" if have else "wb", size) as write, tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar:
+            while chunk := answer.read(CHUNK):
+                write(chunk)
                 have += len(chunk)
-                if have > size:
-                    raise OSError(f"sends more than {size:,} bytes")
-                file.write(chunk)
                 bar.update(len(chunk))
     if have < size:
         raise OSError(f"broke off after {have:,} of {size:,} bytes")
+
+
+@contextmanager
+def _writing(part: Path, mode: str, size: int) -> Iterator[Callable[[bytes], None]]:
+    """What writes to `part`; that this machine's disk is full is no mirror's fault, and so no OSError."""
+
+    def write(chunk: bytes) -> None:
+        try:
+            file.write(chunk)
+            file.flush()
+        except OSError as problem:
+            raise unwritable(part, size, problem) from None
+
+    try:
+        file = part.open(mode)
+    except OSError as problem:
+        raise unwritable(part, size, problem) from None
+    with file:
+        yield write
 
 
 def _size(path: Path) -> int:

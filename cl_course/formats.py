@@ -1,7 +1,7 @@
 """The archives of CIFAR-10 and STL-10, read in the formats their authors gave them.
 
 Both are read as they lie: packed, or as the folder they unpack to. Nothing is unpacked to disk,
-so no entry of an archive can land anywhere, and each file is checked against its md5 before use.
+so no entry of an archive can land anywhere, and each file of images or labels is checked against its md5 before use.
 """
 
 import io

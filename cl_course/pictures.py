@@ -5,6 +5,7 @@ it claims to unpack to is bounded, because it may come from anywhere.
 """
 
 import io
+import os
 import re
 import warnings
 import zipfile
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from tqdm.auto import tqdm
 
-from cl_course.cache import Decoded
+from cl_course.cache import Decoded, files_in
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled"}
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -57,10 +58,10 @@ class Pictures:
     def _names(self) -> list[str]:
         """Every image's path inside the source, with forward slashes."""
         if self.path.is_dir():
-            names = [file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()]
+            names = [file.relative_to(self.path).as_posix() for file in files_in(self.path)]
         else:
             with _unzipped(self.path) as archive:
-                names = [entry.filename for entry in _safe_entries(self.path, archive)]
+                names = list(_safe_entries(self.path, archive))
         names = sorted(name for name in names if name.lower().endswith(EXTENSIONS) and not _hidden(name))
         if not names:
             raise ValueError(f"{self.path} holds no images; put files ending in {', '.join(EXTENSIONS)} into it, laid out [split/]class/image")
@@ -80,10 +81,16 @@ class Pictures:
             others = ", ".join(folder or "images in no folder" for folder in sorted(outer - splits.keys()))
             raise ValueError(f"{self.path} has split folders ({', '.join(splits)}) beside others ({others}); move or rename the others")
         layout = {}
-        for folder, split in splits.items():
-            inside = {name: path[1:] for name, path in folders.items() if path[0] == folder}
-            classes = dict.fromkeys(inside) if split == "unlabeled" else self._classes(f"its folder {folder}", inside)
-            layout.setdefault(split, {}).update(classes)
+        for split in dict.fromkeys(splits.values()):
+            of_split = [folder for folder, meant in splits.items() if meant == split]  # val and valid are one
+            inside = {name: path[1:] for name, path in folders.items() if path[0] in of_split}
+            layout[split] = dict.fromkeys(inside) if split == "unlabeled" else self._classes(f"its folder {' and '.join(of_split)}", inside)
+        kinds = {split: sorted({kind for kind in classes.values() if kind is not None}) for split, classes in layout.items()}
+        for split, names in kinds.items():
+            if names and not set(names) & set(kinds.get("train", names)):
+                raise ValueError(f"{self.path}: the classes of {split} ({', '.join(names[:3])}) are none of train's ({', '.join(kinds['train'][:3])}); lay both out as split/class/image")
+        if len(set().union(*kinds.values())) == 1:  # one class tells nothing
+            layout = {split: dict.fromkeys(classes) for split, classes in layout.items()}
         return layout
 
     def _classes(self, where: str, folders: dict[str, tuple[str, ...]]) -> dict[str, str | None]:
@@ -105,7 +112,9 @@ class Pictures:
                         images[len(kept)] = _decode(file.read(), width, height)
                 except (Image.DecompressionBombWarning, Image.DecompressionBombError):
                     raise ValueError(f"{name} in {self.path} unpacks to more than {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it or take it out") from None
-                except Exception as problem:  # noqa: BLE001, broken bytes fail in as many ways as there are decoders
+                except Exception as problem:  # broken bytes fail in as many ways as there are decoders
+                    if isinstance(problem, MemoryError) or getattr(problem, "errno", None):  # the machine's fault: it may be gone next time
+                        raise
                     skipped.append(f"{name}: {problem or type(problem).__name__}")
                     continue
                 kept.append(name)
@@ -113,7 +122,7 @@ class Pictures:
         if not kept:
             raise ValueError(f"none of the {len(skipped)} images of {self.path} can be read; the first is {skipped[0]}")
         # A name's hash: an image keeps its ticket, and mostly its split, when others come or go.
-        tickets = np.array([int(md5(name.encode(), usedforsecurity=False).hexdigest()[:13], 16) / 16**13 for name in kept])
+        tickets = np.array([int(md5(os.fsencode(name), usedforsecurity=False).hexdigest()[:13], 16) / 16**13 for name in kept])
         numbers = None if labels[0] is None else np.array([self.class_names.index(kind) for kind in labels], np.int64)
         return Decoded(images[: len(kept)], numbers, tickets, self.class_names, tuple(skipped))
 
@@ -127,7 +136,8 @@ class Pictures:
             for name in self._names:
                 try:
                     with open_image(name) as file, Image.open(file) as image:  # reads the header only
-                        shapes[image.size] += 1
+                        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
+                        shapes[image.size[::-1] if turned else image.size] += 1
                 except Exception:  # noqa: BLE001, S112, `read` will name it
                     continue
         only = next(iter(shapes), (MIXED, MIXED))
@@ -142,7 +152,8 @@ class Pictures:
                 yield lambda name: (self.path / name).open("rb")
             else:
                 with _unzipped(self.path) as archive:
-                    yield archive.open
+                    entries = _safe_entries(self.path, archive)
+                    yield lambda name: archive.open(entries[name])
 
 
 def _decode(content: bytes, width: int, height: int) -> np.ndarray:
@@ -152,7 +163,7 @@ def _decode(content: bytes, width: int, height: int) -> np.ndarray:
             image.draft("RGB", (2 * width, 2 * height))  # a big JPEG is decoded at a fraction of its size
         image = ImageOps.exif_transpose(image)  # cameras store a turn, not turned pixels
         if image.mode[0] in "IF":
-            raise ValueError("more than 8 bits a channel")
+            raise ValueError("more than 8 bits a channel; save it with 8")
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:  # what lies under transparent pixels is anything
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         image = image.convert("RGB")
@@ -171,22 +182,22 @@ def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _safe_entries(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    entries = archive.infolist()
-    for entry in entries:
-        name = entry.filename.replace("\\", "/")
+def _safe_entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """name -> entry, with names as they would be in a folder: forward slashes, and no ./ before them."""
+    entries = {entry.filename.replace("\\", "/").removeprefix("./"): entry for entry in archive.infolist()}
+    for name, entry in entries.items():
         if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
             raise ValueError(f"{path} holds the entry {entry.filename!r}, which would land outside its folder; do not trust this file")
         if entry.file_size > MAX_ENTRY:
             raise ValueError(f"{entry.filename} in {path} unpacks to {entry.file_size:,} bytes, more than the {MAX_ENTRY:,} allowed; take it out")
-    total = sum(entry.file_size for entry in entries)
+    total = sum(entry.file_size for entry in archive.infolist())
     if total > MAX_UNPACKED:
         raise ValueError(f"{path} unpacks to {total:,} bytes, more than the {MAX_UNPACKED:,} allowed; split it, or unpack it yourself and give the folder")
     return entries
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX/")) or "/." in name
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _shared(folders: dict[str, tuple[str, ...]]) -> str | None:

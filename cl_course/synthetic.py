@@ -14,8 +14,8 @@ SIZE = 32  # pixels, both sides
 CLASS_NAMES = ("disc", "square", "triangle", "star", "flower", "cross", "ring", "moon", "heart", "bolt")
 SPLIT_SIZES = {"train": 8000, "val": 2000, "test": 2000}
 
-# One colour texture per class, on the object alone: stripes of this many periods across the
-# object, at this angle (radians). Shape and stripes agree; either tells the class.
+# One colour texture per class, on the object alone: stripes at this angle (radians), this many
+# periods across the object. Shape and stripes agree; either tells the class.
 STRIPES = ((0.0, 2.0), (0.8, 3.0), (1.6, 2.0), (2.4, 3.0), (0.4, 4.0), (1.2, 4.0), (2.0, 2.5), (2.8, 3.5), (0.0, 3.5), (1.6, 3.5))
 
 
@@ -27,7 +27,7 @@ class Recipe:
         angle, position: the largest turn (radians) and the largest shift, either way.
         scale: smallest and largest radius of the object.
         stripes: contrast of the texture that each class carries.
-        gradient: how much the background's brightness may change from edge to edge.
+        gradient: how much the background's brightness may change from the centre to an edge.
         noise: standard deviation of the pixel noise, of a range of 1.
     """
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cl_course import synthetic
-from cl_course.data import ImageSet, _place_in_class, _say_once, find, load, shuffled_batches, to_float
+from cl_course import data, synthetic
+from cl_course.data import ImageSet, _place_in_class, _say_once, _splits, find, load, shuffled_batches, shuffled_steps, to_float
 
 
 def numbered(n: int) -> ImageSet:
@@ -98,10 +98,34 @@ def test_shapes_have_three_splits():
         load("shapes", "unlabeled")
 
 
-@pytest.mark.parametrize("limit", [0, -5])
-def test_a_limit_below_one_is_an_error(limit):
-    with pytest.raises(ValueError, match=f"limit must be at least 1, got {limit}"):
-        load("shapes", "train", limit=limit)
+@pytest.mark.parametrize("name, value", [("limit", 0), ("limit", -5), ("limit", 2.5), ("size", 0), ("size", 20.5), ("seed", -1), ("seed", 2**32), ("seed", 0.5)])
+def test_a_number_out_of_range_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be a whole number .*, got {value}"):
+        load("shapes", "train", **{name: value})
+
+
+def test_a_split_that_does_not_exist_is_noticed_before_a_download(tmp_path, monkeypatch):
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(data, "fetch", lambda *archive: pytest.fail("nothing is to be downloaded"))
+    for source, splits in (("cifar10", "train, val, test"), ("stl10", "train, val, test, unlabeled")):
+        with pytest.raises(ValueError, match=f"{source} has no split 'tset'; it has {splits}$"):
+            load(source, "tset")
+
+
+def test_no_name_is_no_folder():
+    with pytest.raises(FileNotFoundError, match="no data set and no file ''"):
+        load("", "train")
+
+
+def test_so_many_steps_are_so_many():
+    generator = torch.Generator().manual_seed(0)
+    for steps, n in ((7, 6), (1, 6), (0, 6), (-3, 6), (4, 1)):
+        assert len(list(shuffled_steps(n, 2, steps, generator))) == max(0, steps)
+
+
+def test_validation_images_are_those_with_the_highest_tickets():
+    assert _splits(("train", "test")) == {"train": ("train", 0.0, 0.9), "val": ("train", 0.9, 1.0), "test": ("test", 0.0, 1.0)}
+    assert _splits(("all",)) == {"train": ("all", 0.0, 0.8), "val": ("all", 0.8, 0.9), "test": ("all", 0.9, 1.0)}
 
 
 def test_places_are_even_within_each_class():

@@ -19,19 +19,22 @@ CONTENT = np.random.default_rng(0).bytes(100_000)
 class Server:
     """Serves one content; `break_after` says after how many bytes each request is cut off, None: not."""
 
-    def __init__(self, content=CONTENT, ranges=True, break_after=(), status=200, says=None):
+    def __init__(self, content=CONTENT, ranges=True, break_after=(), status=200, says=None, length=True):
         self.requests = []  # (Range header, bytes sent)
+        self.encodings = set()
         cuts = iter(break_after)
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(handler):
                 asked = handler.headers.get("Range")
+                self.encodings.add(handler.headers["Accept-Encoding"])
                 start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and ranges else 0
                 rest = content[start:]
                 handler.send_response(206 if start else status)
                 if start:
                     handler.send_header("Content-Range", f"bytes {says or start}-{len(content) - 1}/{len(content)}")
-                handler.send_header("Content-Length", str(len(rest)))
+                if length:
+                    handler.send_header("Content-Length", str(len(rest)) if length is True else length)
                 handler.end_headers()
                 sent = rest[: next(cuts, None)]
                 self.requests.append((asked, len(sent)))
@@ -78,6 +81,7 @@ def test_a_whole_download_has_the_final_name_and_leaves_no_part(serve, tmp_path)
     assert not list(tmp_path.glob("*.part"))
     fetch(things(server.url), tmp_path)
     assert server.requests == [(None, 100_000)]  # what is there is not fetched again
+    assert server.encodings == {"identity"}  # packed once more, the bytes would be others
 
 
 def test_a_broken_download_goes_on_where_it_stopped(serve, tmp_path):
@@ -133,6 +137,57 @@ def test_a_file_of_another_size_is_not_even_fetched(serve, tmp_path):
         fetch(things(page.url), tmp_path)
 
 
+@pytest.mark.parametrize("length", [None, "many"])
+def test_an_answer_without_a_length_does_not_spoil_what_has_arrived(serve, tmp_path, length):
+    (tmp_path / "things.tar.gz.part").write_bytes(CONTENT[:99_000])
+    page, good = serve(content=b"<html>log in first", ranges=False, length=length), serve()
+    with pytest.raises(FileNotFoundError, match=r"does not say how many bytes it sends.*\(what arrived is kept\)"):
+        fetch(things(page.url), tmp_path)
+    assert fetch(things(page.url, good.url), tmp_path).read_bytes() == CONTENT
+    assert good.requests == [("bytes=99000-", 1_000)]
+
+
+def talker(says: bytes | None) -> str:
+    """The address of what speaks no HTTP, or nothing at all."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    held = []
+
+    def answer():
+        while True:
+            connection, _ = listening.accept()
+            held.append(connection)  # dropped, it would be closed
+            if says is not None:
+                connection.recv(10_000)
+                connection.sendall(says)
+                connection.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/things.tar.gz"
+
+
+@pytest.mark.parametrize("says", [b"what?\r\n\r\n", None], ids=["no HTTP", "silent"])
+def test_a_mirror_that_talks_nonsense_or_not_at_all_is_passed_over(serve, tmp_path, monkeypatch, says):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    assert fetch(things(talker(says), serve().url), tmp_path).read_bytes() == CONTENT
+
+
+def test_there_is_a_pause_before_each_resumption(serve, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(download, "PAUSE", 7.0)
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    fetch(things(serve(break_after=[30_000, 20_000]).url), tmp_path)
+    assert pauses == [7.0, 7.0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_not_blamed_on_the_mirrors(serve, tmp_path):
+    server = serve()
+    (tmp_path / "things.tar.gz.part").symlink_to("/dev/full")
+    with pytest.raises(ValueError, match=r"things.tar.gz.part cannot be written \(.*No space left.*\); 100,000 bytes are needed"):
+        fetch(things(server.url), tmp_path)
+    assert len(server.requests) == 1  # nobody else was asked
+
+
 def test_a_complete_part_is_checked_not_fetched(serve, tmp_path):
     (tmp_path / "things.tar.gz.part").write_bytes(CONTENT)
     server = serve()
@@ -176,8 +231,9 @@ def test_offline_load_says_where_to_put_the_file(tmp_path, monkeypatch):
 def test_the_cache_must_be_writable(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(ValueError, match="set CL_COURSE_CACHE"):
-        fetch(things(refusing()), blocked / "folder")
+    for folder in (blocked / "folder", blocked):
+        with pytest.raises(ValueError, match="set CL_COURSE_CACHE"):
+            fetch(things(refusing()), folder)
 
 
 def test_the_archives_are_those_torchvision_knows():

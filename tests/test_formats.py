@@ -294,3 +294,22 @@ def test_a_killed_decoding_leaves_nothing(root, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         data.load("cifar10", "test")
     assert not [path for path in (tmp_path / "cache" / "decoded").iterdir() if path.suffix != ".lock"]
+
+
+def test_tickets_are_the_same_at_every_decoding():
+    assert formats._tickets(3).tolist() == pytest.approx([0.6369616873, 0.2697867138, 0.0409735239])
+
+
+def test_a_folder_in_an_archive_is_no_file_of_it(root, tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in cifar10_files().items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            if name == "test_batch":
+                entry.type = tarfile.DIRTYPE
+                archive.addfile(entry)
+            else:
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    with pytest.raises(ValueError, match="lacks test_batch"):
+        Cifar10(path).read("test")

@@ -1,13 +1,13 @@
 """Folders and zips of images: their layout, their one shape, and what is refused."""
 
-import io
+import os
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from picture_files import encoded, flowers, folder_of, picture, zip_of
+from PIL import Image, ImageOps
 
 from cl_course import data, pictures
 from cl_course.data import load
@@ -16,36 +16,6 @@ from cl_course.data import load
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
-
-
-def picture(seed: int, size=(20, 20), mode="RGB") -> Image.Image:
-    channels = {"RGB": 3, "RGBA": 4, "LA": 2}.get(mode)
-    shape = size[::-1] if channels is None else (*size[::-1], channels)
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), mode)
-
-
-def encoded(image: Image.Image, form="PNG", **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
-
-
-def folder_of(tmp_path, files: dict[str, bytes]):
-    for name, content in files.items():
-        (tmp_path / "pics" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "pics" / name).write_bytes(content)
-    return tmp_path / "pics"
-
-
-def zip_of(tmp_path, files: dict[str, bytes]):
-    with zipfile.ZipFile(tmp_path / "pics.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return tmp_path / "pics.zip"
-
-
-def flowers(per_class=20, before="", classes=("rose", "tulip")) -> dict[str, bytes]:
-    return {f"{before}{name}/{i:03}.png": encoded(picture(1000 * c + i)) for c, name in enumerate(classes) for i in range(per_class)}
 
 
 def rows(images) -> set[bytes]:
@@ -105,6 +75,81 @@ def test_layouts_that_say_two_things_are_refused(tmp_path):
         load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "extra/")), "train")
 
 
+    with pytest.raises(ValueError, match=r"the classes of val \(images\) are none of train's \(rose, tulip\)"):
+        load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/", ["images"])), "val")
+    with pytest.raises(ValueError, match="its folder val and valid has class folders and, beside them, 1 images in none"):
+        load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/") | {"valid/loose.png": encoded(picture(1))}), "val")
+
+
+def test_one_folder_in_every_split_is_no_class(tmp_path):
+    images = load(zip_of(tmp_path, flowers(10, "train/", ["images"]) | flowers(3, "test/", ["images"])), "test")
+    assert len(images) == 3 and images.labels is None and images.class_names == ()
+
+
+def test_other_words_for_val_are_one_split(tmp_path):
+    source = folder_of(tmp_path, flowers(10, "train/") | flowers(3, "valid/") | {f"val/rose/x{i}.png": encoded(picture(i)) for i in range(2)})
+    assert load(source, "val").labels.bincount().tolist() == [5, 3]
+
+
+def test_capitals_do_not_matter(tmp_path):
+    source = folder_of(tmp_path, {f"Train/{name}".upper(): content for name, content in flowers(10).items()})
+    assert len(load(source, "train")) == 18 and len(load(source, "val")) == 2
+
+
+@pytest.mark.parametrize("written", [lambda name: name.replace("/", "\\"), lambda name: f"./{name}"], ids=["backslashes", "dot"])
+def test_a_zip_may_write_its_paths_in_other_ways(tmp_path, written):
+    files = flowers(10) | {"__MACOSX/rose/000.png": b"", "rose/.000.png": b""}
+    images = load(zip_of(tmp_path, {written(name): content for name, content in files.items()}), "train")
+    assert images.labels.bincount().tolist() == [8, 8] and images.class_names == ("rose", "tulip")
+
+
+def test_a_linked_folder_is_looked_into_and_a_loop_ends(tmp_path):
+    source = folder_of(tmp_path, flowers(10))
+    (source / "tulip").rename(tmp_path / "elsewhere")
+    (source / "tulip").symlink_to(tmp_path / "elsewhere")
+    (source / "rose" / "all").symlink_to(source)
+    assert load(source, "train").labels.bincount().tolist() == [8, 8]
+    (tmp_path / "elsewhere" / "more.png").write_bytes(encoded(picture(1)))
+    assert load(source, "train").labels.bincount().tolist() == [8, 9]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    source, scandir = folder_of(tmp_path, flowers(10)), os.scandir
+
+    def refusing(path):
+        if str(path).endswith("tulip"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # root may read all
+    with pytest.raises(PermissionError, match="tulip"):
+        load(source, "train")
+
+
+def test_a_fault_of_the_machine_is_no_broken_image(tmp_path, monkeypatch):
+    source, decode = folder_of(tmp_path, flowers(10)), pictures._decode
+    for fault in (OSError(24, "Too many open files"), MemoryError()):
+
+        def failing(*given, fault=fault):
+            raise fault
+
+        monkeypatch.setattr(pictures, "_decode", failing)
+        with pytest.raises(type(fault)):
+            load(source, "train")
+    monkeypatch.setattr(pictures, "_decode", decode)
+    assert len(load(source, "train")) == 16
+
+
+def test_any_name_will_do(tmp_path):
+    source = folder_of(tmp_path, flowers(10) | {os.fsdecode(b"rose/caf\xe9.png"): encoded(picture(5))})
+    odd = source.rename(tmp_path / (os.fsdecode(b"caf\xe9") + 200 * "x"))
+    assert len(load(odd, "train")) == 17
+
+
+def test_the_same_file_names_in_two_classes_have_different_tickets(tmp_path):
+    assert len(set(pictures.Pictures(folder_of(tmp_path, flowers(20))).read("all").tickets)) == 40
+
+
 def test_other_files_are_passed_over(tmp_path):
     others = {"notes.txt": b"mine", "rose/.hidden.png": b"", "__MACOSX/rose/000.png": b"", ".DS_Store": b""}
     with warnings.catch_warnings(action="error"):  # nothing was taken for a broken image
@@ -151,6 +196,26 @@ def test_what_is_transparent_is_white(tmp_path):
     assert (load(source, "train").images == 255).all()
 
 
+def test_every_kind_of_transparency_is_white(tmp_path):
+    grey, keyed = Image.new("LA", (20, 20), (0, 0)), Image.new("RGB", (20, 20), (255, 0, 0))
+    files = {f"{i}.png": encoded(grey) for i in range(10)} | {f"k{i}.png": encoded(keyed, transparency=(255, 0, 0)) for i in range(10)}
+    assert (load(folder_of(tmp_path, files), "train").images == 255).all()
+
+
+def test_scaling_down_averages(tmp_path):
+    big = picture(0, (24, 24)).resize((384, 384), Image.Resampling.BICUBIC)
+    exact = np.asarray(ImageOps.fit(big, (96, 96), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    source = folder_of(tmp_path, {f"{i}.jpg": encoded(big, "JPEG", quality=95) for i in range(10)})
+    assert np.abs(load(source, "train").images[0].numpy().astype(float) - exact).mean() < 2
+    board = Image.fromarray(np.indices((200, 200)).sum(0).astype(np.uint8) % 2 * 255)
+    assert (load(zip_of(tmp_path, {f"{i}.png": encoded(board) for i in range(10)}), "train", size=25).images.float() - 127.5).abs().max() < 10
+
+
+@pytest.mark.parametrize("size, kept", [((256, 256), (256, 256)), ((257, 257), (96, 96)), ((300, 200), (96, 96))])
+def test_the_largest_size_that_stays(tmp_path, size, kept):
+    assert load(folder_of(tmp_path, {f"{i}.png": encoded(Image.new("RGB", size)) for i in range(10)}), "train").images.shape[2:] == kept[::-1]
+
+
 def test_a_turned_photo_is_turned_back(tmp_path):
     upright = np.zeros((40, 20, 3), np.uint8)
     upright[:20] = 255  # light above
@@ -160,6 +225,7 @@ def test_a_turned_photo_is_turned_back(tmp_path):
     source = folder_of(tmp_path, {f"{i}.jpg": encoded(lying, "JPEG", exif=exif, quality=95) for i in range(10)})
     image = load(source, "train", size=20).images[0].float()
     assert image[:, :8].mean() > 250 and image[:, 12:].mean() < 5
+    assert load(source, "train").images.shape == (8, 3, 40, 20)  # its own size, once upright
 
 
 @pytest.mark.parametrize("pack", [folder_of, zip_of])
@@ -234,17 +300,10 @@ def test_an_image_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, pix
         load(source, "train")
 
 
-def test_a_change_in_the_folder_is_noticed(tmp_path):
-    source = folder_of(tmp_path, flowers(20))
-    assert len(load(source, "train")) == 32
-    folder_of(tmp_path, flowers(30))
-    assert len(load(source, "train")) == 48
-
-
 def test_what_does_not_exist_lists_what_does(tmp_path):
     with pytest.raises(FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"):
         load("cifar100", "train")
     with pytest.raises(ValueError, match="'shapes' is no data set that lies in a file"):
         data.find("shapes")
-    with pytest.raises(ValueError, match="size must be at least 1"):
+    with pytest.raises(ValueError, match="size must be a whole number of pixels, at least 1"):
         load(folder_of(tmp_path, flowers(3)), "train", size=0)
