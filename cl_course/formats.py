@@ -71,7 +71,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"the pickle names {module}.{name}, which no CIFAR-10 batch needs; this is not the official file, delete it")
+            raise ValueError(f"the pickle names {module}.{name}, which no CIFAR-10 batch needs; this is not the official file, delete it")
         return self.allowed[module, name]
 
 
