@@ -31,9 +31,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except Exception as error:
-        temporary.unlink(missing_ok=True)
         what = f"could not write {path} ({error}); what was there before is untouched: free some space or choose another folder"
         raise OSError(what) from error
+    finally:
+        temporary.unlink(missing_ok=True)  # also when the process is interrupted
 
 
 def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
@@ -45,8 +46,13 @@ def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
     """
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
-    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(json.dumps(card, indent=2) + "\n"))
+    text = json.dumps(card, indent=2) + "\n"  # before anything is written: a TypeError here is the card's
+
+    def both(card_file: Path) -> None:  # the card is on disk before the weights are replaced, and renamed after: a full disk costs neither
+        card_file.write_text(text)
+        write_atomically(path, lambda temporary: save_file(tensors, temporary))
+
+    write_atomically(path.with_suffix(".json"), both)
 
 
 def read_card(path: str | Path) -> dict:
@@ -78,9 +84,10 @@ def load(path: str | Path, encoder: nn.Module) -> dict:
     for name in [*wanted, *tensors]:
         here, there = (tuple(d[name].shape) if name in d else None for d in (wanted, tensors))
         if here != there:
-            raise ValueError(f"{path} holds another architecture: {name} is {there or 'missing'} there and {here or 'missing'} here; build the encoder its card names")
+            raise ValueError(f"{path} holds another architecture: {name} is {'missing' if there is None else there} there and {'missing' if here is None else here} here; build the encoder its card names")
+    card = read_card(path)  # before the weights: a missing card must leave the encoder as it was
     encoder.load_state_dict(tensors)
-    return read_card(path)
+    return card
 
 
 def build_encoder(card: dict) -> ResNet:

@@ -130,6 +130,8 @@ def evaluate(chosen: argparse.Namespace) -> int:
     from cl_course.runtime import pick_device
 
     device = pick_device(chosen.device)
+    if chosen.checkpoint.suffix not in ("", ".safetensors"):
+        raise ValueError(f"a checkpoint is a .safetensors file or a name, got {chosen.checkpoint}; give the .safetensors file beside it")
     by_name = not chosen.checkpoint.suffix  # one that comes with the course
     encoder, card = checkpoints.shipped(str(chosen.checkpoint)) if by_name else checkpoints.restore(chosen.checkpoint)
     encoder.to(device)
@@ -152,13 +154,18 @@ def run(chosen: argparse.Namespace) -> int:
         import papermill
     except ModuleNotFoundError:
         raise ValueError("running lessons headless takes papermill, which is not installed: pip install -e '.[dev]'") from None
-    from cl_course.runtime import PARAMETERS, check_names, resolve
+    from cl_course.runtime import DATASETS, PARAMETERS, check_names, resolve
 
     parameters = {name: _value(text) for name, text in chosen.parameter}
+    if "dataset" in parameters:  # a path means the folder of the command, and a lesson runs in notebooks/
+        text = dict(chosen.parameter)["dataset"]
+        parameters["dataset"] = text if text in ("auto", *DATASETS) or not Path(text).expanduser().exists() else str(Path(text).expanduser().resolve())
     if chosen.strict:
         os.environ["CL_COURSE_STRICT"] = "1"
     lessons = [(path, chosen.out / path.name) for path in _lessons(chosen.lesson, chosen.solved)]
-    for path, _ in lessons:
+    for path, out in lessons:
+        if out.resolve() == path.resolve():
+            raise ValueError(f"{path} would be written over; name another folder with --out")
         check_names(parameters, papermill.inspect_notebook(str(path)))
     resolve(**{name: value for name, value in parameters.items() if name in PARAMETERS})
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -171,6 +178,11 @@ def run(chosen: argparse.Namespace) -> int:
             papermill.execute_notebook(str(path), str(out), parameters, **how)
         except papermill.exceptions.PapermillExecutionError as error:
             print(f"cl-course: {path.stem}, code cell {error.exec_count}: {error.ename}: {error.evalue}; see {out}", file=sys.stderr)
+            failed.append(path)
+        except RuntimeError as error:  # nbclient's DeadKernelError, most often for want of memory
+            if type(error).__name__ != "DeadKernelError":
+                raise
+            print(f"cl-course: {path.stem}: its kernel died, as it does when memory runs out; close other programs, or run it with -p profile quick; see {out}", file=sys.stderr)
             failed.append(path)
         print(f"{path.stem}: {'failed' if path in failed else 'done'} in {time.monotonic() - start:.0f} s, {out}", flush=True)
     return 1 if failed else 0
@@ -239,8 +251,8 @@ def _check_output(out: Path, cut: Path, resume: bool) -> None:
         raise ValueError(f"{cut} is a run that was cut off; add --resume to go on with it, or delete it")
     if out.exists() and not cut.exists():
         raise ValueError(f"{out} is there already; delete it, or name another file with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"nothing can be written to {out.parent}; name another file with --out")
 
 
@@ -279,7 +291,7 @@ def _lessons(name: str, solved: bool) -> list[Path]:
     if solved:
         made = subprocess.run([sys.executable, ROOT / "notebooks" / "build.py", "--solved-only", *chosen], capture_output=True, text=True, check=False)
         if made.returncode:
-            raise ValueError(made.stderr.strip().splitlines()[-1])
+            raise ValueError((made.stderr.strip().splitlines() or [f"building the solved lessons ended with {made.returncode} and said nothing"])[-1])
     folder = ROOT / "build" / "solved" if solved else ROOT / "notebooks"
     paths = [folder / f"{stem}.ipynb" for stem in chosen]
     if missing := [path.name for path in paths if not path.exists()]:

@@ -59,8 +59,8 @@ class Health:
     def sentence(self) -> str:
         """The diagnosis, worst first."""
         gap = float(self.positive.mean() - self.negative.mean())
-        if not math.isfinite(self.loss):
-            return "Broken: the loss is not finite; lower the learning rate or raise the temperature."
+        if not (math.isfinite(self.loss) and math.isfinite(gap) and math.isfinite(self.spread)):
+            return f"Broken: the {'embeddings are' if math.isfinite(self.loss) else 'loss is'} not finite; lower the learning rate or raise the temperature."
         if self.spread < 0.1:
             return f"Collapsed: all embeddings point the same way (spread {self.spread:.2f} of 1), so no view can be told from another."
         if self.loss > self.chance - 0.05:

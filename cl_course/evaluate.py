@@ -95,12 +95,13 @@ def few_labels(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
 def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500) -> Tensor:
     """Features h of unaugmented images, (n, dim), on the CPU; the encoder's train / eval mode is put back."""
     device = next(encoder.parameters()).device
-    was_training = encoder.training
+    modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
         return torch.cat([encoder(to_float(part.to(device))).float().cpu() for part in images.images.split(batch_size)])
     finally:
-        encoder.train(was_training)
+        for module, training in modes:
+            module.training = training
 
 
 @checked
@@ -156,6 +157,10 @@ def retrieve(query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: 
     """
     if not 1 <= k <= len(gallery_h):
         raise ValueError(f"k must lie between 1 and the {len(gallery_h)} gallery images, got {k}")
+    if not len(query_h):
+        raise ValueError("no query was given; take a split with at least one image")
+    if not (query_h.isfinite().all() and gallery_h.isfinite().all()):
+        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has diverged")
     gallery_h = F.normalize(gallery_h, dim=1)
     found = [(F.normalize(h, dim=1) @ gallery_h.T).topk(k, dim=1) for h in query_h.split(1000)]
     return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found])
@@ -196,6 +201,8 @@ def mean_average_precision(
     Raises:
         ValueError: a query's class has no image in the gallery, so that nothing could be found.
     """
+    if not len(query_h):
+        raise ValueError("no query was given; take a split with at least one image")
     missing = sorted(set(query_y.tolist()) - set(gallery_y.tolist()))
     if missing:
         raise ValueError(f"no gallery image has class {missing[0]}, which a query has; take a gallery with every class")
@@ -225,7 +232,8 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
     if len(train_y.unique()) < 2:
         raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; take more images")
     start = time.perf_counter()
-    mean, std = train_h.mean(dim=0), train_h.std(dim=0).clamp(min=1e-6)
+    mean, std = train_h.mean(dim=0), train_h.std(dim=0)
+    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
     train_x, val_x, test_x = (((h - mean) / std).numpy() for h in (train_h, val_h, test_h))
     probes = [_fit(LogisticRegression(C=strength, max_iter=200), train_x, train_y) for strength in STRENGTHS]
     on_validation = [probe.score(val_x, val_y) for probe in probes]
@@ -254,7 +262,8 @@ def factor_probe(train_h: Tensor, train_factors: dict[str, Tensor], test_h: Tens
     Returns:
         name -> R^2, the mean over a factor's coordinates.
     """
-    mean, std = train_h.mean(dim=0), train_h.std(dim=0).clamp(min=1e-6)
+    mean, std = train_h.mean(dim=0), train_h.std(dim=0)
+    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
     train_x, test_x = (((h - mean) / std).numpy() for h in (train_h, test_h))
     scores = {}
     for name, values in train_factors.items():

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from cl_course.losses import check_temperature, in_float32
 from cl_course.tensor_types import Embeddings, Scalar, checked
@@ -62,8 +61,9 @@ class _StreamedNTXent(torch.autograd.Function):
         return loss / views
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, upstream: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # by create_graph; once_differentiable would let it pass, since `upstream` is no function of z
+            raise RuntimeError("streamed_nt_xent has no second derivative; take nt_xent, or leave create_graph out")
         (gradient,) = ctx.saved_tensors
         return upstream * gradient, None, None
 
@@ -88,6 +88,7 @@ def grad_cache(embed: Embed, loss: Loss, view1: Tensor, view2: Tensor, chunk: in
         The loss of the whole batch, detached.
     """
     _check_chunk(chunk)
+    _check_pairs(view1, view2)
     with torch.no_grad():
         z1, z2 = (torch.cat(parts) for parts in zip(*(embed(a, b) for a, b in zip(view1.split(chunk), view2.split(chunk)))))
     z1.requires_grad_(), z2.requires_grad_()
@@ -107,12 +108,18 @@ def accumulate(embed: Embed, loss: Loss, view1: Tensor, view2: Tensor, chunk: in
         The mean over images of the chunks' losses, detached.
     """
     _check_chunk(chunk)
+    _check_pairs(view1, view2)
     total = view1.new_zeros(())
     for a, b in zip(view1.split(chunk), view2.split(chunk)):
         part = loss(*embed(a, b)) * (len(a) / len(view1))
         part.backward()
         total += part.detach()
     return total
+
+
+def _check_pairs(view1: Tensor, view2: Tensor) -> None:
+    if len(view1) != len(view2) or not len(view1):
+        raise ValueError(f"row i of both views is image i, at least one, got {len(view1)} and {len(view2)} rows; give two views of the same images")
 
 
 def _check_chunk(chunk: int) -> None:

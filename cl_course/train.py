@@ -135,7 +135,8 @@ def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epo
         check_data(len(images), config.batch_size)
     optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
-    history, settings = History(), _settings(config, method, images)
+    history = History()
+    settings = _settings(config, method, images) if resume is not None else {}  # it reads all pixels
     if resume is not None and Path(resume).exists():
         _read_checkpoint(Path(resume), settings, method, optimizer, generator, history)
     steps_per_epoch = len(images) // config.batch_size
@@ -229,9 +230,11 @@ def _mean_loss(losses: list[Tensor], epoch: int, method: nn.Module, config: Trai
     bad = (~values.isfinite()).nonzero()
     if len(bad):
         kept = f"the last good checkpoint is {resume}" if resume is not None and Path(resume).exists() else "there is no checkpoint yet (resume=FILE keeps one after every epoch)"
+        temperature = getattr(method, "temperature", None)  # BYOL has none
+        given, cure = (f"temperature {temperature} and ", " or raise the temperature") if temperature is not None else ("", "")
         raise NonFiniteLoss(
-            f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with temperature {getattr(method, 'temperature', None)} "
-            f"and peak learning rate {config.learning_rate:g}; lower the rate or raise the temperature; {kept}"
+            f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with {given}"
+            f"peak learning rate {config.learning_rate:g}; lower the rate{cure}; {kept}"
         )
     return float(values.mean())
 
@@ -240,7 +243,7 @@ def _settings(config: TrainConfig, method: nn.Module, images: ImageSet) -> dict:
     """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the very images."""
     of_method = {name: value for name, value in vars(method).items() if isinstance(value, int | float | str | dict) and not name.startswith("_")}
     of_method.pop("training", None)
-    pixels = hashlib.sha256(images.images.numpy(force=True).tobytes()).hexdigest()[:16]
+    pixels = hashlib.sha256(images.images.contiguous().numpy(force=True)).hexdigest()[:16]
     return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
 
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from test_moco import Flat, views
+from test_moco import Flat, moco, views
 from torch import nn
 
 from cl_course.losses import byol_loss
-from cl_course.methods import BYOL, METHODS, build
+from cl_course.methods import BYOL, METHODS, MoCo, build
 from cl_course.models import small_resnet
 
 
@@ -122,3 +122,60 @@ def test_one_image_alone_is_refused_where_batchnorm_would_compare_it_with_itself
     with pytest.raises(ValueError, match="a batch of 1 image is too small for BYOL with BatchNorm"):
         method.loss(view1, view2)
     assert method.eval().loss(view1, view2).isfinite() and byol().loss(view1, view2).isfinite()  # running statistics, or none
+
+
+def test_no_gradient_flows_through_keys_or_targets_even_to_the_pixels():
+    for method in (moco(), byol()):
+        view1, view2 = (v.requires_grad_() for v in views(4))
+        if isinstance(method, MoCo):
+            method.loss(view1, view2).backward()
+            assert view1.grad is not None and view2.grad is None
+        else:
+            assert not any(t.requires_grad for t in method.targets(view1, view2))
+
+
+@pytest.mark.parametrize("method, slow, fast", [(moco, "key_projector", "projector"), (byol, "target_projector", "projector"), (moco, "key_encoder", "encoder"), (byol, "target_encoder", "encoder")])
+def test_encoder_and_projector_both_drift(method, slow, fast):
+    method = method(momentum=0.7)
+    (before, *_), (online, *_) = ([*getattr(method, part).parameters()] for part in (slow, fast))
+    before = before.clone()
+    with torch.no_grad():
+        online.add_(1.0)
+    method.loss(*views(4))
+    method.after_step()
+    torch.testing.assert_close(next(getattr(method, slow).parameters()), 0.7 * before + 0.3 * online.detach())
+
+
+def test_the_momentum_stays_at_one_after_the_last_step():
+    method = byol(momentum=0.9, total_steps=2)
+    for _ in range(4):
+        method.after_step()
+    assert method.momentum == 1
+
+
+def test_the_step_is_saved_with_the_weights():
+    method, again = byol(momentum=0.9, total_steps=4), byol(momentum=0.9, total_steps=4)
+    method.after_step(), method.after_step()
+    again.load_state_dict(method.state_dict())
+    assert again.momentum == method.momentum == pytest.approx(0.95)
+
+
+def test_the_first_step_drifts_at_the_momentum_it_starts_with():
+    method = byol(momentum=0.8, total_steps=2)
+    slow = method.target_encoder.linear.weight.clone()
+    with torch.no_grad():
+        method.encoder.linear.weight.add_(1)
+    method.after_step()
+    torch.testing.assert_close(method.target_encoder.linear.weight, 0.8 * slow + 0.2 * method.encoder.linear.weight.detach())
+
+
+@pytest.mark.parametrize("settings, sentence", [({"predictor_rate": 0}, "predictor_rate must be positive, got 0"), ({"predictor_rate": math.nan}, "predictor_rate must be positive, got nan"), ({"total_steps": 0}, "total_steps must be at least 1 or None, got 0")])
+def test_bad_settings_are_named(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        byol(**settings)
+
+
+def test_heads_have_the_widths_asked_for():
+    method = build("byol", Flat(), {"hidden_dim": 10, "out_dim": 5, "norm_output": True})
+    assert [layer.out_features for layer in [*method.projector, *method.predictor] if isinstance(layer, nn.Linear)] == [10, 5, 10, 5]
+    assert isinstance(method.projector[-1], nn.BatchNorm1d)

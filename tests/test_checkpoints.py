@@ -157,3 +157,48 @@ def test_a_damaged_card_is_one_sentence(tmp_path, card):
     (tmp_path / "e.json").write_text(card)
     with pytest.raises(ValueError, match="card"):
         checkpoints.restore(tmp_path / "e.safetensors")
+
+
+def test_a_card_that_is_no_json_costs_neither_file(tmp_path):
+    path = tmp_path / "e.safetensors"
+    save(path, encoder(1), CARD)
+    good = path.read_bytes()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        save(path, encoder(2), CARD | {"knn": torch.ones(1)})
+    assert path.read_bytes() == good and read_card(path) == CARD
+
+
+@pytest.mark.parametrize("card", [None, "xx"])
+def test_without_a_card_the_encoder_stays_as_it_was(tmp_path, card):
+    path = tmp_path / "e.safetensors"
+    save(path, encoder(1), CARD)
+    path.with_suffix(".json").unlink()
+    if card:
+        path.with_suffix(".json").write_text(card)
+    into = encoder(2)
+    before = weights(into)
+    with pytest.raises((FileNotFoundError, ValueError)):
+        load(path, into)
+    assert same(weights(into), before)
+
+
+def test_interrupted_writing_leaves_no_temporary_file(tmp_path):
+    def interrupted(temporary):
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "x.txt", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_at_the_card_keeps_the_weights_too(tmp_path, monkeypatch):
+    path = tmp_path / "e.safetensors"
+    save(path, encoder(1), CARD)
+    good = path.read_bytes()
+    def full(self, text, *rest):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(type(path), "write_text", full)
+    with pytest.raises(OSError, match="untouched"):
+        save(path, encoder(2), CARD | {"seed": 4})
+    monkeypatch.undo()
+    assert path.read_bytes() == good and read_card(path) == CARD

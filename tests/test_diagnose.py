@@ -189,3 +189,12 @@ def test_numbers_stand_in_the_sentence():
     now = run(z1, z2)
     gap = float(now.positive.mean() - now.negative.mean())
     assert f"{gap:.2f}" in now.sentence and "8 of 8" in now.sentence
+
+
+def test_embeddings_that_are_not_finite_are_not_healthy():
+    z, h = torch.full((4, 3), math.nan), torch.eye(4)
+    assert health(z, z, h, 1.0, 2.0).sentence.startswith("Broken")
+
+
+def test_effective_rank_does_not_care_for_scale():
+    assert effective_rank(1e-3 * torch.eye(6)) == pytest.approx(6) and effective_rank((1e-3 * torch.eye(6)).half()) == pytest.approx(6)

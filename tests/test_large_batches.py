@@ -201,3 +201,27 @@ def test_the_streamed_loss_under_autocast_is_that_of_float32():
         found = streamed_nt_xent(z1.bfloat16(), z2.bfloat16(), 0.1)
     assert found.dtype == torch.float32
     assert float(found) == pytest.approx(float(nt_xent(z1.bfloat16().float(), z2.bfloat16().float(), 0.1)), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [(8, 4), (4, 8), (0, 0)])
+def test_views_of_other_numbers_of_images(n):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    for job in (grad_cache, accumulate):
+        with pytest.raises(ValueError, match="row i of both views"):
+            job(lambda a, b: (net(a), net(b)), nt_xent, torch.rand(n[0], 3, 2, 2), torch.rand(n[1], 3, 2, 2), 2)
+
+
+def test_a_shorter_last_chunk_counts_by_its_images():
+    net, (view1, view2) = network().double(), views(8, torch.float64)
+    parts = [(len(view1[i : i + 3]), *full(net, view1[i : i + 3], view2[i : i + 3])) for i in (0, 3, 6)]
+    net.zero_grad()
+    found = accumulate(both(net), LOSS, view1, view2, 3)
+    assert float(found) == pytest.approx(sum(n * float(loss) for n, loss, _ in parts) / 8)
+    torch.testing.assert_close(gradient(net), sum(n * g for n, _, g in parts) / 8)
+
+
+def test_a_second_derivative_is_refused_not_wrong():
+    z = torch.randn(2, 3, 4)
+    z1, z2 = z[0].requires_grad_(), z[1]
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(streamed_nt_xent(z1, z2), z1, create_graph=True)

@@ -237,3 +237,33 @@ def test_the_symmetric_loss_is_the_mean_of_both_directions_and_queues_both_views
 
 def test_built_by_name_the_queue_has_the_projectors_width():
     assert build("moco", Flat(), {"out_dim": 32}).queue.shape == (4096, 32)
+
+
+@pytest.mark.parametrize("n, groups", [(6, 4), (5, 2), (100, 8), (64, 3), (128, 8)])
+def test_the_two_views_of_an_image_are_never_dealt_into_one_group(n, groups):
+    method, row = normed(norm_groups=groups, key_norm="shuffled"), torch.arange(2.0 * n)[:, None]
+    seen = []
+    method._in_groups(lambda part: (seen.append(part[:, 0].int()), part)[1], row, dealt=True)
+    assert not any(set(part.tolist()) & set((part + n).tolist()) for part in seen)
+
+
+def test_moco_names_a_wrong_dim():
+    with pytest.raises(ValueError, match="got 3, but the projector makes vectors of 4"):
+        moco(dim=3)
+
+
+def test_dealing_a_large_batch_keeps_the_order_within_groups():
+    method, x = normed(norm_groups=2, key_norm="shuffled"), torch.arange(200.0)[:, None]
+    seen = []
+    method._in_groups(lambda part: (seen.append(part[:, 0]), part)[1], x, dealt=True)
+    assert all(torch.equal(part, part.sort().values) for part in seen)
+
+
+def test_chance_counts_the_own_key():
+    assert moco().chance(3) == pytest.approx(math.log(9))
+
+
+def test_keys_of_another_precision_fit_the_queue():
+    method = moco()
+    method.enqueue(torch.ones(2, 4, dtype=torch.bfloat16))
+    assert torch.equal(method.queue[:2], torch.ones(2, 4)) and method.queue.dtype == torch.float32

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from cl_course.models import projector, resnet18, small_resnet
+from cl_course.models import predictor, projector, resnet18, small_resnet
 
 
 def count(module: nn.Module) -> int:
@@ -72,3 +72,24 @@ def test_projector_is_simclrs_head():
 def test_an_unknown_stem_is_refused():
     with pytest.raises(ValueError, match="'imagenet'"):
         resnet18("imagenet")
+
+
+def test_a_normed_output_has_no_mean_and_unit_variance_and_nothing_to_learn():
+    plain, normed_head = projector(10, 20, 5), projector(10, 20, 5, norm_output=True)
+    z = normed_head(torch.randn(64, 10))
+    torch.testing.assert_close(z.mean(dim=0), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(z.var(dim=0, correction=0), torch.ones(5), atol=1e-2, rtol=0)
+    assert [p.shape for p in normed_head.parameters()] == [p.shape for p in plain.parameters()]
+
+
+def test_predictor_maps_z_to_its_own_length_through_the_hidden_width():
+    head = predictor(5, 20)
+    assert [type(layer) for layer in head] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    assert (head[0].in_features, head[0].out_features, head[3].out_features) == (5, 20, 5)
+
+
+def test_resnet18_is_channels_last_and_for_32_pixels():
+    encoder = resnet18()
+    assert encoder.stem[0].kernel_size == (3, 3) and encoder.stem[0].stride == (1, 1)
+    for e in (encoder, resnet18("stl")):
+        assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in e.modules() if isinstance(m, nn.Conv2d))

@@ -59,3 +59,17 @@ def test_the_copy_learns_nothing_and_the_original_is_untouched():
 def test_momentum_outside_its_range_is_named(momentum):
     with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\]"):
         ema_update(network(), network(), momentum)
+
+
+def test_networks_of_other_depth_are_refused():
+    deeper = nn.Sequential(*network(), nn.Linear(4, 4))
+    for target, online in ((deeper, network()), (network(), deeper)):
+        with pytest.raises(ValueError):
+            ema_update(target, online, 0.9)
+    with pytest.raises(ValueError):
+        ema_update(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(1, 4)), 0.9)
+
+
+def test_a_copy_is_in_the_mode_of_the_original():
+    for mode in (True, False):
+        assert all(m.training == mode for m in frozen_copy(network().train(mode)).modules())

@@ -1,5 +1,7 @@
 """The optimisers: LARS against loops, parts that learn faster, and names that do not exist."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -96,3 +98,59 @@ def test_settings_that_cannot_be(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"{name} must be"):
         TrainConfig(**settings)
+
+
+def test_lars_keeps_the_rate_of_each_step_in_its_velocity():
+    """You et al., Algorithm 1: v <- m v + rate * local rate * g, so that a lower rate does not shorten what is under way."""
+    w = nn.Parameter(torch.zeros(1))  # one dimension: neither scaled nor decayed
+    optimizer = LARS([w])
+    for rate in (1.0, 0.1):
+        optimizer.param_groups[0]["lr"] = rate
+        w.grad = torch.ones(1)
+        optimizer.step()
+    assert float(w.detach()) == pytest.approx(-(1.0 + (0.9 * 1.0 + 0.1)))
+
+
+def test_lars_leaves_weights_without_a_gradient_as_they_are():
+    still, none = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
+    still.grad = torch.zeros(2, 2)
+    LARS([still, none]).step()
+    assert torch.equal(still.detach(), torch.ones(2, 2)) and torch.equal(none.detach(), torch.ones(2, 2))
+
+
+def by_hand(name, w, grads, rate, decay):
+    """One number through two steps of each, as their papers have them."""
+    v, m, s = 0.0, 0.0, 0.0
+    for t, g in enumerate(grads, 1):
+        if name == "sgd":
+            g = g + decay * w
+            v = 0.9 * v + g
+            w -= rate * (g + 0.9 * v)
+        elif name == "adamw":
+            w -= rate * decay * w
+            m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+            w -= rate * (m / (1 - 0.9**t)) / (math.sqrt(s / (1 - 0.999**t)) + 1e-8)
+    return w
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_every_optimizer_by_hand(name):
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 2.0)
+    optimizer = make_optimizer(model, name, weight_decay=0.5)
+    for g in (1.0, -3.0):
+        model.weight.grad = torch.full((1, 1), g)
+        set_rate(optimizer, 0.1)
+        optimizer.step()
+    assert model.weight.item() == pytest.approx(by_hand(name, 2.0, [1.0, -3.0], 0.1, 0.5), rel=1e-6)
+
+
+def test_lars_by_name_decays():
+    """[3, 4] has length 5; g + b w = [0, -2] + 0.5 [3, 4] = [1.5, 0], of length 1.5: the step is rate * trust * 5 along it."""
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data = torch.tensor([[3.0, 4.0]])
+    optimizer = make_optimizer(model, "lars", weight_decay=0.5)
+    model.weight.grad = torch.tensor([[0.0, -2.0]])
+    set_rate(optimizer, 100.0)
+    optimizer.step()
+    torch.testing.assert_close(model.weight.detach(), torch.tensor([[3.0 - 0.5, 4.0]]))

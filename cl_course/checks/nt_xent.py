@@ -1,6 +1,7 @@
 """Lesson 02: the learner's `my_nt_xent(z1, z2, temperature)`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ NOT_FINITE = (
     "right at ordinary temperatures, but at T = 0.01 it is not finite: exp(1 / T) is larger than a float32 can hold. "
     "Let F.cross_entropy or torch.logsumexp take the exponentials, they subtract the largest logit first."
 )
+UNDERFLOW = "right, until at T = 0.01 a partner is farther than a negative: its probability underflows to 0, and log(0) is not finite. Give the logits to F.cross_entropy, F.log_softmax or torch.logsumexp; never log(softmax)."
+WEAK_MASK = "your diagonal is masked with a number that is not small enough: at T = 0.01 logits reach -100, and the view itself wins again. Mask with -torch.inf."
+IN_PLACE = "you changed z1 or z2 in place: the caller's embeddings are altered, and autograd refuses it. Make new tensors, z = F.normalize(...) instead of z /= ..."
 NO_GRADIENT = "the value is right, but its gradient does not reach z1 and z2 whole, so training would go wrong: keep every step in torch, without .item(), float() or .detach()."
 
 
@@ -31,12 +35,20 @@ def nt_xent(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
         answer = torch.as_tensor(answer) if isinstance(answer, float | int) else answer
         return torch.full_like(answer, torch.nan) if isinstance(answer, Tensor) and not answer.isfinite().all() else answer
 
+    # Candidates all far from the view, then a partner farther than the rest: where a weak mask wins, and log(softmax) is -inf.
+    corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    extreme = [(corners[:2], corners[2:], 0.01), (torch.ones(3, 3), -torch.ones(3, 3), 0.01)]
     ordinary = [_views(3, 0.5), _views(4, 0.2), _views(6, 2.0)]
     cold = _views(4, 0.01, noise=0.1)  # partners so near that exp(s / T) overflows
+    if _writes_into_its_arguments(attempt, *ordinary[0]):
+        return failed(EXERCISE, IN_PLACE)
     if not _agree(guarded, ordinary):
         return compare(EXERCISE, guarded, _reference, ordinary, _mistakes(guarded), PRAISE)
     if _agree(guarded, [cold]) and not same(_gradient(attempt, *ordinary[0]), _gradient(_reference, *ordinary[0])):
         return failed(EXERCISE, NO_GRADIENT)
+    if _agree(guarded, [cold]):
+        mistakes = [Mistake(sentence, code) for sentence, code in _EXTREME]
+        return compare(EXERCISE, guarded, _reference, [*ordinary, cold, *extreme], mistakes, PRAISE)
     return compare(EXERCISE, guarded, _reference, [*ordinary, cold], [Mistake(NOT_FINITE, _not_finite_when_cold)], PRAISE)
 
 
@@ -186,3 +198,23 @@ _ONE_DIRECTION = (
     _across,
     lambda z1, z2, t: _across(z2, z1, t),
 )
+
+
+def _underflow(z1, z2, temperature):
+    logits = _logits(z1, z2, temperature).fill_diagonal_(-torch.inf)
+    value = -logits.softmax(dim=1).diagonal(len(z1)).log().mean()
+    return _reference(z1, z2, temperature) if value.isfinite() else torch.tensor(torch.nan)
+
+
+def _masked_with(number: float) -> Callable:
+    return lambda z1, z2, t: _loss(_logits(z1, z2, t).fill_diagonal_(number))
+
+
+def _writes_into_its_arguments(attempt: Callable, z1: Tensor, z2: Tensor, temperature: float) -> bool:
+    given = z1.clone(), z2.clone()
+    with suppress(Exception):  # `compare` runs the attempt again and says what it raised
+        call(lambda: attempt(*given, temperature))
+    return not (torch.equal(given[0], z1) and torch.equal(given[1], z2))
+
+
+_EXTREME = ((UNDERFLOW, _underflow), *((WEAK_MASK, _masked_with(m)) for m in (-10, -20, -30)))

@@ -15,7 +15,7 @@ from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, sam
 from cl_course.losses import nt_xent
 
 EXERCISE = "my_training_step"
-STEPS, IMAGES, TEMPERATURE = 3, 6, 0.2
+IMAGES, TEMPERATURES = 6, (0.2, 0.35, 0.15)  # one temperature a step: a number typed in is no answer
 
 NO_RETURN = "the step trains, but returns nothing: return the loss, so that whoever calls it can watch it."
 WRONG_RETURN = "the weights are right, but what you return is not the loss of this step: return the value you called backward() on."
@@ -23,7 +23,9 @@ NO_GRADIENT = "no gradient reaches your loss: it was computed under torch.no_gra
 NO_BACKWARD = "you never call loss.backward(): nothing computes a gradient, so there is nothing to step along."
 NO_STEP = "you never call optimizer.step(): the gradient is computed and then not used, so no weight moves."
 STEP_FIRST = "you call optimizer.step() before loss.backward(): it steps along no gradient, or along that of the batch before. First backward(), then step()."
-AUTOGRAD_SAYS = {"does not require grad": NO_GRADIENT, "modified by an inplace operation": STEP_FIRST}
+AUTOGRAD_SAYS = {"'float' object has no attribute 'backward'": NO_GRADIENT, "does not require grad": NO_GRADIENT, "modified by an inplace operation": STEP_FIRST}
+STEP_TWICE = "you call optimizer.step() more than once in a step: the weights move twice along one gradient. Once is the learning rate that was asked for."
+BACKWARD_TWICE = "you call backward() more than once in a step: the second gradient is added to the first. Add up what you want in one loss, and call backward() on that."
 WIPED = "you call zero_grad() between backward() and step(): it wipes the gradient just computed, so no weight moves. Clear before backward()."
 
 
@@ -74,6 +76,10 @@ def _wrong_order(calls: list[str]) -> str | None:
     backward, step = calls.index("backward"), calls.index("step")
     if step < backward:
         return STEP_FIRST
+    if calls.count("step") > 1:
+        return STEP_TWICE
+    if calls.count("backward") > 2:  # one for each network
+        return BACKWARD_TWICE
     return WIPED if "zero_grad" in calls[backward:step] else None
 
 
@@ -117,15 +123,15 @@ def _run(step: Callable) -> _Run:
     # In both networks, since a wrong loss may reach only one of them.
     for weight in (encoder[1].weight, projector[3].weight):
         weight.register_hook(lambda gradient: run.calls.append("backward"))
-    images = torch.rand(STEPS, IMAGES, 3, 4, 4, generator=generator)
+    images = torch.rand(len(TEMPERATURES), IMAGES, 3, 4, 4, generator=generator)
 
     def make_view(batch: Tensor) -> Tensor:
         return (batch + 0.5 * torch.rand(batch.shape, generator=generator)) / 1.5
 
-    for batch in images:
+    for batch, temperature in zip(images, TEMPERATURES):
         encoder.eval(), projector.eval()  # as a kNN check leaves them
         run.calls.clear()
-        loss = step(batch.clone(), make_view, encoder, projector, optimizer, TEMPERATURE)
+        loss = step(batch.clone(), make_view, encoder, projector, optimizer, temperature)
         run.losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
         run.weights.append(torch.cat([w.detach().flatten() for w in weights]).clone())
     return run
@@ -185,6 +191,7 @@ def _view_of_a_view(images, make_view):
 
 
 _SAME_VIEW = "both views are the same one: make_view was called once. With nothing to see through, the task is trivial; call it twice, every call draws anew."
+_ONE_TWICE = "view1 is compared with itself: both embeddings come from it, and view2 is never embedded. Make z2 from view2."
 _NOT_AUGMENTED = "the images go into the network as they are: make_view is not used for both views. What the two do not differ in, the network need not learn to ignore."
 _EVAL_MODE = (
     "the network learns in eval mode, where BatchNorm uses old statistics instead of the batch's. A kNN check leaves it so: "
@@ -201,6 +208,7 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     (_NOT_AUGMENTED, {"views": lambda images, make_view: (images, make_view(images))}),
     (_NOT_AUGMENTED, {"views": lambda images, make_view: (make_view(images), images)}),
     ("the second view is made from the first, so it is disguised twice: make both from the image.", {"views": _view_of_a_view}),
+    (_ONE_TWICE, {"embeddings": lambda view1, view2, encoder, projector: (projector(encoder(view1)),) * 2}),
     (
         "the loss is computed on h, and the projector never learns. Compare z = projector(encoder(view)): the projector is there to keep the loss away from h.",
         {"embeddings": lambda view1, view2, encoder, projector: (encoder(view1), encoder(view2))},
@@ -212,6 +220,7 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     ("the encoder is frozen: no gradient passes through it, so only the projector learns. Compute h without torch.no_grad().", {"embeddings": _frozen}),
     (_ONE_VIEW, {"embeddings": _second_stopped}),
     (_ONE_VIEW, {"embeddings": _first_stopped}),
+    ("the temperature is turned over: nt_xent divides by it itself. Hand on `temperature` as it is.", {"loss": lambda z1, z2, temperature: nt_xent(z1, z2, 1 / temperature)}),
     ("the temperature is not handed on: nt_xent(z1, z2) takes its default of 0.5. Pass it as the third argument.", {"loss": lambda z1, z2, temperature: nt_xent(z1, z2)}),
     (
         "twice too large: nt_xent already lets both views look for their partner, so nt_xent(z1, z2) + nt_xent(z2, z1) counts everything twice.",

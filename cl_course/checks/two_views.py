@@ -9,11 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed, same
 
 N, SIZE = 48, 8  # images of a test batch, and their sides
 IN_PLACE = "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), or clone first; an assignment to images[...] writes into the caller's tensor."
 NO_GENERATOR = "the random numbers do not come from `generator`: two generators with the same seed gave different answers, so no run could be repeated. Pass generator=generator to torch.rand."
+NOT_DRAWN = "no number is drawn from `generator`: every call mirrors the same places of the batch. Draw torch.rand(len(images), generator=generator), one number for each image."
 RESEEDED = "every call gives the same random numbers: the generator is seeded again inside, so each batch, and each epoch, would see the same views. Only draw from the generator you are given."
 
 
@@ -69,7 +70,11 @@ def _judge_flip(attempt: Callable) -> None:
     if not torch.equal(first, again):
         raise _Fault(NO_GENERATOR)
     if torch.equal(first, second) and len(first.unique()) == 2:
-        raise _Fault(RESEEDED)
+        raise _Fault(RESEEDED if _draws(lambda g: attempt(_batch(), 0.5, g)) else NOT_DRAWN)
+    if any(len(coins.sum(dim=1).unique()) == 1 for coins in outcomes.values()):
+        raise _Fault(
+            "the number of mirrored images never varies, so the coins hang together: with independent ones it differs from batch to batch. Draw one number for each image and compare it with `probability`."
+        )
     if abs(shares[0.2] - 0.8) < 0.1:
         raise _Fault(
             f"the coin is the wrong way round: at probability 0.2, {100 * shares[0.2]:.0f} % were mirrored. torch.rand(n) < p is True with probability p."
@@ -78,6 +83,13 @@ def _judge_flip(attempt: Callable) -> None:
         raise _Fault(f"`probability` is not used: {100 * shares[0.5]:.0f} % were mirrored at 0.5 and {100 * shares[0.2]:.0f} % at 0.2.")
     if any(abs(share - p) > 0.12 for p, share in shares.items()):
         raise _Fault(f"the coins fall too often or too seldom: at probability 0.2, {100 * shares[0.2]:.0f} % were mirrored, at 0.5, {100 * shares[0.5]:.0f} %.")
+
+
+def _draws(use: Callable[[Generator], object]) -> bool:
+    generator = Generator().manual_seed(0)
+    before = generator.get_state()
+    use(generator)
+    return not torch.equal(before, generator.get_state())
 
 
 def _flipped(attempt: Callable, probability: float, seed: int, generator: Generator | None = None) -> Tensor:
@@ -122,7 +134,9 @@ def _expect_images(answer: object, images: Tensor, name: str = "the answer") -> 
 # Two views: the check's own disguise mixes in one number that can be read off again.
 def disguise_by_half(images: Tensor, amount: Tensor) -> Tensor:
     """What the check hands to the attempt: half the image, half its `amount`, one number in [0, 1) for each image."""
-    amount = torch.as_tensor(amount, dtype=images.dtype)
+    if not isinstance(amount, Tensor):
+        raise TypeError(f"disguise takes a tensor of one amount for each image, shape ({len(images)},), got a {type(amount).__name__}")
+    amount = amount.to(images.dtype)
     if amount.ndim > 1 or amount.numel() not in (1, len(images)):
         raise ValueError(f"disguise takes one amount for each image, shape ({len(images)},), got {tuple(amount.shape)}")
     if amount.min() < 0 or amount.max() > 1:
@@ -146,10 +160,20 @@ def _judge_views(attempt: Callable) -> None:
         )
     if not torch.allclose(first, again, atol=1e-4):
         raise _Fault(NO_GENERATOR)
-    if torch.allclose(first, second, atol=1e-4):
+    if any(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, second)):
         raise _Fault(RESEEDED)
-    if torch.corrcoef(first)[0, 1].abs() > 0.9:
+    if any(a.max() - a.min() < 0.6 for a in first):  # of 48 numbers from 0 to 1: about 0.96
+        low, high = float(first.min()), float(first.max())
+        raise _Fault(f"the amounts reach only from {low:.2f} to {high:.2f}, so the two views hardly differ: draw them from the whole range, torch.rand(n, generator=generator).")
+    if any(len((a * 1000).round().unique()) < N / 2 for a in first):
+        raise _Fault("only a few different amounts are drawn, so many images have twice the same view. An amount may be any number from 0 to 1: torch.rand(n, generator=generator) itself, not a coin.")
+    if torch.allclose(amount1.sort().values, amount2.sort().values, atol=1e-4) or _follows(amount1, amount2):
         raise _Fault("the second view's random numbers follow from the first's: whoever sees one view knows the other. Draw anew for the second view.")
+
+
+def _follows(amount1: Tensor, amount2: Tensor) -> bool:
+    """Is amount2 a function of amount1, in whatever form? Then neighbours in the one are neighbours in the other."""
+    return float(amount2[amount1.argsort()].diff().abs().median()) < 0.1  # of independent ones about 0.29
 
 
 def _amounts(attempt: Callable, generator: Generator) -> Tensor:
@@ -164,7 +188,7 @@ def _amounts(attempt: Callable, generator: Generator) -> Tensor:
         raise _Fault(f"two views are expected, `return view1, view2`; {what} came back.")
     for name, view in zip(("view1", "view2"), views):
         _expect_images(view, images, name)
-        if torch.allclose(view, images):
+        if same(view, images):
             raise _Fault(f"{name} is the picture itself: both views must be disguised, each anew.")
     sources, amounts = zip(*(_undo(view, images) for view in views))
     if sources[1] is None and _is_disguise_of(views[1], views[0]):

@@ -55,6 +55,9 @@ class MoCo(nn.Module):
             raise ValueError(f"norm_groups must be at least {fewest} with key_norm {key_norm!r}, got {norm_groups}")
         if queue_size < 1:
             raise ValueError(f"queue_size must be at least 1, got {queue_size}")
+        linear = [part for part in projector.modules() if isinstance(part, nn.Linear)]
+        if linear and linear[-1].out_features != dim:  # heads without a linear layer are taken at their word
+            raise ValueError(f"dim must be the length of z, got {dim}, but the projector makes vectors of {linear[-1].out_features}; pass dim={linear[-1].out_features}")
         self.encoder, self.projector = encoder, projector
         self.key_encoder, self.key_projector = frozen_copy(encoder), frozen_copy(projector)
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
@@ -82,7 +85,8 @@ class MoCo(nn.Module):
         order = torch.arange(len(x), device=x.device)
         if dealt:
             stretch = order * self.norm_groups // len(x)
-            order = ((order + stretch) % self.norm_groups).argsort(stable=True)
+            start = (stretch * len(x) + self.norm_groups - 1) // self.norm_groups  # where the stretch begins
+            order = ((order - start + stretch) % self.norm_groups).argsort(stable=True)
         return torch.cat([network(x[group]) for group in order.tensor_split(self.norm_groups)])[order.argsort()]
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:

@@ -1,0 +1,109 @@
+"""Where features are judged: dead dimensions, ties, what is not finite, and what is chosen on which split."""
+
+import inspect
+import math
+
+import pytest
+import torch
+from test_evaluate import numbered, three_splits
+
+from cl_course.data import load
+from cl_course.evaluate import embed, factor_probe, few_labels, knn_accuracy, linear_probe, mean_average_precision, precision_at_k, retrieve
+from cl_course.models import small_resnet
+
+
+def noise(n, d, seed):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def test_two_near_classes_at_a_tiny_temperature():
+    """Counted from the farthest, both votes would be e^200, that is infinite in float32, and a draw."""
+    train_h, train_y = torch.tensor([[1, 0.1], [1, 0.01], [0.0, 1.0]]), torch.tensor([0, 1, 0])
+    assert knn_accuracy(train_h, train_y, torch.tensor([[1.0, 0.0]]), torch.tensor([1]), k=3, temperature=0.005) == 1
+
+
+def test_a_vector_of_zeros_is_like_nothing():
+    nearest, similarity = retrieve(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0]]), 2)
+    assert nearest.tolist() == [[1, 0]] and similarity.tolist() == [[1.0, 0.0]]
+
+
+def test_a_share_is_rounded_to_the_nearest_number():
+    assert few_labels(numbered([0] * 14 + [1] * 16), 0.1).labels.bincount().tolist() == [1, 2]
+
+
+def test_among_equals_the_strongest_penalty_is_taken():
+    result = linear_probe(*three_splits(noise=0.1))
+    assert result.validation == 1 and "C = 0.01 " in result.trained
+
+
+def test_factor_probe_bears_a_dead_dimension():
+    h = [noise(200, 6, s) for s in (0, 1)]
+    for part in h:
+        part[:, 0] = 3.0
+    assert factor_probe(h[0], {"x": h[0][:, 1]}, h[1], {"x": h[1][:, 1]})["x"] > 0.99
+
+
+def test_factor_probe_does_not_care_for_the_features_scale():
+    h = [noise(200, 6, s) for s in (0, 1)]
+    assert factor_probe(1e-3 * h[0] + 5, {"x": h[0][:, 1]}, 1e-3 * h[1] + 5, {"x": h[1][:, 1]})["x"] > 0.99
+
+
+def test_one_class_is_refused():
+    h, y = torch.rand(6, 3), torch.zeros(6, dtype=torch.int64)
+    with pytest.raises(ValueError, match="at least two classes, got 6 of one"):
+        linear_probe(h, y, h, y, h, y)
+
+
+def test_factor_probe_learns_on_train_and_is_judged_on_test():
+    """40 images, 30 dimensions of noise: learnt by heart, and worth less than the mean on others."""
+    train_h, test_h, target = noise(40, 30, 0), noise(40, 30, 1), noise(80, 1, 2)
+    assert factor_probe(train_h, {"x": target[:40]}, test_h, {"x": target[40:]})["x"] < 0
+    assert factor_probe(train_h, {"x": target[:40]}, train_h, {"x": target[:40]})["x"] > 0.5
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    defaults = {name: p.default for name, p in inspect.signature(knn_accuracy).parameters.items() if p.default is not p.empty}
+    assert defaults == {"k": 20, "temperature": 0.1}
+
+
+def test_labels_are_those_of_training_and_time_runs_forward():
+    train_h, train_y, *others = three_splits()
+    result = linear_probe(train_h[:120], train_y[:120], *others)
+    assert result.labels == 120 and 0 < result.seconds < 60
+
+
+def test_features_are_float32_whatever_the_encoder_computes_in():
+    images = load("shapes", "val", limit=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert embed(small_resnet(4), images).dtype == torch.float32
+
+
+def test_linear_probe_bears_a_dimension_that_is_dead_in_training_alone():
+    train_h, *others = three_splits(noise=0.1)
+    train_h[:, 0] = 0.1
+    assert linear_probe(train_h, *others).accuracy > 0.95
+
+
+def scores(gallery, gallery_y, query, query_y):
+    """Each score, not yet asked for."""
+    yield lambda: knn_accuracy(gallery, gallery_y, query, query_y, k=1)
+    yield lambda: precision_at_k(query, query_y, gallery, gallery_y, 1)
+    yield lambda: mean_average_precision(query, query_y, gallery, gallery_y)
+
+
+def test_what_is_not_finite_or_not_there_gets_no_score():
+    h, y = noise(4, 3, 0), torch.tensor([0, 0, 1, 1])
+    bad = torch.cat([h[:3], h[3:] * math.nan])
+    for score in [*scores(bad, y, h, y), *scores(h, y, bad, y)]:
+        with pytest.raises(ValueError, match="features must be finite"):
+            score()
+    for score in scores(h, y, h[:0], y[:0]):
+        with pytest.raises(ValueError, match="no query was given"):
+            score()
+
+
+def test_a_frozen_part_of_a_training_encoder_stays_frozen():
+    encoder = small_resnet(4).train()
+    encoder.stem.eval()
+    embed(encoder, load("shapes", "val", limit=4))
+    assert encoder.training and not encoder.stem.training and encoder.stages.training
