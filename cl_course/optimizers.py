@@ -36,8 +36,8 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 class LARS(torch.optim.Optimizer):
     """SGD with momentum whose step is scaled, weight by weight tensor, to the size of what it changes.
 
-    You et al. 2017, arXiv:1708.03888, Algorithm 1: with gradient g, weights w and decay b, the local rate is
-    trust * |w| / |g + b w|. What has one dimension (biases, BatchNorm) is neither decayed nor scaled, as SimCLR
+    After You et al. 2017, arXiv:1708.03888, Algorithm 1: with gradient g, weights w and decay b, the local rate is
+    trust * |w| / |g + b w|, as in MoCo v3's code; the paper divides by |g| + b |w|. What has one dimension (biases, BatchNorm) is neither decayed nor scaled, as SimCLR
     (Chen et al. 2020, App. B) and BYOL (Grill et al. 2020, sec. 3.3) have it.
 
     Args:

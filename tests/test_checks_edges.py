@@ -102,3 +102,93 @@ def test_nearly_the_picture_itself():
 def test_where_a_shortcut_counts_as_open():
     assert "raw pixels find the partner of 26 %" in verdict(checks.choose_augmentation, lambda: replace(SAFE, crop=(0.9, 1)))
     checks.choose_augmentation(lambda: replace(SAFE, jitter=0.5))  # raw pixels: 23 %
+
+
+@pytest.mark.parametrize(
+    "flip, sentence",
+    [
+        (lambda x, p, g: torch.where(coins(len(x), g) < p, x.flip(-1), x), "needs the shape (n, 1, 1, 1)"),
+        (lambda x, p, g: x.flip(-1) if coins(len(x), g) < p else x, "torch.where takes them all at once"),
+        (lambda x, p, g: torch.cat([x[: int(p * len(x))].flip(-1), x[int(p * len(x)) :]]), "no number is drawn"),
+        (lambda x, p, g: torch.where((torch.randperm(len(x), generator=g) < p * len(x))[:, None, None, None], x.flip(-1), x), "never varies"),
+    ],
+)
+def test_wrong_flips_that_look_right(flip, sentence):
+    assert sentence in verdict(checks.random_flip, flip)
+
+
+def views_with(first, second):
+    def views(x, disguise, g):
+        a = first(len(x), g)
+        return disguise(x, a), disguise(x, second(a, g))
+
+    return views
+
+
+def anew(a, g):
+    return coins(len(a), g)
+
+
+@pytest.mark.parametrize(
+    "views, sentence",
+    [
+        (views_with(coins, lambda a, g: (a + 0.5) % 1), "follow from the first's"),
+        (views_with(coins, lambda a, g: a.roll(1)), "follow from the first's"),
+        (views_with(coins, lambda a, g: a[torch.randperm(len(a), generator=g)]), "follow from the first's"),
+        (views_with(lambda n, g: torch.linspace(0, 1, n), anew), "seeded again"),
+        (views_with(lambda n, g: (coins(n, g) < 0.5).float(), lambda a, g: (anew(a, g) < 0.5).float()), "not a coin"),
+        (views_with(lambda n, g: 0.01 * coins(n, g), lambda a, g: 0.01 * anew(a, g)), "hardly differ"),
+        (lambda x, d, g: tuple(torch.cat([d(i[None], float(torch.rand(1, generator=g))) for i in x]) for _ in range(2)), "got a float"),
+    ],
+)
+def test_wrong_views_that_look_right(views, sentence):
+    assert sentence in verdict(checks.two_views, views)
+
+
+def test_views_in_double_precision_are_right():
+    checks.two_views(lambda x, d, g: tuple(d(x.double(), coins(len(x), g)) for _ in range(2)))
+
+
+def by_probabilities(z1, z2, t, safe=lambda p: p):
+    p = of_nt_xent.masked(of_nt_xent.joined(z1, z2) @ of_nt_xent.joined(z1, z2).T / t).softmax(dim=1)
+    return -safe(p[torch.arange(len(p)), of_nt_xent.targets(z1)]).log().mean()
+
+
+def masked_with_minus_ten(z1, z2, t):
+    z = of_nt_xent.joined(z1, z2)
+    return F.cross_entropy((z @ z.T / t).fill_diagonal_(-10), of_nt_xent.targets(z1))
+
+
+def normalised_in_place(z1, z2, t):
+    z1 /= z1.norm(dim=1, keepdim=True)
+    return of_nt_xent.by_cross_entropy(z1, z2, t)
+
+
+@pytest.mark.parametrize(
+    "loss, sentence",
+    [
+        (by_probabilities, "never log(softmax)"),
+        (lambda a, b, t: by_probabilities(a, b, t, lambda p: p + 1e-8), "✘"),
+        (masked_with_minus_ten, "Mask with -torch.inf"),
+        (normalised_in_place, "you changed z1 or z2 in place"),
+    ],
+)
+def test_wrong_losses_that_look_right(loss, sentence, capsys, monkeypatch):
+    assert sentence in printed(checks.nt_xent, loss, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "parts, sentence",
+    [
+        ({"loss": "loss = nt_xent(z1, z2, 0.2)"}, "✘"),
+        ({"loss": "loss = nt_xent(z1, z2, 1 / temperature)"}, "turned over"),
+        ({"loss": "loss = nt_xent(z1, z1, temperature)"}, "view2 is never embedded"),
+        ({"loss": "loss = nt_xent(z1, z2, temperature).item()"}, "or from .item()"),
+        ({"loss": "loss = nt_xent(z1[:3], z2, temperature)"}, "print their shapes"),
+        ({"update": "optimizer.zero_grad(); loss.backward(); optimizer.step(); optimizer.step()"}, "more than once in a step: the weights"),
+        ({"update": "optimizer.zero_grad(); loss.backward(retain_graph=True); loss.backward(); optimizer.step()"}, "more than once in a step: the second"),
+    ],
+)
+def test_wrong_steps_that_look_right(parts, sentence, capsys, monkeypatch):
+    said = printed(checks.training_step, write(**parts), capsys, monkeypatch)
+    assert sentence in said and said.count("\n") == 1

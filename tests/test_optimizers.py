@@ -13,7 +13,7 @@ from cl_course.train import TrainConfig
 
 
 def lars_by_hand(w, grads, rate, decay, momentum, trust, scaled):
-    """Algorithm 1 of You et al. for one tensor, number by number."""
+    """Algorithm 1 of You et al. for one tensor, number by number, with the size of the whole step, |g + b w|, below."""
     w, velocity = w.flatten().tolist(), [0.0] * w.numel()
     for g in grads:
         g = g.flatten().tolist()
@@ -27,7 +27,7 @@ def lars_by_hand(w, grads, rate, decay, momentum, trust, scaled):
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 3, 3), (5,)])
-def test_lars_is_the_papers_algorithm_and_leaves_vectors_alone(shape):
+def test_lars_follows_numbers_and_leaves_vectors_alone(shape):
     torch.manual_seed(0)
     w = nn.Parameter(torch.randn(shape, dtype=torch.float64))
     grads = [torch.randn(shape, dtype=torch.float64) for _ in range(3)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
 from cl_course.losses import byol_loss as distance
 from cl_course.momentum import ema_update
 
@@ -42,7 +42,7 @@ def byol_step(attempt: Callable) -> None:
         return failed(EXERCISE, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
         known = [sentence for words, sentence in AUTOGRAD_SAYS.items() if words in str(error)]
-        return failed(EXERCISE, known[0] if known else f"your code stopped with {type(error).__name__}: {error}")
+        return failed(EXERCISE, known[0] if known else stopped(error))
     if run.untouched and all(answer is None or answer is ... for answer in run.answers):
         return failed(EXERCISE, NOT_ATTEMPTED)
     sentence = _whats_wrong(run)

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, draw_parameters, greyscale, resized_crop, two_views
-from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed, stopped
 from cl_course.data import load, to_float
 from cl_course.shortcut import colour_histogram, raw_pixels, shortcut_rate
 
@@ -41,7 +41,7 @@ def choose_augmentation(attempt: Callable[[], AugmentConfig]) -> None:
     except NotAttempted:
         return failed(EXERCISE, NOT_ATTEMPTED)
     except Exception as error:  # such as a probability outside [0, 1]: AugmentConfig says which
-        return failed(EXERCISE, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(EXERCISE, stopped(error))
     if not isinstance(config, AugmentConfig):
         return failed(EXERCISE, f"an AugmentConfig is expected, a {type(config).__name__} came back; return AugmentConfig(crop=..., flip=..., ...).")
     faults = [*destroyers(config), *open_shortcuts(config)]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import NOT_ATTEMPTED, Mistake, NotAttempted, call, compare, failed, passed
+from cl_course.checks.core import NOT_ATTEMPTED, Mistake, NotAttempted, call, compare, failed, passed, stopped
 from cl_course.losses import byol_loss
 from cl_course.methods import MoCo
 from cl_course.momentum import ema_update
@@ -49,7 +49,7 @@ def diagnosis(attempt: Callable[[], Mapping[str, int]]) -> None:
     except NotAttempted:
         return failed(exercise, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(exercise, stopped(error))
     if not isinstance(answer, Mapping) or set(answer) != set(PATIENTS) or not all(isinstance(fault, int) and fault in numbers for fault in answer.values()):
         return failed(exercise, f"return a dict with a number from 1 to {len(FAULTS)} for each of {', '.join(PATIENTS)}.")
     wrong = [letter for letter, fault in PATIENTS.items() if numbers[answer[letter]] != fault]
@@ -260,7 +260,7 @@ def _check_optimizer(attempt: Callable) -> None:
     except NotImplementedError:
         return failed(exercise, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(exercise, stopped(error))
     after = torch.cat([weight.detach().flatten() for weight in net.parameters()])
     change = float((after - before).norm() / before.norm())
     if change > LARGEST:

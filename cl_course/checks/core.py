@@ -17,6 +17,14 @@ from torch import Tensor
 NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
 
 
+# What torch and the shape checks say, in their words -> what to do about it.
+REMEDIES = {
+    "type-check error": "Two tensors that must have one shape do not, or one of them is no (n, d): print their shapes.",
+    "must match the size": "Two shapes do not fit together: print them. One number for each image of (n, 3, h, w) needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
+    "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all at once.",
+}
+
+
 class ExerciseError(AssertionError):
     """A failed or missing exercise, raised when CL_COURSE_STRICT=1 (for CI and grading)."""
 
@@ -47,6 +55,12 @@ def failed(exercise: str, sentence: str) -> None:
     if os.environ.get("CL_COURSE_STRICT") == "1":
         raise ExerciseError(f"{exercise}: {sentence}")
     print(f"✘ {exercise}: {sentence}")
+
+
+def stopped(error: Exception) -> str:
+    """The sentence for an attempt that raised `error`: its first line, and the remedy where one is known."""
+    remedy = next((remedy for words, remedy in REMEDIES.items() if words in str(error).lower()), "")
+    return f"your code stopped with {type(error).__name__}: {str(error).strip().split(chr(10))[0]} {remedy}".rstrip()
 
 
 def call(attempt: Callable, *arguments: Any) -> Any:
@@ -95,7 +109,7 @@ def compare(exercise: str, attempt: Callable, reference: Callable, inputs: Seque
     except NotAttempted:
         return failed(exercise, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(exercise, stopped(error))
     expected = [reference(*arguments) for arguments in inputs]
     if all(same(a, e) for a, e in zip(answers, expected)):
         return passed(exercise, praise)

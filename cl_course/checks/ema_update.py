@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import failed, one_or_two, passed, same
+from cl_course.checks.core import failed, one_or_two, passed, same, stopped
 
 EXERCISE = "my_ema_update"
 UPDATES, MOMENTUM = 3, 0.7
@@ -35,7 +35,7 @@ def ema_update(attempt: Callable[[nn.Module, nn.Module, float], None]) -> None:
     except NotImplementedError:
         return failed(EXERCISE, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(EXERCISE, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(EXERCISE, stopped(error))
     sentence = _whats_wrong(run)
     return failed(EXERCISE, sentence) if sentence else passed(EXERCISE, "three updates leave weights and buffers of both networks as the course's own, without a gradient.")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, one_or_two, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, one_or_two, passed, same, stopped
 
 EXERCISE = "my_table"
 PRAISE = "chosen on validation, reported on test, over the seeds that all methods have, with the deviation of a sample."
@@ -28,7 +28,7 @@ def fair_table(attempt: Callable[[Runs], Table]) -> None:
         except NotAttempted:
             return failed(EXERCISE, NOT_ATTEMPTED)
         except Exception as error:
-            return failed(EXERCISE, f"your code stopped with {type(error).__name__}: {error}")
+            return failed(EXERCISE, stopped(error))
         if (values := _values(answer, runs)) is None:
             return failed(EXERCISE, NO_TABLE.format(names=", ".join(_methods(runs)), got=_described(answer)))
         answers.append(values)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
 from cl_course.losses import info_nce
 
 EXERCISE = "my_queue_step"
@@ -102,7 +102,7 @@ def _run(step: Callable) -> _Run:
             raise
         except Exception as error:  # the learner's code may raise anything; the check must go on
             over = number > 0 and isinstance(error, IndexError | RuntimeError)
-            raise _Stopped(OVER_THE_END.format(error=error) if over else f"your code stopped with {type(error).__name__}: {error}") from error
+            raise _Stopped(OVER_THE_END.format(error=error) if over else stopped(error)) from error
         run.nothing = (answer is None or answer is ...) and torch.equal(before, queue)
         if not isinstance(answer, tuple | list) or len(answer) != 2 or not _is_place(answer[1]):
             run.no_pair = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
 from cl_course.losses import nt_xent
 
 EXERCISE = "my_training_step"
@@ -37,7 +37,7 @@ def training_step(attempt: Callable) -> None:
         return failed(EXERCISE, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
         known = [sentence for words, sentence in AUTOGRAD_SAYS.items() if words in str(error)]
-        return failed(EXERCISE, known[0] if known else f"your code stopped with {type(error).__name__}: {error}")
+        return failed(EXERCISE, known[0] if known else stopped(error))
     if not run.calls and all(loss is None or loss is ... for loss in run.losses):
         return failed(EXERCISE, NOT_ATTEMPTED)
     sentence = _whats_wrong(run)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed, same
+from cl_course.checks.core import NOT_ATTEMPTED, NotAttempted, call, failed, passed, same, stopped
 
 N, SIZE = 48, 8  # images of a test batch, and their sides
 IN_PLACE = "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), or clone first; an assignment to images[...] writes into the caller's tensor."
@@ -44,7 +44,7 @@ def _judge(exercise: str, judge: Callable[[], None], praise: str) -> None:
     except _Fault as fault:
         return failed(exercise, str(fault))
     except Exception as error:  # the learner's code may raise anything; the lesson must go on
-        return failed(exercise, f"your code stopped with {type(error).__name__}: {error}")
+        return failed(exercise, stopped(error))
     passed(exercise, praise)
 
 
