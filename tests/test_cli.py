@@ -167,7 +167,7 @@ def test_warnings_are_one_line_as_well(capsys):
         (["shapes", "--split", "unlabeled"], "split"),
         (["nowhere"], "there is no data set and no file 'nowhere'"),
         (["shapes", "--out", "x.pt"], "--out must end in .safetensors, got x.pt"),
-        (["shapes", "--out", "file/x.safetensors"], "file"),
+        (["shapes", "--out", "file/x.safetensors"], "nothing can be written to file"),
     ],
 )
 def test_pretrain_names_each_mistake(capsys, arguments, sentence):
@@ -180,7 +180,7 @@ def test_evaluate_names_each_mistake(capsys):
     assert "nothing.safetensors" in fails(capsys, "evaluate", "nothing.safetensors", "shapes")
     assert "no shipped checkpoint 'nothing'" in fails(capsys, "evaluate", "nothing", "shapes")
     call(capsys, "pretrain", "shapes", *SMALL, "--out", "x.safetensors")
-    assert "limit must be at least 1" in fails(capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0)
+    assert "limit must be a whole number of at least 1" in fails(capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0)
     photos = Path("photos")
     photos.mkdir()
     for number in range(40):
