@@ -103,6 +103,9 @@ def pretrain(chosen: argparse.Namespace) -> int:
     try:
         history = train.pretrain(method, images, recipe.config, on_epoch=tell, resume=cut)
     except KeyboardInterrupt:
+        if not cut.exists():
+            print("cl-course: stopped before the first epoch was done, so nothing is kept", file=sys.stderr)
+            return 130
         print(f"cl-course: stopped; the same command with --resume goes on after the last whole epoch ({cut})", file=sys.stderr)
         return 130
     card = {
@@ -152,14 +155,16 @@ def run(chosen: argparse.Namespace) -> int:
     """Lessons from top to bottom without a browser; wrong parameters are refused before anything starts."""
     try:
         import papermill
+        from nbclient.exceptions import DeadKernelError  # papermill runs notebooks by nbclient
     except ModuleNotFoundError:
         raise ValueError("running lessons headless takes papermill, which is not installed: pip install -e '.[dev]'") from None
     from cl_course.runtime import DATASETS, PARAMETERS, check_names, resolve
 
     parameters = {name: _value(text) for name, text in chosen.parameter}
-    if "dataset" in parameters:  # a path means the folder of the command, and a lesson runs in notebooks/
-        text = dict(chosen.parameter)["dataset"]
-        parameters["dataset"] = text if text in ("auto", *DATASETS) or not Path(text).expanduser().exists() else str(Path(text).expanduser().resolve())
+    if "dataset" in parameters:  # a path is one from here, and the lesson runs in notebooks/
+        text = dict(chosen.parameter)["dataset"]  # a folder may be called 2024
+        path = Path(text).expanduser()
+        parameters["dataset"] = str(path.resolve()) if text not in ("auto", *DATASETS) and path.exists() else text
     if chosen.strict:
         os.environ["CL_COURSE_STRICT"] = "1"
     lessons = [(path, chosen.out / path.name) for path in _lessons(chosen.lesson, chosen.solved)]
@@ -179,10 +184,9 @@ def run(chosen: argparse.Namespace) -> int:
         except papermill.exceptions.PapermillExecutionError as error:
             print(f"cl-course: {path.stem}, code cell {error.exec_count}: {error.ename}: {error.evalue}; see {out}", file=sys.stderr)
             failed.append(path)
-        except RuntimeError as error:  # nbclient's DeadKernelError, most often for want of memory
-            if type(error).__name__ != "DeadKernelError":
-                raise
-            print(f"cl-course: {path.stem}: its kernel died, as it does when memory runs out; close other programs, or run it with -p profile quick; see {out}", file=sys.stderr)
+        except DeadKernelError:
+            remedy = "as it does when memory runs out; close other programs, or run it with -p profile quick"
+            print(f"cl-course: {path.stem}: its kernel died, {remedy}; see {out}", file=sys.stderr)
             failed.append(path)
         print(f"{path.stem}: {'failed' if path in failed else 'done'} in {time.monotonic() - start:.0f} s, {out}", flush=True)
     return 1 if failed else 0
@@ -251,6 +255,8 @@ def _check_output(out: Path, cut: Path, resume: bool) -> None:
         raise ValueError(f"{cut} is a run that was cut off; add --resume to go on with it, or delete it")
     if out.exists() and not cut.exists():
         raise ValueError(f"{out} is there already; delete it, or name another file with --out")
+    if resume and not out.exists() and not cut.exists():
+        print(f"cl-course: there is no {cut} to go on with, so this run starts at the first epoch", file=sys.stderr)
     there = next(folder for folder in out.absolute().parents if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"nothing can be written to {out.parent}; name another file with --out")

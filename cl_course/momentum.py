@@ -24,9 +24,12 @@ def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
     Buffers (BatchNorm's running statistics) are averages already and are copied.
 
     Raises:
-        ValueError: `momentum` lies outside [0, 1].
+        ValueError: `momentum` lies outside [0, 1], or the networks have not the same shapes.
     """
     check_momentum(momentum)
+    shapes = [[tensor.shape for tensor in (*network.parameters(), *network.buffers())] for network in (target, online)]
+    if shapes[0] != shapes[1]:  # before anything moves
+        raise ValueError(f"target and online must have the same weights, got {len(shapes[0])} and {len(shapes[1])} tensors of other shapes; make the target a copy of the online network")
     for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
     for slow, fast in zip(target.buffers(), online.buffers(), strict=True):

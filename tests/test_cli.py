@@ -7,11 +7,12 @@ import nbformat
 import papermill
 import pytest
 import torch
+from nbclient.exceptions import DeadKernelError
 from PIL import Image
 from tqdm import tqdm
 
 import build
-from cl_course import cli, doctor, records
+from cl_course import cli, doctor, records, train
 from cl_course.methods import METHODS
 
 SAMPLE = Path(__file__).parent / "lessons" / "00_sample.py"
@@ -142,6 +143,23 @@ def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
     assert Path("cut.safetensors").read_bytes() == Path("unbroken.safetensors").read_bytes()
 
 
+def test_what_was_not_begun_is_not_gone_on_with(capsys, monkeypatch):
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "new.safetensors", "--resume")
+    assert code == 0 and error.startswith("cl-course: there is no new.run to go on with, so this run starts at the first epoch\n")
+
+    def stop(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "pretrain", stop)
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
+    assert code == 130 and "nothing is kept" in error and not Path("cut.run").exists()
+
+
+def test_a_wrong_option_makes_no_folder(capsys):
+    assert "unknown method" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", "simclear", "--out", "new/x.safetensors")
+    assert not Path("new").exists()
+
+
 def test_warnings_are_one_line_as_well(capsys):
     code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--method", "moco", "--queue-size", 512, "--out", "moco.safetensors")
     assert code == 0 and error.startswith("cl-course: the queue holds 512 keys") and error.count("\n") == 1
@@ -188,6 +206,7 @@ def test_evaluate_names_each_mistake(capsys):
     assert "photos has no labels to judge by" in fails(capsys, "evaluate", "x.safetensors", photos)
     Path("x.safetensors").write_bytes(Path("x.safetensors").read_bytes()[:1000])
     assert "x.safetensors is truncated" in fails(capsys, "evaluate", "x.safetensors", "shapes")
+    assert "got x.json; give the .safetensors file beside it" in fails(capsys, "evaluate", "x.json", "shapes")
 
 
 def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
@@ -256,3 +275,27 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
 )
 def test_what_a_parameters_text_means(text, value):
     assert cli._value(text) == value and type(cli._value(text)) is type(value)
+
+
+def test_run_takes_a_data_set_s_path_from_here(capsys, monkeypatch, lesson):
+    Path("2024").mkdir()
+    given = []
+    monkeypatch.setattr(papermill, "execute_notebook", lambda path, out, parameters, **options: given.append(parameters["dataset"]))
+    for text in ("2024", "./2024", "shapes"):
+        assert call(capsys, "run", lesson, "-p", "dataset", text)[0] == 0
+    assert given == [str(Path("2024").resolve())] * 2 + ["shapes"]
+
+
+def test_run_goes_on_after_a_dead_kernel(capsys, monkeypatch, lesson):
+    def dies(*arguments, **options):
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(papermill, "execute_notebook", dies)
+    code, out, error = call(capsys, "run", lesson)
+    assert code == 1 and "lesson: its kernel died" in error and "lesson: failed in" in out
+
+
+def test_run_does_not_write_over_the_lesson(capsys, lesson):
+    before = lesson.read_bytes()
+    assert "would be written over; name another folder with --out" in fails(capsys, "run", lesson, "--out", lesson.parent)
+    assert lesson.read_bytes() == before

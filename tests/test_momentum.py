@@ -64,8 +64,10 @@ def test_momentum_outside_its_range_is_named(momentum):
 def test_networks_of_other_depth_are_refused():
     deeper = nn.Sequential(*network(), nn.Linear(4, 4))
     for target, online in ((deeper, network()), (network(), deeper)):
-        with pytest.raises(ValueError):
+        before = [weight.clone() for weight in target.parameters()]
+        with pytest.raises(ValueError, match="target and online must have the same weights"):
             ema_update(target, online, 0.9)
+        assert all(map(torch.equal, before, target.parameters()))
     with pytest.raises(ValueError):
         ema_update(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(1, 4)), 0.9)
 

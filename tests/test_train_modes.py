@@ -82,3 +82,11 @@ def test_in_chunks_bfloat16_gives_every_weight_its_gradient(images):
     before = weights(method)
     pretrain(method, images, replace(CONFIG, epochs=1, precision="bfloat16", chunk_size=8))
     assert all(not torch.equal(p, before[n]) for n, p in method.named_parameters())
+
+
+def test_a_method_without_a_temperature_is_not_told_to_raise_it(images):
+    method = simclr()
+    method.loss = lambda view1, view2: method.projector(method.encoder(view1)).sum() * math.nan
+    del method.temperature
+    with pytest.raises(NonFiniteLoss, match="with peak learning rate .*; lower the rate; there is no checkpoint"):
+        pretrain(method, images, CONFIG)
