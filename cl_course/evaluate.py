@@ -6,6 +6,7 @@ validation; test accuracy is computed once, for the chosen setting.
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Result:
         method: how it was judged, such as "linear probe".
         split: what the score was computed on; never what anything was chosen on.
         seed: of whatever was random in judging.
-        labels: how many labelled images were used.
+        labels: how many labelled images were trained on; those of validation, by which settings are chosen, come on top.
         trained: what was trained on them.
         seconds: how long that took, with all that was tried.
         validation: the score on validation of the setting that was chosen there.
@@ -232,9 +233,7 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
     if len(train_y.unique()) < 2:
         raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; take more images")
     start = time.perf_counter()
-    mean, std = train_h.mean(dim=0), train_h.std(dim=0)
-    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
-    train_x, val_x, test_x = (((h - mean) / std).numpy() for h in (train_h, val_h, test_h))
+    train_x, val_x, test_x = _standardised(train_h, val_h, test_h)
     probes = [_fit(LogisticRegression(C=strength, max_iter=200), train_x, train_y) for strength in STRENGTHS]
     on_validation = [probe.score(val_x, val_y) for probe in probes]
     best = int(np.argmax(on_validation))
@@ -250,6 +249,13 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
     )
 
 
+def _standardised(train_h: Tensor, *others: Tensor) -> Iterator[np.ndarray]:
+    """Each set of features, shifted and scaled so that every dimension has mean 0 and deviation 1 in training."""
+    mean, std = train_h.mean(dim=0), train_h.std(dim=0)
+    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
+    return (((h - mean) / std).numpy() for h in (train_h, *others))
+
+
 def factor_probe(train_h: Tensor, train_factors: dict[str, Tensor], test_h: Tensor, test_factors: dict[str, Tensor]) -> dict[str, float]:
     """What can be read linearly off frozen features: for each factor, R^2 of a ridge regression on test.
 
@@ -262,9 +268,7 @@ def factor_probe(train_h: Tensor, train_factors: dict[str, Tensor], test_h: Tens
     Returns:
         name -> R^2, the mean over a factor's coordinates.
     """
-    mean, std = train_h.mean(dim=0), train_h.std(dim=0)
-    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
-    train_x, test_x = (((h - mean) / std).numpy() for h in (train_h, test_h))
+    train_x, test_x = _standardised(train_h, test_h)
     scores = {}
     for name, values in train_factors.items():
         train_target, test_target = (_coordinates(name, v) for v in (values, test_factors[name]))
