@@ -143,6 +143,9 @@ def load(source: str | Path, split: str, *, limit: int | None = None, seed: int 
     index = torch.nonzero((low <= place) & (place < high)).flatten()
     if not len(index):
         raise ValueError(f"{source} has too few images ({len(place)}) for a {split!r} split of its own; add images, or lay out train, val and test folders")
+    if stored.labels is not None and (absent := set(labels.tolist()) - set(labels[index].tolist())):
+        names = ", ".join(stored.class_names[label] for label in sorted(absent))
+        warnings.warn(f"{source}: {split!r} has no image of {names}; add images (a class needs about 10 to be split), or lay out train, val and test folders", stacklevel=2)
     if limit is not None and limit < len(index):
         tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         chosen = _place_in_class(labels[index], tickets).argsort(stable=True)[:limit]

@@ -267,6 +267,15 @@ def test_too_few_images_for_a_split_is_an_error(tmp_path):
         load(source, "test")
 
 
+def test_a_class_too_small_to_be_split_is_named(tmp_path):
+    source = folder_of(tmp_path, flowers(10) | {"lily/0.png": encoded(picture(1))})
+    with pytest.warns(UserWarning, match="'test' has no image of lily; add images"):
+        assert load(source, "test").labels.bincount(minlength=3).tolist() == [0, 1, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(zip_of(tmp_path, flowers(10)), "test")
+
+
 def test_what_is_no_zip_is_an_error(tmp_path):
     (tmp_path / "pics.zip").write_bytes(b"PK not really")
     with pytest.raises(ValueError, match="pics.zip is no readable zip"):
