@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from numbers import Integral  # numpy's too
 from pathlib import Path
 
 import torch
@@ -120,11 +121,11 @@ def load(source: str | Path, split: str, *, limit: int | None = None, seed: int 
         ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
         FileNotFoundError: there is no such source, or no mirror could give it.
     """
-    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+    if limit is not None and not (isinstance(limit, Integral) and limit >= 1):
         raise ValueError(f"limit must be a whole number of at least 1, got {limit}; leave it out to take all images")
-    if size is not None and not (isinstance(size, int) and size >= 1):
+    if size is not None and not (isinstance(size, Integral) and size >= 1):
         raise ValueError(f"size must be a whole number of pixels, at least 1, got {size}; 32 to 96 is usual")
-    if not (isinstance(seed, int) and 0 <= seed < 2**32):
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed}")
     if source == "shapes":
         return _shapes(split, limit, seed)

@@ -44,9 +44,9 @@ def nt_xent(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
         return failed(EXERCISE, IN_PLACE)
     if not _agree(guarded, ordinary):
         return compare(EXERCISE, guarded, _reference, ordinary, _mistakes(guarded), PRAISE)
-    if _agree(guarded, [cold]) and not same(_gradient(attempt, *ordinary[0]), _gradient(_reference, *ordinary[0])):
-        return failed(EXERCISE, NO_GRADIENT)
     if _agree(guarded, [cold]):
+        if not same(_gradient(attempt, *ordinary[0]), _gradient(_reference, *ordinary[0])):
+            return failed(EXERCISE, NO_GRADIENT)
         mistakes = [Mistake(sentence, code) for sentence, code in _EXTREME]
         return compare(EXERCISE, guarded, _reference, [*ordinary, cold, *extreme], mistakes, PRAISE)
     return compare(EXERCISE, guarded, _reference, [*ordinary, cold], [Mistake(NOT_FINITE, _not_finite_when_cold)], PRAISE)
