@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from cl_course import checkpoints, records
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy
+from cl_course.lessons.shared.neighbours import embedding_map, neighbour_grid
+from cl_course.lessons.shared.results import results_figure, summarise
 from cl_course.models import small_resnet
-from cl_course.plots.neighbours import embedding_map, neighbour_grid
-from cl_course.plots.results import results_figure, summarise
+from cl_course.running import checkpoints, records
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ("results", "results_cifar10")  # records with a table in the README and a figure

@@ -18,11 +18,11 @@ import time
 import torch
 from torch import Tensor
 
-from cl_course import records
 from cl_course.large_batches import accumulate, grad_cache, streamed_nt_xent
 from cl_course.losses import nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
+from cl_course.running import records
 
 N, DIM, TEMPERATURE = 4096, 128, 0.2
 MEMORY_BAR, TIME_BAR, EXACT_BAR = 0.1, 1.5, 1e-6
@@ -84,6 +84,7 @@ def record() -> None:
     runs = [{"what": what, "megabytes": round(megabytes, 1)} for what, measured in peaks.items() for megabytes in measured]
     records.write(
         "large_batches",
+        room="lessons/pitfalls_and_clinic",
         script="benchmarks/large_batches.py",
         about="Peak memory above what the process held before, in MB: of NT-Xent alone, plain and streamed, and of a SimCLR step on shapes' small encoder.",
         config={"loss": {"n": N, "d": DIM}, "step": {"images": BATCH, "chunk": CHUNK}},

@@ -10,12 +10,12 @@ import torch
 from runs import judge, record_all, shapes, simclr
 from torch import nn
 
-from cl_course import records
 from cl_course.augment import AugmentConfig
 from cl_course.data import load
 from cl_course.evaluate import embed
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
+from cl_course.running import records
 from cl_course.train import TrainConfig, pretrain
 
 CONFIG = TrainConfig(epochs=12)  # heads: a little over half the lesson's live run
@@ -61,6 +61,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("head", head_run, heads)
     records.write(
         "projection_head",
+        room="lessons/simclr",
         script="benchmarks/record_ablation.py",
         about="SimCLR on shapes with no, a linear and an MLP projection head: accuracy on test and factor probes, read from h and from z.",
         config=asdict(CONFIG),
@@ -74,6 +75,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("grid", grid_run, grid)
     records.write(
         "ablation",
+        room="lessons/simclr",
         script="benchmarks/record_ablation.py",
         about="SimCLR on shapes: temperature x augmentation x batch size, accuracy on test.",
         config=asdict(GRID) | {"augments": {name: asdict(augment) for name, augment in AUGMENTS.items()}},

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 
 from runs import judge, record_all, shapes, simclr
 
-from cl_course import records
 from cl_course.augment import AugmentConfig
 from cl_course.evaluate import embed
+from cl_course.running import records
 from cl_course.train import TrainConfig
 
 CONFIG = TrainConfig()
@@ -31,6 +31,7 @@ if __name__ == "__main__":
     config = asdict(CONFIG) | {"augment": {name: asdict(augment) for name, augment in STRENGTHS.items()}}
     records.write(
         "augmentation_strength",
+        room="lessons/two_views",
         script="benchmarks/record_augmentation.py",
         about="SimCLR on shapes under augmentations of three strengths: accuracy on test, and R^2 of a linear read-out of each factor (accuracy for the class).",
         config=config,

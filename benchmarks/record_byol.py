@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from runs import judge, record_all, shapes
 from torch import Generator, nn
 
-from cl_course import records
 from cl_course.augment import two_views
 from cl_course.data import to_float
 from cl_course.diagnose import effective_rank, spread
 from cl_course.evaluate import embed, knn_accuracy
-from cl_course.labs.collapse import Switches, take_apart
+from cl_course.lessons.byol.lab_collapse import Switches, take_apart
 from cl_course.methods import BYOL
-from cl_course.recipes import ALL_STEPS, Recipe, recipe
+from cl_course.running import records
+from cl_course.running.recipes import ALL_STEPS, Recipe, recipe
 from cl_course.train import pretrain
 
 SEEDS = range(3)
@@ -138,6 +138,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("byol", run, jobs)
     records.write(
         "byol" if chosen == "collapse" else f"byol_{chosen}",
+        room="lessons/byol",
         script="benchmarks/record_byol.py",
         about="BYOL on shapes with one thing changed at a time: curves by epoch on validation; accuracy and factor probes on test at the end.",
         config=asdict(RECIPE.config) | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},

@@ -2,7 +2,7 @@
 
     python benchmarks/record_clinic.py
 
-The faults are those of real reports (cl_course/checks/clinic.py cites them). Judged on validation, as a health panel is; test is not
+The faults are those of real reports (cl_course/lessons/pitfalls_and_clinic/check_clinic.py cites them). Judged on validation, as a health panel is; test is not
 asked.
 """
 
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from runs import record_all
 from torch import Generator, Tensor, nn
 
-from cl_course import records
 from cl_course.data import load
-from cl_course.labs.health import HealthPanel
+from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.losses import byol_loss
-from cl_course.recipes import Recipe, recipe
+from cl_course.running import records
+from cl_course.running.recipes import Recipe, recipe
 from cl_course.train import pretrain
 
 SEEDS = range(3)
@@ -106,6 +106,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("clinic", patient, [{"run": run, "seed": seed} for seed in SEEDS for run in names])
     records.write(
         "clinic",
+        room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_clinic.py",
         about="Five epochs of SimCLR, MoCo and BYOL on shapes, healthy and with one fault each: what the health panel shows, on validation.",
         config={run: asdict(prescribed(run, 0)) for run in names},

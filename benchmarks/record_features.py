@@ -11,13 +11,13 @@ from record_few_labels import SEEDS, images_of, make_missing
 from runs import FACTORS, kept_encoder, record_all
 from torch import Generator
 
-from cl_course import records
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, to_float
 from cl_course.diagnose import effective_rank
 from cl_course.evaluate import embed, factor_probe, mean_average_precision, precision_at_k
 from cl_course.losses import alignment, uniformity
 from cl_course.models import ResNet
+from cl_course.running import records
 
 ROWS = ("random encoder", "SimCLR", "supervised")
 NEAREST = 10
@@ -50,6 +50,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("features", run, [{"row": row, "seed": seed} for row, seed in product(ROWS, SEEDS)])
     records.write(
         "features",
+        room="lessons/what_did_it_learn",
         script="benchmarks/record_features.py",
         about="Features h of test images of shapes: retrieval, alignment, uniformity, effective rank, and R^2 of a linear read-out of each factor.",
         config={"nearest": NEAREST, "viewed": VIEWED},

@@ -17,11 +17,11 @@ import torch
 from record_results import IMAGES, features_of, matched
 from runs import keep_encoder, kept_encoder, record_all
 
-from cl_course import records
 from cl_course.data import ImageSet, load
 from cl_course.evaluate import embed, few_labels, knn_accuracy, linear_probe
 from cl_course.finetune import FineTuneConfig, accuracy, choose_classifier
 from cl_course.models import ResNet
+from cl_course.running import records
 from cl_course.train import pretrain
 
 SHARES = (0.01, 0.1, 1.0)
@@ -113,6 +113,7 @@ if __name__ == "__main__":
     runs, minutes = with_all_seeds("few_labels", run, settings)
     records.write(
         "few_labels" if dataset == "shapes" else f"few_labels_{dataset}",
+        room="lessons/what_did_it_learn",
         script="benchmarks/record_few_labels.py",
         about=f"Accuracy on the test images of {dataset} with 1, 10 and 100 % of the labels: frozen features, fine-tuning, and from scratch.",
         config=asdict(CONFIG) | {"steps": {str(share): steps for share, steps in STEPS.items()}, "neighbours": NEIGHBOURS},

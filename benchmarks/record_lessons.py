@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from cl_course import records
-from cl_course.doctor import step_seconds
+from cl_course.running import records
+from cl_course.running.doctor import step_seconds
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,4 +33,4 @@ if __name__ == "__main__":
     runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons()]
     about = "Minutes each lesson takes headless, start of its kernel included; step_seconds is one SimCLR step of 128 images on the CPU."
     spent = sum(run["minutes"] for run in runs) * config["threads"]
-    print(records.write("lessons", script="benchmarks/record_lessons.py", about=about, config=config, runs=runs, minutes=spent))
+    print(records.write("lessons", room="running", script="benchmarks/record_lessons.py", about=about, config=config, runs=runs, minutes=spent))

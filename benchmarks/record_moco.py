@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from runs import judge, record_all, shapes
 from torch import Generator, nn
 
-from cl_course import records
 from cl_course.augment import two_views
 from cl_course.data import to_float
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.losses import info_nce
 from cl_course.methods import MoCo
-from cl_course.recipes import Recipe, recipe
+from cl_course.running import records
+from cl_course.running.recipes import Recipe, recipe
 from cl_course.train import pretrain
 
 SEEDS = range(3)
@@ -127,6 +127,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("moco", run, jobs)
     records.write(
         "moco",
+        room="lessons/moco",
         script="benchmarks/record_moco.py",
         about="MoCo on shapes with one thing changed at a time, and SimCLR at two batch sizes: curves by epoch on validation, accuracy on test at the end.",
         config=asdict(RECIPE.config) | {"epochs": EPOCHS, "settings": RECIPE.settings, "ages": AGES, "questions": QUESTIONS},

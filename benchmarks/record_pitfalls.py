@@ -12,13 +12,13 @@ from dataclasses import asdict, replace
 import torch
 from runs import judge, record_all, shapes
 
-from cl_course import records
 from cl_course.augment import AugmentConfig
 from cl_course.data import load
 from cl_course.evaluate import embed, few_labels, linear_probe, mean_average_precision
 from cl_course.finetune import FineTuneConfig, train_classifier
 from cl_course.methods import MoCo, SimCLR
 from cl_course.models import projector, small_resnet
+from cl_course.running import records
 from cl_course.train import TrainConfig, pretrain
 
 SEEDS = range(3)
@@ -92,6 +92,7 @@ def record_judges() -> None:
     runs, minutes = record_all("judges", judged_run, [{"encoder": encoder, "seed": seed} for seed in SEEDS for encoder in encoders])
     records.write(
         "judges",
+        room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_pitfalls.py",
         about="SimCLR on shapes at three temperatures, a supervised and a random encoder, each judged in several ways on test.",
         config=asdict(CONFIG) | {"supervised": asdict(SUPERVISED) | {"rate": SUPERVISED_RATE}},
@@ -104,6 +105,7 @@ def record_memory() -> None:
     runs, minutes = record_all("memory", memory_run, [{"way": way, "seed": seed} for seed in SEEDS for way in WAYS])
     records.write(
         "small_memory",
+        room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_pitfalls.py",
         about="SimCLR on shapes at batch 256 whole, by GradCache, accumulated, at batch 32, and MoCo at batch 32: accuracy on test.",
         config={way: asdict(memory_config(way)) for way in WAYS} | {"queue_size": QUEUE},

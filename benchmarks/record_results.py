@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from runs import judge, keep_encoder, record_all
 from torch import Generator, nn
 
-from cl_course import checkpoints, records
 from cl_course.augment import augment
 from cl_course.data import load, shuffled_batches, to_float
 from cl_course.evaluate import embed
 from cl_course.methods import METHODS
-from cl_course.recipes import Recipe, recipe
+from cl_course.running import checkpoints, records
+from cl_course.running.recipes import Recipe, recipe
 from cl_course.train import learning_rate_at, pretrain
 
 EPOCHS = {"shapes": 20, "cifar10": 20}
@@ -126,6 +126,7 @@ if __name__ == "__main__":
     runs, minutes = record_all("results", run, settings)
     records.write(
         "results" if dataset == "shapes" else f"results_{dataset}",
+        room="running",
         script="benchmarks/record_results.py",
         about=f"kNN and linear accuracy on the test images of {dataset}, under the same encoder, images, epochs, views and seeds.",
         config={"epochs": EPOCHS[dataset], "images": IMAGES[dataset] or len(load(dataset, "train"))} | {row: described(row, dataset) for row in ROWS},

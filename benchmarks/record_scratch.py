@@ -14,9 +14,9 @@ from record_few_labels import CONFIG, SHARES, STEPS, images_of, make_missing, wi
 from record_results import matched
 from runs import kept_encoder
 
-from cl_course import records
 from cl_course.evaluate import few_labels
 from cl_course.finetune import accuracy, choose_classifier
+from cl_course.running import records
 
 LONGER = 4  # times the steps, at a tenth of the labels
 CROPS, PRETRAINING = "crop and flip", "as in pre-training"
@@ -44,6 +44,7 @@ def main() -> None:
     runs, minutes = with_all_seeds("scratch", run, [dict(zip(keys, setting)) for setting in settings])
     records.write(
         "from_scratch",
+        room="lessons/what_did_it_learn",
         script="benchmarks/record_scratch.py",
         about="Accuracy on test: training from scratch with SimCLR's augmentation, and with four times the steps, beside fine-tuning with as many.",
         config={"learning_rates": CONFIG.learning_rates, "batch_size": CONFIG.batch_size},

@@ -27,11 +27,11 @@ import torch.nn.functional as F
 from runs import record_all, simclr
 from torch import Generator, Tensor
 
-from cl_course import records
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.losses import alignment, chance_loss, nt_xent, uniformity
+from cl_course.running import records
 from cl_course.train import TrainConfig
 
 CONFIG = TrainConfig(epochs=12)
@@ -122,6 +122,7 @@ if __name__ == "__main__":
     shown = load("shapes", "val", limit=IMAGES).images
     records.write(
         "similarity_rows",
+        room="lessons/infonce",
         script="benchmarks/record_similarity_rows.py",
         about="SimCLR on shapes at three temperatures: rows of similarities of one view, how temperature shares out the pull on negatives, and how each run ended.",
         config={

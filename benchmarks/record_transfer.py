@@ -13,8 +13,8 @@ from itertools import product
 from record_few_labels import CLASSES, NEW, OLD, SEEDS, images_of, make_missing, run, with_all_seeds
 from runs import kept_encoder, record_all
 
-from cl_course import records
 from cl_course.evaluate import few_labels
+from cl_course.running import records
 from cl_course.segment import iou, segmentation_head
 
 FROZEN, ALL = ("kNN", "linear probe"), ("kNN", "linear probe", "all")
@@ -55,7 +55,7 @@ def record_transfer(name: str) -> None:
     keys = ("row", "source", "target", "share", "how")
     runs, minutes = with_all_seeds("few_labels", run, [dict(zip(keys, (*setting, how))) for *setting, ways in chosen for how in ways])
     config = {"classes": {part: [min(kept), max(kept)] for part, kept in CLASSES.items()}} if name == "classes" else {}
-    records.write(f"transfer_{name}", script="benchmarks/record_transfer.py", about=ABOUT[name], config=config, runs=runs, minutes=spent + minutes)
+    records.write(f"transfer_{name}", room="lessons/what_did_it_learn", script="benchmarks/record_transfer.py", about=ABOUT[name], config=config, runs=runs, minutes=spent + minutes)
 
 
 def record_segmentation() -> None:
@@ -64,6 +64,7 @@ def record_segmentation() -> None:
     runs, minutes = record_all("segmentation", segment, [{"row": row, "stage": stage, "seed": seed} for row, stage, seed in product(rows, (1, 2, 3, 4), SEEDS)])
     records.write(
         "segmentation",
+        room="lessons/what_did_it_learn",
         script="benchmarks/record_transfer.py",
         about="IoU of the object's pixels on test images of shapes: a 1x1 head on the frozen maps of each stage of three encoders.",
         config={"masked": MASKED, "judged on": LOOKED_AT},

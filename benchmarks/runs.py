@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cl_course import checkpoints, recipes
-from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, load
 from cl_course.evaluate import factor_probe, knn_accuracy, linear_probe
+from cl_course.files import write_atomically
 from cl_course.finetune import FineTuneConfig
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.runtime import describe_machine
+from cl_course.running import checkpoints, recipes
+from cl_course.running.machine import describe_machine
 from cl_course.train import TrainConfig, pretrain
 
 KEPT = Path(__file__).parent.parent / "build" / "runs"

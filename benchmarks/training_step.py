@@ -17,8 +17,7 @@ from cl_course.data import load, to_float
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.optimizers import make_optimizer
-from cl_course.runtime import keep_freed_memory
-from cl_course.train import TrainConfig, train_step
+from cl_course.train import TrainConfig, keep_freed_memory, train_step
 
 WARM_UP, REPEATS, BAR = 3, 41, 0.85
 

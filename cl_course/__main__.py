@@ -2,6 +2,6 @@
 
 import sys
 
-from cl_course.cli import main
+from cl_course.running.cli import main
 
 sys.exit(main())

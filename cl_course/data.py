@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cl_course import cache, synthetic
-from cl_course.download import ARCHIVES, cache_folder, fetch
-from cl_course.formats import Cifar10, Stl10
-from cl_course.pictures import Pictures
+from cl_course.images import cache, shapes
+from cl_course.images.archives import Cifar10, Stl10
+from cl_course.images.download import ARCHIVES, cache_folder, fetch
+from cl_course.images.pictures import Pictures
 
 SPLITS = ("train", "val", "test", "unlabeled")
 # What each data set may lie on disk as, best first.
@@ -228,7 +228,7 @@ def _place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
 
 
 def _shapes(split: str, limit: int | None, seed: int) -> ImageSet:
-    drawing = synthetic.draw(split, seed, limit)
+    drawing = shapes.draw(split, seed, limit)
     factors = {name: torch.from_numpy(values).float() for name, values in drawing.factors.items()}
     images, labels, masks = (torch.from_numpy(a) for a in (drawing.images, drawing.labels, drawing.masks))
-    return ImageSet(images, labels, synthetic.CLASS_NAMES, factors, masks)
+    return ImageSet(images, labels, shapes.CLASS_NAMES, factors, masks)

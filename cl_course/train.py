@@ -4,8 +4,10 @@ Where a method has them, it also uses `check_data(n, batch_size)` and, in chunks
 """
 
 import copy
+import ctypes
 import hashlib
 import math
+import platform
 import statistics
 import time
 import warnings
@@ -19,11 +21,10 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from cl_course.augment import AugmentConfig, two_views
-from cl_course.checkpoints import write_atomically
 from cl_course.data import ImageSet, shuffled_batches, to_float
+from cl_course.files import plain, write_atomically
 from cl_course.large_batches import accumulate, grad_cache
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
-from cl_course.runtime import keep_freed_memory, plain
 
 PRECISIONS = ("float32", "bfloat16")
 CHUNKED = {"grad_cache": grad_cache, "accumulate": accumulate}
@@ -114,7 +115,7 @@ class NonFiniteLoss(FloatingPointError):
 def pretrain(method: nn.Module, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None, resume: str | Path | None = None) -> History:
     """Train a method without labels, in place, on the device its weights are on.
 
-    The process keeps freed memory from then on (see `runtime.keep_freed_memory`).
+    The process keeps freed memory from then on (see `keep_freed_memory`).
 
     Args:
         method: SimCLR, MoCo or BYOL.
@@ -210,6 +211,20 @@ def estimate(method: nn.Module, images: ImageSet, config: TrainConfig, steps: in
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:]) * config.epochs * (len(images) // config.batch_size)
+
+
+def keep_freed_memory() -> None:
+    """From now on, let this process keep the memory that a training step frees, for the next step.
+
+    By default glibc, Linux's C library, hands large blocks back to the system and then fetches them again page by
+    page, which takes a small network a good part of every step. Kept are blocks of up to 32 MB, until more than 1 GB
+    lies free at the heap's end. Nothing happens where the library is another one.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**30)
+        libc.mallopt(mmap_threshold, 2**25)  # the largest that it allows
 
 
 @contextmanager

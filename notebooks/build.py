@@ -55,7 +55,7 @@ if "google.colab" in sys.modules and not importlib.util.find_spec("cl_course"):
     %pip install --quiet --no-deps -e .
     if _missing:
         %pip install --quiet {{" ".join(_missing)}}
-sys.path[:0] = [str(folder) for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "cl_course/runtime.py").exists()][:1]"""
+sys.path[:0] = [str(folder) for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "cl_course/running/settings.py").exists()][:1]"""
 
 PARAMETERS = ("profile", "dataset", "seed", "device")
 STUB = "...  # your code here"

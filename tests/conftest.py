@@ -2,6 +2,7 @@
 
 import pytest
 
+pytest_plugins = ["archive_files"]  # fixtures that several rooms use
 DURATIONS = pytest.StashKey[dict[str, float]]()
 
 

@@ -12,23 +12,24 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cl_course"
 MAX_LINES = 350
 
-# Layer -> its modules and packages, and the layers they may import beside their own.
-FOUNDATION = {"tensor_types", "runtime", "cache", "download"}
-PARTS = {"data", "formats", "pictures", "synthetic", "augment", "models", "losses", "large_batches", "momentum", "optimizers"}
-JUDGES = {"evaluate", "finetune", "segment", "diagnose", "shortcut", "checkpoints", "records"}
-LAYERS = {
-    "foundation": (FOUNDATION, set()),
-    "parts": (PARTS, {"foundation"}),
-    "methods": ({"methods"}, {"foundation", "parts"}),
-    "judges": (JUDGES, {"foundation", "parts"}),
-    "train": ({"train"}, {"foundation", "parts", "methods", "judges"}),
-    "recipes": ({"recipes"}, {"foundation", "parts", "methods", "judges", "train"}),
-    "plots": ({"plots"}, set()),
-    "checks": ({"checks"}, {"foundation", "parts", "methods", "judges", "train"}),
-    "labs": ({"labs"}, {"foundation", "parts", "methods", "judges", "train", "recipes", "plots", "checks"}),
-    "doctor": ({"doctor"}, {"foundation", "parts", "methods", "judges", "train"}),
-    "cli": ({"cli", "__main__"}, {"foundation", "parts", "methods", "judges", "train", "recipes", "plots", "checks", "labs", "doctor"}),
-}
+# Floor by floor, from the ground up: a module may import those on floors below.
+# A package stands for all of its files; the room `running` spans several floors, so its files stand one by one.
+FLOORS = (
+    {"tensor_types", "files", "values"},
+    {"images"},
+    {"data", "augment", "models", "losses", "momentum"},
+    {"optimizers", "large_batches", "shortcut", "diagnose"},
+    {"methods", "evaluate"},
+    {"train", "finetune", "segment"},
+    {"running.machine", "running.reuse", "running.checkpoints", "running.records"},
+    {"running.settings"},
+    {"running.recipes"},
+    {"running.plans", "running.doctor"},
+    {"lessons"},
+    {"checks"},
+    {"running.cli"},
+    {"__main__"},
+)
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -44,35 +45,64 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def place_of(name: str) -> str:
+    """Where a dotted name stands in `FLOORS`: `losses`, `images`, `running.cli`."""
+    first, _, rest = name.partition(".")
+    return f"running.{rest.partition('.')[0]}" if first == "running" else first
+
+
 def module_of(path: Path) -> str:
-    """The file's place in the table above: `losses`, or `plots` for plots/health.py."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-def layer_of(module: str) -> str:
-    for layer, (modules, _) in LAYERS.items():
-        if module in modules:
-            return layer
-    pytest.fail(f"cl_course.{module} has no place in LAYERS: say what it may import")
+def floor_of(place: str) -> int:
+    for number, places in enumerate(FLOORS):
+        if place in places:
+            return number
+    pytest.fail(f"cl_course.{place} stands on no floor: say in FLOORS what it may import")
 
 
 def own_imports(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(path) if name.startswith("cl_course.")}
+    return {name.removeprefix("cl_course.") for name in imports(path) if name.startswith("cl_course.")}
+
+
+def resolved(name: str) -> str:
+    """The module of a name that `from module import it` spelled out."""
+    parts = name.split(".")
+    while parts and not ((PACKAGE / "/".join(parts)).with_suffix(".py").exists() or (PACKAGE / "/".join(parts)).is_dir()):
+        parts.pop()
+    return ".".join(parts)
 
 
 def test_every_import_goes_down():
     wrong = []
     for path in FILES:
-        module = module_of(path)
-        _, allowed = LAYERS[layer_of(module)]
-        wrong += [f"{path.relative_to(PACKAGE)} imports {other}" for other in own_imports(path) if layer_of(other) not in allowed | {layer_of(module)}]
+        here = place_of(module_of(path))
+        if here == "running":  # its empty __init__
+            continue
+        for name in map(resolved, own_imports(path)):
+            there = place_of(name)
+            if there != here and floor_of(there) >= floor_of(here):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert not wrong
+
+
+def test_lessons_share_through_the_shared_room_only():
+    """So that a lesson's room can be read, changed or taken out by itself."""
+    wrong = []
+    for path in FILES:
+        room = module_of(path).split(".")[:2]
+        if room[0] == "lessons" and len(room) == 2:
+            allowed = {"shared"} | {room[1]}
+            others = {name.split(".")[1] for name in own_imports(path) if name.startswith("lessons.")} - allowed
+            wrong += [f"{path.relative_to(PACKAGE)} imports lessons.{other}" for other in sorted(others)]
     assert not wrong
 
 
 def test_no_module_imports_itself_in_a_circle():
     graph: dict[str, set[str]] = {}
     for path in FILES:
-        graph.setdefault(module_of(path), set()).update(own_imports(path) - {module_of(path)})
+        graph.setdefault(module_of(path), set()).update(map(resolved, own_imports(path)))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -80,14 +110,18 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def test_only_labs_import_widgets():
-    assert not [path.name for path in FILES if module_of(path) != "labs" and {name.split(".")[0] for name in imports(path)} & {"ipywidgets", "anywidget"}]
+    widgets = {"ipywidgets", "anywidget"}
+    users = [path for path in FILES if {name.split(".")[0] for name in imports(path)} & widgets]
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"lessons"}
+    assert not [path.name for path in users if not path.stem.startswith(("lab_", "show"))]
 
 
-def test_plots_train_nothing():
-    for path in FILES:
-        if module_of(path) == "plots":
-            assert not [name for name in imports(path) if name.startswith(("torch.nn", "torch.optim"))], path.name
-            assert ".backward(" not in path.read_text() and not re.search(r"\bnn\.", path.read_text()), path.name
+def test_figures_train_nothing():
+    figures = [path for path in FILES if path.stem.endswith(("figure", "figures"))]
+    assert figures
+    for path in figures:
+        assert not [name for name in imports(path) if name.startswith(("torch.nn", "torch.optim"))], path.name
+        assert ".backward(" not in path.read_text() and not re.search(r"\bnn\.", path.read_text()), path.name
 
 
 @pytest.mark.parametrize("path", [PACKAGE / "__init__.py", *FILES], ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -97,7 +131,7 @@ def test_a_file_is_short_and_keeps_its_annotations(path):
     assert "from __future__ import annotations" not in text, "jaxtyping cannot check annotations that are strings"
 
 
-@pytest.mark.parametrize("module", ["cl_course", "cl_course.cli"])
+@pytest.mark.parametrize("module", ["cl_course", "cl_course.running.cli"])
 def test_importing_the_package_loads_nothing_heavy(module):
     """So that `import cl_course` costs nothing over `import torch`, and `cl-course --help` answers at once."""
     code = f"import sys; before = set(sys.modules); import {module}; print(*sorted(m for m in set(sys.modules) - before if '.' not in m))"

@@ -15,7 +15,7 @@ from browser import WINDOW, Lab, Notebook, Server, find_browser, headless_browse
 
 import build
 from cl_course.data import load
-from cl_course.labs.game import CardGame
+from cl_course.lessons.start_here.lab_game import CardGame
 
 pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
@@ -27,35 +27,35 @@ pytestmark = [
 
 CARDS = "from cl_course.data import load, to_float\ncards = load('shapes', 'val', limit=200)"
 CELLS = {
-    "temperature": "from cl_course.labs.temperature import temperature_lab\ntemperature_lab()",
-    "circle": "from cl_course.labs.circle import circle_lab\ncircle_lab()",
+    "temperature": "from cl_course.lessons.infonce.lab_temperature import temperature_lab\ntemperature_lab()",
+    "circle": "from cl_course.lessons.shared.lab_circle import circle_lab\ncircle_lab()",
     "augmentation": f"""{CARDS}
-from cl_course.labs.augmentation import augmentation_lab, photos
+from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
 lab = augmentation_lab(photos() | {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}, to_float(cards.images))""",
-    "game": f"{CARDS}\nfrom cl_course.labs.game import card_game\ngame = card_game(cards)",
-    "ablation": "from cl_course import records\nfrom cl_course.labs.ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
-    "clinic": "from cl_course import records\nfrom cl_course.labs.clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
+    "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
+    "ablation": "from cl_course import records\nfrom cl_course.lessons.simclr.lab_ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
+    "clinic": "from cl_course import records\nfrom cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
     "neighbours": f"""{CARDS}
-from cl_course.labs.neighbours import neighbours_lab
+from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
 from cl_course.shortcut import mean_colour, raw_pixels
 queries = load('shapes', 'test', limit=30)
 features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
 neighbours_lab(cards, queries, features)""",
     "retrieval": f"""{CARDS}
-from cl_course.labs.retrieval import retrieval_lab
+from cl_course.lessons.what_did_it_learn.lab_retrieval import retrieval_lab
 from cl_course.shortcut import mean_colour, raw_pixels
 queries = load('shapes', 'test', limit=30)
 features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
 retrieval_lab(cards, queries, features)""",
-    "queue": "from cl_course.labs.queue import queue_lab\nqueue_lab()",
+    "queue": "from cl_course.lessons.moco.lab_queue import queue_lab\nqueue_lab()",
     # Short runs: a whole one trains for some seconds at every press.
-    "collapse": "from cl_course.labs import collapse\ncollapse.STEPS = 10\ncollapse.collapse_lab()",
+    "collapse": "from cl_course.lessons.byol import lab_collapse\nlab_collapse.STEPS = 10\nlab_collapse.collapse_lab()",
 }
 # A lab with every fault that the checks below are for: its slider moves nothing, its label is cut, its picture is too wide.
 FAULTY = """import ipywidgets as widgets
 from IPython.display import display
-from cl_course.labs.circle import circle_figure
-from cl_course.labs.show import png
+from cl_course.lessons.shared.lab_circle import circle_figure
+from cl_course.lessons.shared.show import png
 slider = widgets.IntSlider(description='a label too long for its place')
 display(widgets.VBox([slider, widgets.HTML('words'), widgets.Image(value=png(circle_figure()), layout=widgets.Layout(min_width='1200px'))]))"""
 LESSON = build.HERE / "00_start_here.ipynb"

@@ -227,7 +227,7 @@ def test_the_setup_cell_on_colab(tmp_path):
     tools.mkdir(), content.mkdir()
     git = tools / "git"
     git.write_text(
-        f'#!/bin/sh\nmkdir -p cl-course/cl_course && touch cl-course/cl_course/__init__.py cl-course/cl_course/runtime.py\necho "$@" >> {tmp_path}/log\n'
+        f'#!/bin/sh\nmkdir -p cl-course/cl_course/running && touch cl-course/cl_course/__init__.py cl-course/cl_course/running/settings.py\necho "$@" >> {tmp_path}/log\n'
     )
     git.chmod(0o755)
     environment = {"PATH": f"{tools}:{os.environ['PATH']}", "IPYTHONDIR": str(tmp_path / "ipython")}

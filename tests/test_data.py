@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cl_course import data, synthetic
+from cl_course import data
 from cl_course.data import ImageSet, _place_in_class, _say_once, _splits, find, load, shuffled_batches, shuffled_steps, to_float
+from cl_course.images import shapes as synthetic
 
 
 def numbered(n: int) -> ImageSet:

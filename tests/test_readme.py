@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cl_course import records
+from cl_course.running import records
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

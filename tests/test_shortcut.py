@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from cl_course.augment import AugmentConfig, two_views
+from cl_course.images.shapes import draw
 from cl_course.shortcut import FEATURES, colour_histogram, mean_colour, nearest, raw_pixels, shortcut_rate
-from cl_course.synthetic import draw
 
 
 def flat(*colours):

@@ -34,17 +34,17 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import Generator
 
-from cl_course import checkpoints
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
-from cl_course.doctor import report
 from cl_course.evaluate import embed, knn_accuracy
-from cl_course.labs.circle import circle_figure, circle_lab
-from cl_course.labs.game import LEVELS, card_game, looks_at, share, simple_players, static_rounds, table, tournament
-from cl_course.labs.show import show
+from cl_course.lessons.shared.cards import card_grid, few_labels_figure, roles_figure, score_figure
+from cl_course.lessons.shared.lab_circle import circle_figure, circle_lab
+from cl_course.lessons.shared.show import show
+from cl_course.lessons.start_here.lab_game import LEVELS, card_game, looks_at, share, simple_players, static_rounds, table, tournament
 from cl_course.models import small_resnet
-from cl_course.plots.cards import card_grid, few_labels_figure, roles_figure, score_figure
-from cl_course.runtime import settings
+from cl_course.running import checkpoints
+from cl_course.running.doctor import report
+from cl_course.running.settings import settings
 
 lesson = settings(globals())
 

@@ -38,16 +38,17 @@ from torch import Generator
 from torch.testing import assert_close
 
 from cl_course import augment as ops
-from cl_course import checks, records, shortcut
+from cl_course import checks, shortcut
 from cl_course.augment import AugmentConfig, augment, two_views
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
-from cl_course.labs.augmentation import PRESETS, augmentation_lab, credit, draw_views, photos
-from cl_course.labs.show import show
+from cl_course.lessons.shared.show import show
+from cl_course.lessons.two_views import figures as plots
+from cl_course.lessons.two_views.lab_augmentation import PRESETS, augmentation_lab, credit, draw_views, photos
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.plots import augmentation as plots
-from cl_course.runtime import settings
+from cl_course.running import records
+from cl_course.running.settings import settings
 from cl_course.train import TrainConfig, pretrain
 
 lesson = settings(globals())

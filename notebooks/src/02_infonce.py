@@ -35,19 +35,20 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import AugmentConfig, augment, two_views
 from cl_course.data import load, shuffled_batches, to_float
 from cl_course.diagnose import spread
-from cl_course.labs.circle import circle_figure, circle_lab, simulate, start
-from cl_course.labs.show import show
-from cl_course.labs.temperature import recorded_rows, shares, temperature_figure, temperature_lab
+from cl_course.lessons.infonce.figures import chance_line, information_bound, lineup, loss_curves, similarity_matrix
+from cl_course.lessons.infonce.lab_temperature import recorded_rows, shares, temperature_figure, temperature_lab
+from cl_course.lessons.infonce.temperature_figure import temperature_sweep, trained_at
+from cl_course.lessons.shared.lab_circle import circle_figure, circle_lab, simulate, start
+from cl_course.lessons.shared.show import show
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.plots.infonce import chance_line, information_bound, lineup, loss_curves, similarity_matrix
-from cl_course.plots.temperature import temperature_sweep, trained_at
-from cl_course.runtime import settings
+from cl_course.running import records
+from cl_course.running.settings import settings
 
 lesson = settings(globals())
 

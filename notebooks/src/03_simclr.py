@@ -38,25 +38,28 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Generator, nn
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import two_views
 from cl_course.data import load, shuffled_batches, to_float
 from cl_course.diagnose import effective_rank
 from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
-from cl_course.labs.ablation import ablation_lab, table
-from cl_course.labs.health import HealthPanel
-from cl_course.labs.neighbours import neighbours, neighbours_lab
-from cl_course.labs.show import show
+from cl_course.lessons.shared.ablation_figure import ablation_figure
+from cl_course.lessons.shared.health_panel import HealthPanel
+from cl_course.lessons.shared.neighbours import embedding_map
+from cl_course.lessons.shared.results import results_figure
+from cl_course.lessons.shared.show import show
+from cl_course.lessons.simclr.figures import pipeline_figure
+from cl_course.lessons.simclr.head_figures import heads_figure, probes_figure
+from cl_course.lessons.simclr.lab_ablation import ablation_lab, table
+from cl_course.lessons.simclr.lab_neighbours import neighbours, neighbours_lab
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.plots.ablation import ablation_figure
-from cl_course.plots.neighbours import embedding_map
-from cl_course.plots.projection_head import heads_figure, probes_figure
-from cl_course.plots.results import results_figure
-from cl_course.plots.simclr import pipeline_figure
-from cl_course.recipes import plan, recipe
-from cl_course.runtime import load_or_train, settings
+from cl_course.running import records
+from cl_course.running.plans import plan
+from cl_course.running.recipes import recipe
+from cl_course.running.reuse import load_or_train
+from cl_course.running.settings import settings
 from cl_course.train import TrainConfig, learning_rate_at, pretrain
 
 lesson = settings(globals())

@@ -38,24 +38,27 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, nn
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import AugmentConfig, two_views
-from cl_course.checkpoints import shipped
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy, linear_probe
-from cl_course.labs.health import HealthPanel
-from cl_course.labs.queue import Belt, queue_figure, queue_lab
-from cl_course.labs.show import show
+from cl_course.lessons.moco.figures import ages_figure, epochs_figure, moco_figure
+from cl_course.lessons.moco.lab_queue import Belt, queue_figure, queue_lab
+from cl_course.lessons.shared.ablation_figure import ablation_figure
+from cl_course.lessons.shared.health_panel import HealthPanel
+from cl_course.lessons.shared.results import results_figure
+from cl_course.lessons.shared.show import show
 from cl_course.losses import info_nce, nt_xent
 from cl_course.methods import MoCo
 from cl_course.models import projector, small_resnet
 from cl_course.momentum import ema_update
 from cl_course.optimizers import make_optimizer
-from cl_course.plots.ablation import ablation_figure
-from cl_course.plots.moco import ages_figure, epochs_figure, moco_figure
-from cl_course.plots.results import results_figure
-from cl_course.recipes import plan, recipe
-from cl_course.runtime import load_or_train, settings
+from cl_course.running import records
+from cl_course.running.checkpoints import shipped
+from cl_course.running.plans import plan
+from cl_course.running.recipes import recipe
+from cl_course.running.reuse import load_or_train
+from cl_course.running.settings import settings
 from cl_course.train import TrainConfig, learning_rate_at, pretrain, train_step
 
 lesson = settings(globals())

@@ -37,24 +37,27 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, nn
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import AugmentConfig, two_views
-from cl_course.checkpoints import shipped
 from cl_course.data import load, to_float
 from cl_course.diagnose import effective_rank, spread
 from cl_course.evaluate import embed, knn_accuracy, linear_probe
-from cl_course.labs.collapse import ONE_BY_ONE, Switches, collapse_figure, collapse_lab, ends, sentence, small_run
-from cl_course.labs.health import HealthPanel
-from cl_course.labs.show import show
+from cl_course.lessons.byol.collapse_figure import curves_figure
+from cl_course.lessons.byol.figures import byol_figure, parts_figure, schedule_figure, takeoff_figure
+from cl_course.lessons.byol.lab_collapse import ONE_BY_ONE, Switches, collapse_figure, collapse_lab, ends, sentence, small_run
+from cl_course.lessons.shared.health_panel import HealthPanel
+from cl_course.lessons.shared.results import results_figure
+from cl_course.lessons.shared.show import show
 from cl_course.losses import byol_loss
 from cl_course.methods import BYOL
 from cl_course.models import predictor, projector, small_resnet
 from cl_course.momentum import ema_update
-from cl_course.plots.byol import byol_figure, parts_figure, schedule_figure, takeoff_figure
-from cl_course.plots.collapse import curves_figure
-from cl_course.plots.results import results_figure
-from cl_course.recipes import plan, recipe
-from cl_course.runtime import load_or_train, settings
+from cl_course.running import records
+from cl_course.running.checkpoints import shipped
+from cl_course.running.plans import plan
+from cl_course.running.recipes import recipe
+from cl_course.running.reuse import load_or_train
+from cl_course.running.settings import settings
 from cl_course.train import TrainConfig, pretrain
 
 lesson = settings(globals())

@@ -34,21 +34,23 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import AugmentConfig, two_views
-from cl_course.checkpoints import shipped
 from cl_course.data import load, to_float
 from cl_course.diagnose import effective_rank
 from cl_course.evaluate import embed, factor_probe, few_labels, knn_accuracy, linear_probe, precision_at_k, retrieve
 from cl_course.finetune import FineTuneConfig, fine_tune
-from cl_course.labs.ablation import table
-from cl_course.labs.retrieval import DIFFERENCES, by_chance, differences, retrieval_lab
-from cl_course.labs.show import show
+from cl_course.lessons.shared.neighbours import embedding_map
+from cl_course.lessons.shared.results import results_figure
+from cl_course.lessons.shared.show import show
+from cl_course.lessons.simclr.lab_ablation import table
+from cl_course.lessons.what_did_it_learn import figures as plots
+from cl_course.lessons.what_did_it_learn.lab_retrieval import DIFFERENCES, by_chance, differences, retrieval_lab
 from cl_course.losses import alignment, uniformity
-from cl_course.plots import evaluation as plots
-from cl_course.plots.neighbours import embedding_map
-from cl_course.plots.results import results_figure
-from cl_course.runtime import load_or_train, settings
+from cl_course.running import records
+from cl_course.running.checkpoints import shipped
+from cl_course.running.reuse import load_or_train
+from cl_course.running.settings import settings
 from cl_course.segment import enlarge, feature_maps, iou, predicted_masks, train_head
 
 lesson = settings(globals())

@@ -37,24 +37,25 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from cl_course import checks, records
+from cl_course import checks
 from cl_course.augment import AugmentConfig, augment, two_views
-from cl_course.checkpoints import shipped
-from cl_course.checks.clinic import FAULTS, PATIENTS, REPORTS
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy, linear_probe
-from cl_course.labs.clinic import clinic_lab, health_of, sheet
-from cl_course.labs.show import show
 from cl_course.large_batches import accumulate, grad_cache
+from cl_course.lessons.pitfalls_and_clinic.check_clinic import FAULTS, PATIENTS, REPORTS
+from cl_course.lessons.pitfalls_and_clinic.clinic_figure import clinic_figure
+from cl_course.lessons.pitfalls_and_clinic.figures import judges_figure, memory_figure, strengths_figure, temperature_figure
+from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab, health_of, sheet
+from cl_course.lessons.shared.results import summarise
+from cl_course.lessons.shared.show import show
+from cl_course.lessons.two_views.figures import operations_figure
 from cl_course.losses import byol_loss, chance_loss, nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.momentum import ema_update
-from cl_course.plots.augmentation import operations_figure
-from cl_course.plots.clinic import clinic_figure
-from cl_course.plots.pitfalls import judges_figure, memory_figure, strengths_figure, temperature_figure
-from cl_course.plots.results import summarise
-from cl_course.runtime import settings
+from cl_course.running import records
+from cl_course.running.checkpoints import shipped
+from cl_course.running.settings import settings
 from cl_course.shortcut import colour_histogram, mean_colour, shortcut_rate
 from cl_course.train import TrainConfig, pretrain
 

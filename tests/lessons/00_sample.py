@@ -17,8 +17,8 @@ import torch
 from IPython.display import display
 from ipywidgets import FloatSlider
 
-from cl_course.checks.core import Mistake, compare
-from cl_course.runtime import settings
+from cl_course.lessons.shared.exercise import Mistake, compare
+from cl_course.running.settings import settings
 
 lesson = settings(globals())
 

@@ -1,0 +1,192 @@
+"""MoCo as a picture, and its queue as a conveyor belt: how old each key is, and whose work it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from cl_course.lessons.shared.diagram import arrow, box, note, picture, sheet
+from cl_course.lessons.shared.seeds import seed_curves
+from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, subplots
+
+FRESH_TO_OLD = LinearSegmentedColormap.from_list("age", ["#08427a", "#5aa2d0", "#dcebf5"])
+MOMENTA = (0, 0.5, 0.9, 0.99, 0.999)
+LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "D"), (PINK, ":", "^"), (INK, "-", "v"), (RED, "-.", "x"))
+MANY = 80  # batches on the belt beyond which the lines between them would be all one saw
+
+
+def moco_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray, earlier: np.ndarray) -> Figure:
+    """From an image to the loss: a query, its key, and the belt of earlier keys.
+
+    Args:
+        image, view1, view2: pictures (h, w, 3) in [0, 1]; earlier: views whose keys lie on the belt, newest first, (m, h, w, 3).
+    """
+    figure, axes = sheet(9.5, 3.9)
+    picture(axes, image, 0.15, 1.95, name="image")
+    for view, y, name in ((view1, 3.1, "view1"), (view2, 1.55, "view2")):
+        arrow(axes, (1.1, 2.4), (1.68, y))
+        picture(axes, view, 1.75, y - 0.45, name=name)
+        arrow(axes, (2.7, y), (3.08, y))
+        arrow(axes, (4.82, y), (5.3, y))
+    box(axes, 3.1, 3.1, "query network", BLUE, width=1.7)
+    box(axes, 3.1, 1.55, "key network", ORANGE, width=1.7, dashed=True)
+    arrow(axes, (3.95, 2.74), (3.95, 1.92), ORANGE, width=2)
+    note(axes, 4.05, 2.33, "drifts after it, slowly:\nm of itself + (1 - m) of the other", ORANGE, ha="left")
+    note(axes, 3.95, 1.1, "no gradient", MUTED)
+    note(axes, 3.95, 3.56, "learns; its encoder is kept", MUTED)
+    axes.text(5.5, 3.1, "q", fontsize=15, ha="center", va="center", color=BLUE)
+    axes.text(5.5, 1.55, "k", fontsize=15, ha="center", va="center", color=ORANGE)
+    arrow(axes, (5.62, 2.92), (7.1, 2.92 - 0.62), GREEN, "<->", 2)
+    arrow(axes, (5.62, 1.72), (7.1, 2.92 - 0.62), GREEN, "-", 2)
+    note(axes, 7.2, 2.3, "own key: pulled together", GREEN, ha="left")
+    arrow(axes, (5.62, 3.2), (9.1, 3.2), RED, "-", 2)
+    arrow(axes, (9.1, 3.2), (9.1, 0.1), RED, "-", 2)
+    arrow(axes, (9.1, 0.1), (7.3, 0.1), RED, "->", 2)
+    note(axes, 7.4, 3.35, "all keys of the queue: pushed away", RED)
+    _belt_of_cards(axes, earlier)
+    return figure
+
+
+def _belt_of_cards(axes: Axes, earlier: np.ndarray) -> None:
+    """Under everything else: the new key gets on at the left, the oldest falls off at the right."""
+    left, size = 2.9, 0.62
+    arrow(axes, (5.5, 1.37), (5.5, 1.0), ORANGE, "-", 1.3)
+    arrow(axes, (5.5, 1.0), (left - 0.35, 1.0), ORANGE, "-", 1.3)
+    arrow(axes, (left - 0.35, 1.0), (left - 0.35, 0.5), ORANGE, "-", 1.3)
+    arrow(axes, (left - 0.35, 0.5), (left - 0.05, 0.5), ORANGE)
+    for place, view in enumerate(earlier):
+        picture(axes, view, left + place * (size + 0.1), 0.2, size)
+    right = left + len(earlier) * (size + 0.1)
+    axes.plot([left - 0.05, right], [0.1, 0.1], color=INK, linewidth=2)
+    arrow(axes, (right, 0.5), (right + 0.35, 0.15), MUTED)
+    note(axes, left - 0.45, 0.5, "after the step\nthe new keys\nget on ...", ORANGE, ha="right")
+    note(axes, right + 0.1, 0.62, "... and the\noldest fall off", MUTED, ha="left", va="bottom")
+
+
+class BeltPicture:
+    """The queue as it lies in memory, whose work its keys are, and how far apart the encoders are; `update` moves the same artists.
+
+    Args:
+        behind: momentum -> how far the key encoder lies behind the query encoder.
+        across: (momentum, age) -> how far from the key encoder now lies the one that made a key of this age. Both in
+            lengths of a training step, of any array of momenta.
+    """
+
+    def __init__(self, behind: Callable, across: Callable):
+        self.behind, self.across = behind, across
+        self.figure, axes = subplots(1, 3, width=9.2, height=4.7)
+        self.figure.set_layout_engine("none")  # laying out again at each move would double the time
+        self.belt, self.work, self.apart = axes
+        for panel, place in zip(axes, ((0.03, 0.70, 0.94, 0.12), (0.07, 0.12, 0.39, 0.36), (0.56, 0.12, 0.41, 0.36))):
+            panel.set_position(place)
+        self.title = self.figure.text(0.03, 0.955, "", fontsize=11, va="center")
+        self._draw_belt()
+        self._draw_work()
+        self._draw_apart()
+
+    def _draw_belt(self) -> None:
+        self.belt.set(yticks=[], ylim=(0, 1), frame_on=False)
+        self.belt.grid(False)
+        self.belt.set_title("The queue in memory, one place a key (light: old; grey: still the random start)", loc="left")
+        colors = FRESH_TO_OLD.with_extremes(bad="#c9c4bb")
+        self.image = self.belt.imshow(np.zeros((1, 1)), cmap=colors, aspect="auto", interpolation="nearest", vmin=0, vmax=1)
+        self.cuts = self.belt.vlines([], 0, 1, color="white", linewidth=1)
+        self.pointer = self.belt.plot([], [], marker="^", color=RED, markersize=9, clip_on=False)[0]
+        self.words = self.belt.annotate("", (0, -0.02), xytext=(0, -26), textcoords="offset points", color=RED, fontsize=9, va="top", annotation_clip=False)
+
+    def _draw_work(self) -> None:
+        self.work.set(yscale="log", ylim=(2e-4, 1.5), xlabel="steps ago", yticks=[1e-3, 1e-2, 1e-1, 1], yticklabels=["0.001", "0.01", "0.1", "1"])
+        self.work.set_title("Share of each past query encoder in the\nencoder that made a key", loc="left")
+        self.lines = [self.work.plot([], [], color=color, marker=marker, markersize=3, linewidth=1, label=label)[0] for color, marker, label in _KEYS]
+        self.means = [self.work.axvline(0, color=color, linestyle=":", linewidth=1.3) for color, _, _ in _KEYS]
+        self.work.legend(loc="upper right", frameon=False, title="dotted: mean", title_fontsize=9)
+
+    def _draw_apart(self) -> None:
+        grid = 1 - np.logspace(0, -3, 61)
+        self.grid, place = grid, _place(grid)
+        self.apart.set(ylim=(0, 24), xlim=(-0.05, 3.05), xticks=_place(np.array(MOMENTA)), xticklabels=MOMENTA, xlabel="momentum")
+        self.apart.set_title("Distance of two encoders that wander\n(in lengths of a training step)", loc="left")
+        self.apart.plot(place, self.behind(grid), color=PINK, label="query encoder to key encoder")
+        self.ends = self.apart.plot(place, np.zeros(61), color=BLUE, linestyle="--", label="key encoder now to oldest key's")[0]
+        self.now = self.apart.axvline(0, color=MUTED, linewidth=1)
+        self.marks = [self.apart.plot([], [], color=color, marker=marker, markersize=7)[0] for color, marker in ((PINK, "o"), (BLUE, "s"))]
+        self.apart.legend(loc="upper left", frameon=False)
+
+    def update(self, ages: np.ndarray, oldest: int, batch_size: int, momentum: float, title: str) -> Figure:
+        """Show one moment.
+
+        Args:
+            ages: of the key at each place, in steps, (K,); nan where none has been put yet.
+            oldest: the place that the next key goes to.
+            momentum: in [0, 1).
+        """
+        length, age = len(ages), -(-len(ages) // batch_size)  # the oldest key's, once the belt is full
+        self.image.set(data=np.ma.masked_invalid((ages[None] - 1) / max(1, age - 1)), extent=(0, length, 0, 1))
+        edges = np.flatnonzero(np.diff(np.nan_to_num(ages, nan=-1))) + 1 if age <= MANY else []
+        self.cuts.set_segments([[(edge, 0), (edge, 1)] for edge in edges])
+        self.belt.set(xlim=(0, length), xticks=[0, length], xticklabels=["0", f"{length:,}"])
+        self.pointer.set_data([oldest], [-0.18])
+        self.words.xy = (oldest, 0)
+        self.words.set(text=f"`oldest`: the next {batch_size} keys go here", ha="left" if oldest < 0.6 * length else "right")
+        reach = max(60, int(1.5 * age))
+        for line, mean, made in zip(self.lines, self.means, (0, age)):
+            back = np.arange(made, reach) if momentum else np.array([made])
+            line.set_data(back, (1 - momentum) * momentum ** (back - made))
+            mean.set_xdata([made + momentum / (1 - momentum)] * 2)
+        self.work.set_xlim(-0.02 * reach, reach)
+        self.ends.set_ydata(self.across(self.grid, age))
+        at = float(_place(np.array(momentum)))
+        self.now.set_xdata([at, at])
+        for mark, height in zip(self.marks, (self.behind(momentum), self.across(momentum, age))):
+            mark.set_data([at], [height])
+        self.title.set_text(title)
+        return self.figure
+
+
+def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) -> Figure:
+    """What age does to keys: how alike the key network's keys stay, and what old ones cost as negatives.
+
+    Args:
+        groups: up to six: name -> for each seed a dict with "drift", one cosine similarity for each of `ages`, and "cost", one value for each
+            step of age in the queue, from 1 on.
+        ages: in steps; the last ones may be missing from a short run.
+    """
+    figure, (alike, cost) = subplots(1, 2, width=9.5, height=3.5)
+    for (name, runs), (color, style, marker) in zip(groups.items(), LOOKS):
+        drift, costs = (np.array([run[measure] for run in runs]) for measure in ("drift", "cost"))  # (seeds, ages)
+        steps = np.arange(1, costs.shape[1] + 1)
+        for panel, x, values in ((alike, ages[: drift.shape[1]], drift), (cost, steps, costs - costs[:, :1])):
+            panel.plot(x, values.mean(axis=0), color=color, linestyle=style, marker=marker, markersize=4 if len(x) < 20 else 0, linewidth=2, label=name if panel is alike else None)
+            panel.plot(x, values.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
+    for panel, label in ((alike, "steps between two keys of one view"), (cost, "age of a key in the queue, in steps")):
+        reach = max(line.get_xdata()[-1] for line in panel.lines)
+        shown = [age for age in ages if age <= reach]
+        panel.set(xscale="log", xticks=shown, xticklabels=shown, xlabel=label)
+        panel.minorticks_off()
+    alike.set_ylim(None, 1.02)
+    alike.set_title("How alike they are (cosine similarity)", loc="left")
+    cost.axhline(0, color=MUTED, linestyle="--", linewidth=1)
+    cost.set_title("What it costs as a negative, against the newest\n(log of mean exp(s / T))", loc="left")
+    figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
+    return figure
+
+
+def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str, str]) -> Figure:
+    """Curves by epoch, up to six groups: name -> for each seed a dict of measures, one value an epoch; measures: key -> title of its panel."""
+    figure, axes = subplots(1, len(measures), width=9.5, height=3.3, squeeze=False)
+    for panel, (measure, title) in zip(axes[0], measures.items()):
+        epochs = seed_curves(panel, groups, measure, LOOKS, labelled=panel is axes[0, 0])
+        panel.set(xlabel="epoch", xticks=epochs)
+        panel.set_title(title, fontsize=10, loc="left")
+    figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
+    return figure
+
+
+_KEYS = ((GREEN, "o", "its own key, made now"), (ORANGE, "s", "the oldest in the queue"))
+
+
+def _place(momentum: np.ndarray) -> np.ndarray:
+    """Where a momentum stands on the axis: 0, 0.9, 0.99, 0.999 at 0, 1, 2, 3."""
+    return -np.log10(1 - momentum)

@@ -1,0 +1,58 @@
+"""The health panel: what to look at while a network learns without labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cl_course.lessons.shared.style import BLUE, GREEN, MUTED, ORANGE, subplots
+
+
+def health_panel(
+    rows: Sequence[dict],
+    *,
+    epochs: int,
+    chance: float,
+    positive: np.ndarray,
+    negative: np.ndarray,
+    dim: int,
+    title: str = "",
+) -> Figure:
+    """Loss against the chance line, similarities, neighbours, and collapse, after the last of `rows`.
+
+    Args:
+        rows: one dict an epoch with "epoch", "loss", "spread", "effective_rank" and perhaps "knn".
+        epochs: how long the axis is; chance: the loss of guessing.
+        positive, negative: cosine similarities of partners and of strangers, now.
+        dim: the number of dimensions that the effective rank is counted against.
+    """
+    figure, (left, middle, right, last) = subplots(1, 4, width=11, height=2.7)
+    epoch = [row["epoch"] for row in rows]
+
+    left.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
+    left.annotate(f"chance {chance:.2f}", (epochs, chance), xytext=(0, -4), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
+    left.plot(epoch, [row["loss"] for row in rows], color=BLUE, marker="o", markersize=3)
+    left.set_title("Loss", loc="left", fontsize=11)
+    left.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, chance * 1.12))
+
+    bins = np.linspace(-1, 1, 41)
+    for values, color, label in ((negative, ORANGE, "strangers"), (positive, BLUE, "partners")):
+        middle.hist(values, bins=bins, density=True, color=color, alpha=0.65, label=label)
+    middle.set_title("Similarity of embeddings", loc="left", fontsize=11)
+    middle.set(xlabel="cosine similarity", yticks=[], xlim=(-1, 1))
+    middle.legend(loc="upper left", handlelength=1, frameon=False)
+
+    if any("knn" in row for row in rows):
+        known = [row for row in rows if row.get("knn") is not None]
+        right.plot([row["epoch"] for row in known], [row["knn"] for row in known], color=GREEN, marker="o", markersize=3)
+        right.annotate(f"{known[-1]['knn']:.3f}", (known[-1]["epoch"], known[-1]["knn"]), xytext=(-4, 6), textcoords="offset points", ha="right", fontsize=9)
+    right.set_title("kNN accuracy (validation)", loc="left", fontsize=11)
+    right.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.05))
+
+    last.plot(epoch, [row["spread"] for row in rows], color=BLUE, marker="o", markersize=3, label="spread of z")
+    last.plot(epoch, [row["effective_rank"] / dim for row in rows], color=ORANGE, marker="s", markersize=3, label="effective rank of h / d")
+    last.set_title("Collapse? (0 is dead)", loc="left", fontsize=11)
+    last.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.5), yticks=[0, 0.5, 1])
+    last.legend(loc="upper left", handlelength=1, fontsize=8, frameon=False)  # above 1, where no line goes
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure

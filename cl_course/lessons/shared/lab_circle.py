@@ -1,0 +1,169 @@
+"""Circle lab: points that pull and push. Every view of every image is free to move on a circle.
+
+There is no network: the embeddings themselves follow the gradient of NT-Xent, or of one of its
+two halves. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXiv:2005.10242, sec. 4)
+
+    -s(i, p(i)) / T                    alignment: pulls partners together
+    + ln sum over k != i exp(s(i, k) / T)    uniformity: pushes all views apart
+"""
+
+import math
+from dataclasses import dataclass
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from IPython.display import display
+from matplotlib.figure import Figure
+from torch import Generator, Tensor
+
+from cl_course import losses
+from cl_course.lessons.shared.circle_figure import CirclePicture
+from cl_course.lessons.shared.show import canvas, png
+
+WANTS = ("both", "alignment", "uniformity")
+RATE, STEPS = 0.05, 100
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Where the points went.
+
+    Attributes:
+        angles: of view 1 and view 2 of n images, radians, (steps + 1, 2, n).
+        push: what the next step would add, without the rate, (steps + 1, 2, n).
+        loss: NT-Xent in nats; alignment, uniformity: Wang & Isola's measures; each (steps + 1,).
+    """
+
+    angles: Tensor
+    push: Tensor
+    loss: Tensor
+    alignment: Tensor
+    uniformity: Tensor
+
+
+def start(n: int = 6, seed: int = 0) -> Tensor:
+    """Angles (2, n) of n images: view 1 anywhere, view 2 up to a third of the circle from it."""
+    u = torch.rand(2, n, generator=Generator().manual_seed(seed), dtype=torch.float64)
+    first = 2 * math.pi * u[0]
+    return torch.stack([first, first + (2 * u[1] - 1) * 2 * math.pi / 3])
+
+
+def on_circle(angles: Tensor) -> Tensor:
+    """Angles (..., n) -> unit vectors (..., n, 2)."""
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+
+def objective(angles: Tensor, temperature: float, want: str = "both") -> Tensor:
+    """NT-Xent of points on the circle, or its pulling or pushing half.
+
+    Raises:
+        ValueError: `want` is none of WANTS, or the temperature is not positive.
+    """
+    if want not in WANTS:
+        raise ValueError(f"want must be one of {', '.join(WANTS)}, got {want!r}")
+    z1, z2 = on_circle(angles)
+    whole = losses.nt_xent(z1, z2, temperature)
+    pulling = -(z1 * z2).sum(dim=1).mean() / temperature
+    return {"both": whole, "alignment": pulling, "uniformity": whole - pulling}[want]
+
+
+def simulate(angles: Tensor, temperature: float, want: str = "both", steps: int = STEPS, rate: float = RATE) -> Path:
+    """Gradient descent on the angles.
+
+    The gradient is taken times 2n T, so that a step is as long at every batch size and the two
+    halves are weighed by the temperature alone.
+
+    Args:
+        angles: start, (2, n), in radians, n at least 2.
+        rate: radians moved for a push of 1; the default is small enough for T from 0.05 to 2.
+    """
+    places, pushes, measured = [], [], []
+    for _ in range(steps + 1):
+        angles = angles.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(angles, temperature, want), angles)
+        push = -gradient * angles.numel() * temperature
+        angles = angles.detach()
+        z1, z2 = on_circle(angles)
+        measured.append([losses.nt_xent(z1, z2, temperature), losses.alignment(z1, z2), losses.uniformity(torch.cat([z1, z2]))])
+        places.append(angles)
+        pushes.append(push)
+        angles = angles + rate * push
+    loss, alignment, uniformity = torch.tensor(measured, dtype=torch.float64).T
+    return Path(torch.stack(places), torch.stack(pushes), loss, alignment, uniformity)
+
+
+def even_uniformity(n: int) -> float:
+    """Uniformity of 2n points spread evenly round the circle: the least there is for them."""
+    return float(losses.uniformity(on_circle(2 * math.pi * torch.arange(2 * n, dtype=torch.float64) / (2 * n))))
+
+
+def _sentence(path: Path, step: int, temperature: float, want: str) -> str:
+    goal = {"both": "Both halves of NT-Xent", "alignment": "Alignment alone", "uniformity": "Uniformity alone"}[want]
+    n = path.angles.shape[-1]
+    return (
+        f"{goal} at T = {temperature:.3g}, step {step}: alignment {path.alignment[step]:.2f} (0: partners meet), uniformity {path.uniformity[step]:.2f} "
+        f"(even points: {even_uniformity(n):.2f}, collapse: 0), NT-Xent {path.loss[step]:.2f} (chance {losses.chance_loss(n):.2f})."
+    )
+
+
+def _show(picture: CirclePicture, path: Path, step: int) -> Figure:
+    caption = f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\nNT-Xent {path.loss[step]:.2f}"
+    longest = 0.5  # an arrow longer than this would cover its neighbours
+    push = (0.3 * path.push[step]).clamp(-longest, longest)
+    return picture.update(path.angles[step].numpy(), push.numpy(), path.alignment.numpy(), path.uniformity.numpy(), step, caption)
+
+
+def circle_figure(n: int = 6, temperature: float = 0.5, want: str = "both", step: int = STEPS, seed: int = 0) -> Figure:
+    """One picture out of the lab."""
+    path = simulate(start(n, seed), temperature, want)
+    return _show(CirclePicture(n, STEPS, even_uniformity(n)), path, step)
+
+
+def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: int = 0) -> None:
+    """Drag view 1 of image A round the circle, set the temperature, choose a goal, and let the points go.
+
+    Args:
+        n: images, 2 to 12; each has two views.
+    """
+    style = {"description_width": "110px"}
+    wide = widgets.Layout(width="430px", max_width="100%")
+    picture = CirclePicture(n, STEPS, even_uniformity(n))
+    goal = widgets.ToggleButtons(options=list(WANTS), value=want, description="goal", style=style | {"button_width": "100px"})
+    heat = widgets.FloatLogSlider(temperature, base=10, min=np.log10(0.05), max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", style=style, layout=wide)
+    angle = widgets.IntSlider(_degrees(start(n, seed)), -180, 180, description="A, view 1 (°)", style=style, layout=wide)
+    again = widgets.IntSlider(seed, 0, 20, description="start (seed)", style=style, layout=wide)
+    step = widgets.IntSlider(0, 0, STEPS, description="step", style=style, layout=wide)
+    play = widgets.Play(value=0, min=0, max=STEPS, step=2, interval=150)
+    image = canvas(860)
+    text = widgets.HTML()
+    path = None
+
+    def draw(_=None) -> None:
+        image.value = png(_show(picture, path, step.value))
+        text.value = _sentence(path, step.value, heat.value, goal.value)
+
+    def run(_=None) -> None:
+        nonlocal path
+        angles = start(n, again.value)
+        angles[0, 0] = math.radians(angle.value)
+        path = simulate(angles, heat.value, goal.value)
+        draw()
+
+    def restart(_) -> None:
+        angle.value = _degrees(start(n, again.value))
+        run()
+
+    widgets.jslink((play, "value"), (step, "value"))
+    step.observe(draw, "value")
+    again.observe(restart, "value")
+    for control in (heat, goal, angle):
+        control.observe(run, "value")
+    run()
+    left, right = widgets.VBox([goal, heat, widgets.HBox([step, play])]), widgets.VBox([angle, again])
+    display(widgets.VBox([widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text]))
+
+
+def _degrees(angles: Tensor) -> int:
+    """The angle of image A's view 1, in whole degrees within -180 and 180."""
+    return round((math.degrees(float(angles[0, 0])) + 180) % 360 - 180)

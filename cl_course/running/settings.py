@@ -1,0 +1,112 @@
+"""What a lesson runs with: its parameters checked, its randomness seeded, its device picked.
+
+A lesson's `parameters` cell sets `profile`, `dataset`, `seed` and `device`; papermill and the
+command line write theirs below it. `settings(globals())` then turns the four into one frozen
+`Settings` and prints it, and refuses a name or value it does not know: papermill itself would
+only warn, and the run would go on with the defaults.
+"""
+
+import random
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from cl_course.running.machine import pick_device
+from cl_course.values import nearest, one_of
+
+PROFILES = ("quick", "full")
+DATASETS = ("shapes", "cifar10", "stl10")
+PARAMETERS = ("profile", "dataset", "seed", "device")
+_MARK = "_cl_course_settings"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a lesson runs with, nothing left at "auto".
+
+    Attributes:
+        profile: "quick" (small encoder, about a minute per run) or "full" (the published recipe).
+        dataset: "shapes", "cifar10", "stl10", or the path of a folder or .zip of images.
+        seed: 0 or more; already given to Python's, numpy's and torch's global generators.
+        device: "cpu", "cuda", "cuda:1", ... or "mps".
+    """
+
+    profile: str
+    dataset: str
+    seed: int
+    device: str
+
+    @property
+    def full(self) -> bool:
+        return self.profile == "full"
+
+    def checkpoint(self, name: str) -> Path | None:
+        """The file that a full run keeps after every epoch, and goes on from after a cut; None for a quick one, which is soon made again."""
+        return Path("runs") / f"{name}-{Path(self.dataset).stem}-seed{self.seed}.pt" if self.full else None
+
+    def __str__(self) -> str:
+        return f"{self.profile} profile: {self.dataset} on {self.device}, seed {self.seed}"
+
+
+def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> Settings:
+    """A lesson's parameters, checked and resolved; seeds everything and prints one line.
+
+    Call it right after the parameters cell. On the first call in a kernel every plain variable
+    (str, int, float, bool, None or list) that is no parameter is taken for a misspelt one;
+    later calls check only the values, since by then the lesson has variables of its own.
+
+    Args:
+        namespace: the notebook's `globals()`.
+        extra: names of parameters that only this lesson has.
+
+    Raises:
+        ValueError: a parameter is unknown, or has a value that is not allowed.
+    """
+    known = (*PARAMETERS, *extra)
+    if _MARK not in namespace:
+        simple = str | int | float | bool | list | None
+        check_names([n for n, v in namespace.items() if isinstance(v, simple) and not n.startswith("_") and n != "In"], known)
+    resolved = resolve(**{name: namespace[name] for name in PARAMETERS if name in namespace})
+    namespace[_MARK] = resolved
+    seed_everything(resolved.seed)
+    print(resolved)
+    return resolved
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a ValueError for the first name that is not among `known`, with the nearest one."""
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown parameter {name!r}: this lesson has {', '.join(known)}{nearest(name, known)}")
+
+
+def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device: str = "auto") -> Settings:
+    """The four parameters checked, "auto" replaced: full on a GPU, else quick on the CPU.
+
+    Raises:
+        ValueError: a value is not allowed here; the sentence says which are.
+    """
+    one_of("profile", profile, ("auto", *PROFILES))
+    if not isinstance(dataset, str) or not dataset or dataset not in ("auto", *DATASETS) and not Path(dataset).expanduser().exists():
+        allowed = ", ".join(map(repr, ("auto", *DATASETS)))
+        raise ValueError(f"dataset must be {allowed}, or an existing folder or .zip of images, got {dataset!r}{nearest(dataset, DATASETS)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    device = str(pick_device(device))
+    if profile == "auto":
+        profile = "full" if device.startswith("cuda") else "quick"
+    if dataset == "auto":
+        dataset = "cifar10" if profile == "full" else "shapes"
+    return Settings(profile, dataset, seed, device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's global generators, on every device."""
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)

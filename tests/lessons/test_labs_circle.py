@@ -1,0 +1,97 @@
+"""The circle lab's core: descent on NT-Xent and its halves, and sliders that move the points."""
+
+import math
+
+import ipywidgets as widgets
+import pytest
+import torch
+
+from cl_course.lessons.shared import lab_circle as lab
+from cl_course.lessons.shared.circle_figure import CirclePicture
+from cl_course.lessons.shared.lab_circle import WANTS, circle_figure, circle_lab, even_uniformity, objective, on_circle, simulate, start
+from cl_course.losses import alignment, nt_xent, uniformity
+
+
+@pytest.mark.parametrize("want", WANTS)
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("n", [3, 6, 12])
+def test_every_step_goes_downhill(n, temperature, want):
+    path = simulate(start(n, seed=1), temperature, want)
+    losses = torch.stack([objective(angles, temperature, want) for angles in path.angles])
+    assert path.angles.shape == (101, 2, n)
+    assert temperature * losses.diff().max() < 0.005 and losses[-1] < losses[0]  # up to a trace of overshooting in the cold
+
+
+def test_the_halves_make_the_whole():
+    angles = start()
+    both, pull, push = (objective(angles, 0.3, want) for want in WANTS)
+    assert both.item() == pytest.approx(pull.item() + push.item())
+    assert both.item() == pytest.approx(nt_xent(*on_circle(angles), 0.3).item())
+
+
+def test_the_push_is_the_gradient_by_finite_differences():
+    angles, temperature = start(4), 0.4
+    push = simulate(angles, temperature, steps=0).push[0]
+    step = torch.zeros_like(angles)
+    step[1, 2] = 1e-6
+    slope = (objective(angles + step, temperature) - objective(angles - step, temperature)) / 2e-6
+    assert push[1, 2].item() == pytest.approx(-8 * temperature * slope.item(), rel=1e-4)
+
+
+def test_what_each_half_wants():
+    begin = start(6, seed=0)
+    pulled, pushed, both = (simulate(begin, 0.5, want) for want in ("alignment", "uniformity", "both"))
+    assert pulled.alignment[-1] < 1e-3  # partners meet, and that is all
+    assert pulled.uniformity[-1] > pulled.uniformity[0]
+    assert pushed.uniformity[-1] < even_uniformity(6) + 0.05 and pushed.alignment[-1] > 0.5
+    assert both.alignment[-1] < 0.01 and both.uniformity[-1] < both.uniformity[0]
+
+
+def test_a_single_pair_of_images_as_on_paper():
+    """Two images, one view pair each: with both halves, partners meet and the images end opposite."""
+    begin = torch.tensor([[0.1, 1.0], [0.3, 1.4]], dtype=torch.float64)
+    end = simulate(begin, 0.5, "both", steps=600).angles[-1]
+    assert torch.allclose(end[0], end[1], atol=1e-3)
+    assert math.cos(float(end[0, 0] - end[0, 1])) == pytest.approx(-1, abs=1e-3)
+
+
+def test_measures_are_those_of_losses():
+    path = simulate(start(5, seed=3), 0.2, steps=3)
+    z1, z2 = on_circle(path.angles[2])
+    assert path.alignment[2].item() == pytest.approx(alignment(z1, z2).item())
+    assert path.uniformity[2].item() == pytest.approx(uniformity(torch.cat([z1, z2])).item())
+    assert path.loss[2].item() == pytest.approx(nt_xent(z1, z2, 0.2).item())
+
+
+def test_same_seed_same_points():
+    assert torch.equal(start(6, 4), start(6, 4)) and not torch.equal(start(6, 4), start(6, 5))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="both, alignment, uniformity, got 'all'"):
+        simulate(start(), 0.5, "all")
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        simulate(start(), 0)
+    with pytest.raises(ValueError, match="2 to 12 images, got 13"):
+        CirclePicture(13, 10, -2.0)
+
+
+def test_every_control_moves_the_picture(monkeypatch):
+    shown = []
+    monkeypatch.setattr(lab, "display", shown.append)
+    circle_lab()
+    box = shown[0]
+    image, text = box.children[1:]
+    left, right = box.children[0].children
+    goal, heat, (step, _) = left.children[0], left.children[1], left.children[2].children
+    angle, again = right.children
+    assert isinstance(goal, widgets.ToggleButtons) and list(goal.options) == list(WANTS)
+    for control, value in ((step, 20), (heat, 0.1), (goal, "alignment"), (angle, 90), (again, 3), (step, 0)):
+        before = image.value, text.value
+        control.value = value
+        assert (image.value, text.value) != before, control.description
+    assert "step 0" in text.value and "Alignment alone" in text.value
+
+
+def test_the_static_figure_draws():
+    assert circle_figure(want="uniformity", step=50).axes

@@ -1,0 +1,302 @@
+"""The four commands, their exit codes, and one line for every mistake."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import torch
+from nbclient.exceptions import DeadKernelError
+from PIL import Image
+from tqdm import tqdm
+
+import build
+from cl_course import train
+from cl_course.methods import METHODS
+from cl_course.running import cli, doctor, records
+
+SAMPLE = Path(__file__).parents[1] / "lessons" / "00_sample.py"
+SMALL = ["--limit", "256", "--epochs", "2", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Commands write beneath the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capsys, *arguments) -> tuple[int, str, str]:
+    code = cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def fails(capsys, *arguments) -> str:
+    """The one line that a failing command prints."""
+    code, _, error = call(capsys, *arguments)
+    assert code == 1 and error.startswith("cl-course: ") and error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("command", [[], ["doctor"], ["pretrain"], ["evaluate"], ["run"]])
+def test_help_has_examples_and_exit_codes(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and "example" in text and f"cl-course {' '.join(command)}" in text and "exit codes: 0 done" in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["pretrain"], ["pretrain", "shapes", "--epochs", "many"], ["run", "03", "-p", "seed"]])
+def test_wrong_usage_is_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2 and "usage: cl-course" in capsys.readouterr().err
+
+
+def test_doctor(capsys, monkeypatch):
+    record = {"config": {"step_seconds": 0.5}, "runs": [{"lesson": "03_simclr", "minutes": 1.5}]}
+    monkeypatch.setattr(records, "read", {"lessons": record}.__getitem__)
+    monkeypatch.setattr(doctor, "step_seconds", lambda: 1.0)
+    code, out, _ = call(capsys, "doctor")
+    facts = {line[:24].strip(): line[24:].strip() for line in out.splitlines()}
+    assert code == 0 and torch.__version__ in facts["system"] and "cores" in facts["device"]
+    assert facts["data shapes"] == "drawn here in seconds" and {"data cifar10", "data stl10"} <= facts.keys()
+    assert facts["03_simclr"] == "about 3.0 minutes of computing"
+    assert "an estimate" in facts[""] and "2.0 times as long" in facts[""]
+
+
+def test_doctor_without_a_record(monkeypatch):
+    def none(name):
+        raise ValueError
+
+    monkeypatch.setattr(records, "read", none)
+    assert doctor.lesson_minutes() is None and "minutes" not in doctor.report()
+
+
+def test_data_in_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("CL_COURSE_DATA", str(tmp_path))
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cifar10-jpeg.zip").touch()
+    assert doctor.data_in_reach() == {
+        "shapes": "drawn here in seconds",
+        "cifar10": "here: cifar10-jpeg.zip in CL_COURSE_DATA",
+        "stl10": "not here; the first use downloads 2.6 GB",
+    }
+
+
+def test_a_timed_step():
+    assert 0.001 < doctor.step_seconds(steps=2) < 60
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pretrain_then_evaluate(capsys, method):
+    code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
+    path = Path(f"build/pretrained/{method}-shapes.safetensors")
+    batch = 64 if method == "byol" else 128
+    assert code == 0 and f"training   2 epochs of {256 // batch} steps of {batch} images" in out and "epoch    2 of 2" in out
+    assert "takes      about" in out and f"into       {path}" in out
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["method"] == method and card["images"] == 256 and len(card["loss"]) == 2 and card["config"]["epochs"] == 2
+    assert not path.with_suffix(".run").exists()
+    code, out, _ = call(capsys, "evaluate", path, "shapes", "--limit", 256, "--device", "cpu")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 3
+    assert lines[1].startswith("20 nearest neighbours: 0.") and lines[2].startswith("linear probe: 0.")
+    assert all("on test (256 labels" in line and "seed 0" in line for line in lines[1:])
+    assert "is there already; delete it" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", method)
+
+
+def test_pretrain_takes_the_profiles_recipe_and_then_what_is_given(capsys):
+    arguments = ["--profile", "full", "--encoder", "small", "--batch-size", 64, "--momentum", 0.5, "--precision", "float32", "--seed", 3]
+    code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", "byol", *arguments, "--out", "byol.safetensors")
+    assert code == 0 and "sgd at 0.06" in out and "encoder small width 16" in out and "float32, on cpu" in out
+    card = json.loads(Path("byol.json").read_text())
+    assert card["encoder"] == {"name": "small", "width": 16} and card["head"] == {"hidden_dim": 1024, "out_dim": 256}
+    assert card["momentum"] == 0.5 and card["total_steps"] == "all"
+    expected = {"epochs": 2, "batch_size": 64, "seed": 3, "optimizer": "sgd", "precision": "float32", "compile": False}
+    assert {name: card["config"][name] for name in expected} == expected
+
+
+def test_on_a_gpu_the_recipe_is_the_full_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    chosen = cli._parser().parse_args(["pretrain", "cifar10", "--compile"])
+    assert cli._recipe(chosen, 32, "cpu").encoder["name"] == "small"
+    full = cli._recipe(chosen, 96, "cuda")
+    assert full.encoder == {"name": "resnet18", "stem": "stl"} and full.config.epochs == 200 and full.config.compile
+
+
+def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
+    call(capsys, "pretrain", "shapes", *SMALL, "--out", "unbroken.safetensors")
+
+    def stop(line):
+        if line.startswith("epoch    2"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tqdm, "write", stop)
+        code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
+    assert code == 130 and "the same command with --resume goes on" in error
+    assert Path("cut.run").exists() and not Path("cut.safetensors").exists()
+    assert "cut.run is a run that was cut off; add --resume" in fails(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
+    code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors", "--resume")
+    assert code == 0 and "epoch    1" not in out and "epoch    2" in out and not Path("cut.run").exists()
+    assert Path("cut.safetensors").read_bytes() == Path("unbroken.safetensors").read_bytes()
+
+
+def test_what_was_not_begun_is_not_gone_on_with(capsys, monkeypatch):
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "new.safetensors", "--resume")
+    assert code == 0 and error.startswith("cl-course: there is no new.run to go on with, so this run starts at the first epoch\n")
+
+    def stop(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "pretrain", stop)
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
+    assert code == 130 and "nothing is kept" in error and not Path("cut.run").exists()
+
+
+def test_a_wrong_option_makes_no_folder(capsys):
+    assert "unknown method" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", "simclear", "--out", "new/x.safetensors")
+    assert not Path("new").exists()
+
+
+def test_warnings_are_one_line_as_well(capsys):
+    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--method", "moco", "--queue-size", 512, "--out", "moco.safetensors")
+    assert code == 0 and error.startswith("cl-course: the queue holds 512 keys") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["shapes", "--method", "simclear"], "unknown method 'simclear'; there are simclr"),
+        (["shapes", "--encoder", "vit"], "unknown encoder 'vit' in the card; there are small, resnet18"),
+        (["shapes", "--profile", "fast"], "profile must be 'auto', 'quick' or 'full', got 'fast'"),
+        (["shapes", "--precision", "float16"], "unknown precision 'float16'; there are float32, bfloat16"),
+        (["shapes", "--seed", "-1"], "seed must be a whole number from 0"),
+        (["shapes", "--method", "moco", "--momentum", "1.5"], "momentum must lie in [0, 1], got 1.5"),
+        (["shapes", "--method", "moco", "--queue-size", "64"], "a batch of 256 keys does not fit into a queue of 64"),
+        (["shapes", "--temperature", "0"], "temperature must be"),
+        (["shapes", "--queue-size", "64"], "simclr has no setting 'queue_size'; it has temperature"),
+        (["shapes", "--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
+        (["shapes", "--batch-size", "512"], "batch_size must be from 1 to"),
+        (["shapes", "--chunk-size", "1"], "chunk_size must be None or a whole number from 2 to batch_size"),
+        (["shapes", "--method", "byol", "--chunk-size", "32"], "chunk_size is for SimCLR, and this is BYOL"),
+        (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
+        (["shapes", "--split", "unlabeled"], "split"),
+        (["nowhere"], "there is no data set and no file 'nowhere'"),
+        (["shapes", "--out", "x.pt"], "--out must end in .safetensors, got x.pt"),
+        (["shapes", "--out", "file/x.safetensors"], "nothing can be written to file"),
+    ],
+)
+def test_pretrain_names_each_mistake(capsys, arguments, sentence):
+    Path("file").touch()
+    assert sentence in fails(capsys, "pretrain", *SMALL, *arguments)
+    assert not list(Path().rglob("*.safetensors"))
+
+
+def test_evaluate_names_each_mistake(capsys):
+    assert "nothing.safetensors" in fails(capsys, "evaluate", "nothing.safetensors", "shapes")
+    assert "no shipped checkpoint 'nothing'" in fails(capsys, "evaluate", "nothing", "shapes")
+    call(capsys, "pretrain", "shapes", *SMALL, "--out", "x.safetensors")
+    assert "limit must be a whole number of at least 1" in fails(capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0)
+    photos = Path("photos")
+    photos.mkdir()
+    for number in range(40):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(photos / f"{number}.png")
+    assert "photos has no labels to judge by" in fails(capsys, "evaluate", "x.safetensors", photos)
+    Path("x.safetensors").write_bytes(Path("x.safetensors").read_bytes()[:1000])
+    assert "x.safetensors is truncated" in fails(capsys, "evaluate", "x.safetensors", "shapes")
+    assert "got x.json; give the .safetensors file beside it" in fails(capsys, "evaluate", "x.json", "shapes")
+
+
+def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
+    def full(chosen):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(cli, "doctor", full)
+    assert "take a smaller --batch-size" in fails(capsys, "doctor")
+
+
+@pytest.fixture
+def lesson(tmp_path) -> Path:
+    path = tmp_path / "lesson.ipynb"
+    build.write(path, nbformat.writes(build.solved(SAMPLE)))
+    return path
+
+
+def test_run_a_lesson_with_parameters(capsys, lesson):
+    code, out, _ = call(capsys, "run", lesson, "-p", "seed", "3", "-p", "device", "cpu", "--strict", "--out", "runs")
+    assert code == 0 and "lesson: done in" in out
+    cells = nbformat.read("runs/lesson.ipynb", as_version=4).cells
+    (printed,) = [output.text for cell in cells for output in cell.get("outputs", []) if "seed" in output.get("text", "")]
+    assert printed == "quick profile: shapes on cpu, seed 3\n"
+
+
+@pytest.mark.parametrize(
+    "name, value, sentence",
+    [
+        ("profle", "full", "unknown parameter 'profle': this lesson has profile, dataset, seed, device; did you mean 'profile'?"),
+        ("profile", "fast", "profile must be 'auto', 'quick' or 'full', got 'fast'"),
+        ("seed", "first", "seed must be a whole number"),
+        ("device", "1", "device must be"),
+    ],
+)
+def test_run_refuses_a_wrong_parameter_before_it_starts(capsys, monkeypatch, lesson, name, value, sentence):
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *arguments, **options: pytest.fail("it started"))
+    assert sentence in fails(capsys, "run", lesson, "-p", name, value)
+
+
+def test_run_tells_which_cell_failed(capsys, monkeypatch, lesson):
+    monkeypatch.setenv("CL_COURSE_STRICT", "0")  # put back after --strict
+    build.write(lesson, nbformat.writes(build.learner(SAMPLE)))
+    assert call(capsys, "run", lesson)[0] == 0
+    assert "lesson, code cell 7: ExerciseError: double: not attempted yet" in fails(capsys, "run", lesson, "--strict")
+
+
+def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert "from a checkout" in fails(capsys, "run", "03")
+    sources = tmp_path / "notebooks" / "src"
+    sources.mkdir(parents=True)
+    (tmp_path / "notebooks" / "build.py").touch()
+    for stem in ("03_simclr", "04_moco"):
+        (sources / f"{stem}.py").touch()
+    assert "03_simclr.ipynb not built yet; run make notebooks" in fails(capsys, "run", "3")
+    for stem in ("03_simclr", "04_moco"):
+        (tmp_path / "notebooks" / f"{stem}.ipynb").touch()
+    assert [path.stem for path in cli._lessons("3", solved=False)] == [path.stem for path in cli._lessons("03_simclr", solved=False)] == ["03_simclr"]
+    assert [path.stem for path in cli._lessons("all", solved=False)] == ["03_simclr", "04_moco"]
+    assert "there is no lesson 'moco'; take 03_simclr, 04_moco, all" in fails(capsys, "run", "moco")
+    assert "there is no notebook x.ipynb" in fails(capsys, "run", "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    "text, value", [("3", 3), ("0.5", 0.5), ("1e-3", 1e-3), ("true", True), ("False", False), ("none", None), ("cifar10", "cifar10"), ("1.2.3", "1.2.3")]
+)
+def test_what_a_parameters_text_means(text, value):
+    assert cli._value(text) == value and type(cli._value(text)) is type(value)
+
+
+def test_run_takes_a_data_set_s_path_from_here(capsys, monkeypatch, lesson):
+    Path("2024").mkdir()
+    given = []
+    monkeypatch.setattr(papermill, "execute_notebook", lambda path, out, parameters, **options: given.append(parameters["dataset"]))
+    for text in ("2024", "./2024", "shapes"):
+        assert call(capsys, "run", lesson, "-p", "dataset", text)[0] == 0
+    assert given == [str(Path("2024").resolve())] * 2 + ["shapes"]
+
+
+def test_run_goes_on_after_a_dead_kernel(capsys, monkeypatch, lesson):
+    def dies(*arguments, **options):
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(papermill, "execute_notebook", dies)
+    code, out, error = call(capsys, "run", lesson)
+    assert code == 1 and "lesson: its kernel died" in error and "lesson: failed in" in out
+
+
+def test_run_does_not_write_over_the_lesson(capsys, lesson):
+    before = lesson.read_bytes()
+    assert "would be written over; name another folder with --out" in fails(capsys, "run", lesson, "--out", lesson.parent)
+    assert lesson.read_bytes() == before
