@@ -20,7 +20,9 @@ from collections.abc import Callable
 import torch
 
 BATCH, PER_IMAGE_BATCH = 512, 64  # views a call; the two that go image by image get fewer
-ROUND = 0.2  # seconds of calls, one after the other, for each in a round: the first finds cold memory, as in no steady work
+ROUND = (
+    0.2  # seconds of calls, one after the other, for each in a round: the first finds cold memory, as in no steady work
+)
 BARS = {"lightly": 20, "kornia": 5}  # how many times faster ours has to be
 
 
@@ -104,7 +106,11 @@ def main() -> int:
             times = "" if name == "ours" else f"   ours is {median['ours'] / median[name]:5.1f} times as fast"
             print(f"  {name:12} {median[name]:9,.0f}  ({min(values):,.0f} - {max(values):,.0f}){times}")
         missed += [f"{peer} with blur {blur}" for peer, bar in BARS.items() if median["ours"] < bar * median[peer]]
-    print("\nevery bar is met: " + ", ".join(f"{bar} times {peer}" for peer, bar in BARS.items()) if not missed else f"\nbar missed: {', '.join(missed)}")
+    print(
+        "\nevery bar is met: " + ", ".join(f"{bar} times {peer}" for peer, bar in BARS.items())
+        if not missed
+        else f"\nbar missed: {', '.join(missed)}"
+    )
     return 1 if missed else 0
 
 

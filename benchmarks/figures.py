@@ -1,6 +1,6 @@
 """Redraws figures/ and the results table of the README from records and shipped weights; trains nothing.
 
-    python benchmarks/figures.py
+python benchmarks/figures.py
 """
 
 import re
@@ -39,7 +39,9 @@ def minute(found: dict) -> Figure:
     test = load("shapes", "test")
     titles = {"before": "Random network", "after": "The same after a minute of SimCLR, no labels"}
     points = {
-        f"{titles[name]}: kNN {accuracy:.3f}": UMAP(metric="cosine", random_state=0, n_jobs=1).fit_transform(test_h[:POINTS].numpy())
+        f"{titles[name]}: kNN {accuracy:.3f}": UMAP(metric="cosine", random_state=0, n_jobs=1).fit_transform(
+            test_h[:POINTS].numpy()
+        )
         for name, (_, test_h, accuracy) in found.items()
     }
     return embedding_map(points, test.labels[:POINTS].numpy(), test.class_names)
@@ -70,7 +72,9 @@ def results_table(runs: list[dict]) -> str:
         for measure in ("knn", "linear"):
             mean, deviation = summarise(of_row, measure)
             cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(of_row) > 1 else f"{mean:.3f}")
-        lines.append(f"| {row} | {cells[0]} | {cells[1]} | {of_row[0]['labels']:,} | {summarise(of_row, 'cpu_minutes')[0]:.1f} | {len(of_row)} |")
+        lines.append(
+            f"| {row} | {cells[0]} | {cells[1]} | {of_row[0]['labels']:,} | {summarise(of_row, 'cpu_minutes')[0]:.1f} | {len(of_row)} |"
+        )
     return "\n".join(lines)
 
 
@@ -79,9 +83,18 @@ def main() -> None:
     results = {name: records.read(name)["runs"] for name in RESULTS}
     for name, runs in results.items():
         table = f"<!-- {name} -->\n{results_table(runs)}\n<!-- end of {name} -->"
-        readme.write_text(re.sub(rf"<!-- {name} -->\n.*?<!-- end of {name} -->", lambda _, table=table: table, readme.read_text(), flags=re.DOTALL))
+        readme.write_text(
+            re.sub(
+                rf"<!-- {name} -->\n.*?<!-- end of {name} -->",
+                lambda _, table=table: table,
+                readme.read_text(),
+                flags=re.DOTALL,
+            )
+        )
     found = features()
-    drawn = {"minute": minute(found), "neighbours": neighbours(found)} | {name: results_figure(runs) for name, runs in results.items()}
+    drawn = {"minute": minute(found), "neighbours": neighbours(found)} | {
+        name: results_figure(runs) for name, runs in results.items()
+    }
     for name, figure in drawn.items():
         figure.savefig(ROOT / "figures" / f"{name}.png", dpi=110)
         print(f"figures/{name}.png")

@@ -1,6 +1,6 @@
 """Seconds that `import cl_course` and its parts add to `import torch`, each in fresh processes.
 
-    python benchmarks/import_time.py
+python benchmarks/import_time.py
 """
 
 import statistics

@@ -69,7 +69,9 @@ def peak_megabytes(what: str) -> float:
 def child(what: str) -> None:
     if what in FORMS:
         job, inputs = loss_pass, embeddings()
-        loss_pass(what, *(torch.randn(8, DIM, requires_grad=True) for _ in range(2)))  # libraries take their own room first
+        loss_pass(
+            what, *(torch.randn(8, DIM, requires_grad=True) for _ in range(2))
+        )  # libraries take their own room first
     else:
         method, *inputs = simclr_and_views()
         job, inputs = step, (method, *inputs)
@@ -80,8 +82,13 @@ def child(what: str) -> None:
 
 
 def record() -> None:
-    start, peaks = time.process_time(), {what: [peak_megabytes(what) for _ in range(3)] for what in (*FORMS, *STEPS)}  # first, as in main
-    runs = [{"what": what, "megabytes": round(megabytes, 1)} for what, measured in peaks.items() for megabytes in measured]
+    start, peaks = (
+        time.process_time(),
+        {what: [peak_megabytes(what) for _ in range(3)] for what in (*FORMS, *STEPS)},
+    )  # first, as in main
+    runs = [
+        {"what": what, "megabytes": round(megabytes, 1)} for what, measured in peaks.items() for megabytes in measured
+    ]
     records.write(
         "large_batches",
         room="lessons/pitfalls_and_clinic",
@@ -109,13 +116,17 @@ def compare_gradients() -> float:
                 apart[kind] = step(kind, trial, view1[:256].to(dtype), view2[:256].to(dtype))
             cached, accumulated = (difference(apart[kind], apart["full"]) for kind in STEPS[1:])
             norm = "batch statistics" if training else "running statistics"
-            print(f"  {str(dtype)[6:]:8} BatchNorm by {norm:18}  GradCache {cached:.1e}   accumulation {accumulated:.1e}")
+            print(
+                f"  {str(dtype)[6:]:8} BatchNorm by {norm:18}  GradCache {cached:.1e}   accumulation {accumulated:.1e}"
+            )
             exact = cached if dtype == torch.float64 and not training else exact
     return exact
 
 
 def main() -> int:
-    memory = {what: peak_megabytes(what) for what in (*FORMS, *STEPS)}  # first: a child's peak starts from what its parent holds
+    memory = {
+        what: peak_megabytes(what) for what in (*FORMS, *STEPS)
+    }  # first: a child's peak starts from what its parent holds
     z = embeddings()
     results, seconds = {form: loss_pass(form, *z) for form in FORMS}, {form: [] for form in FORMS}
     for _ in range(REPEATS):
@@ -130,9 +141,15 @@ def main() -> int:
         print(f"  {form:9} {median[form]:6.2f} s   {memory[form]:7.1f} MB more")
     print(f"  streamed / plain: time {time_ratio:.2f} (bar: {TIME_BAR}), memory {memory_ratio:.3f} (bar: {MEMORY_BAR})")
     (plain, plain_gradient), (streamed, streamed_gradient) = results.values()
-    print(f"  loss {plain:.6f} and {streamed:.6f}; gradients differ by {difference(streamed_gradient, plain_gradient):.1e} of their length")
+    print(
+        f"  loss {plain:.6f} and {streamed:.6f}; gradients differ by {difference(streamed_gradient, plain_gradient):.1e} of their length"
+    )
 
-    print(f"\nA step of SimCLR on {BATCH} images, peak memory: " + ", ".join(f"{kind} {memory[kind]:.0f} MB more" for kind in STEPS) + f" (chunks of {CHUNK})")
+    print(
+        f"\nA step of SimCLR on {BATCH} images, peak memory: "
+        + ", ".join(f"{kind} {memory[kind]:.0f} MB more" for kind in STEPS)
+        + f" (chunks of {CHUNK})"
+    )
     print("The gradient against the full batch's, 256 images, as a share of its length:")
     exact = compare_gradients()
     return int(memory_ratio > MEMORY_BAR or time_ratio > TIME_BAR or exact > EXACT_BAR)

@@ -1,6 +1,6 @@
 """Seconds that each lesson takes headless: quick profile, solved, in a kernel of its own, with its start.
 
-    python benchmarks/lessons.py
+python benchmarks/lessons.py
 """
 
 import sys

@@ -39,13 +39,19 @@ def compare(n: int, seed: int = 0) -> tuple[float, float, float]:
     contestants = (lambda a, b: nt_xent(a, b, TEMPERATURE), NTXentLoss(temperature=TEMPERATURE))
     seconds = ([], [])
     for repeat in range(REPEATS[n] + 1):
-        (our_time, our_loss, our_gradient), (their_time, their_loss, their_gradient) = (step(c, z1, z2) for c in contestants)
+        (our_time, our_loss, our_gradient), (their_time, their_loss, their_gradient) = (
+            step(c, z1, z2) for c in contestants
+        )
         if repeat > 0:  # the first is warm-up
             seconds[0].append(our_time)
             seconds[1].append(their_time)
     difference = (our_loss - their_loss).abs()
     gradient_difference = (our_gradient - their_gradient).abs().max() / their_gradient.abs().max()
-    return statistics.median(seconds[0]), statistics.median(seconds[1]), float(torch.maximum(difference, gradient_difference))
+    return (
+        statistics.median(seconds[0]),
+        statistics.median(seconds[1]),
+        float(torch.maximum(difference, gradient_difference)),
+    )
 
 
 def main() -> int:

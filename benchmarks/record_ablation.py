@@ -1,6 +1,6 @@
 """Records temperature x augmentation x batch size, and three projection heads: lesson 03.
 
-    python benchmarks/record_ablation.py
+python benchmarks/record_ablation.py
 """
 
 from dataclasses import asdict, replace
@@ -53,7 +53,9 @@ def head_run(head: str, seed: int) -> dict:
     layers = {"h": encoder, "z": nn.Sequential(encoder, method.projector)}
     if head == "mlp":  # after the hidden layer's ReLU
         layers["hidden"] = nn.Sequential(encoder, method.projector[:3])
-    return {"head": head, "seed": seed} | {layer: judge(*images, lambda x, m=m: embed(m, x), probes=True) for layer, m in layers.items()}
+    return {"head": head, "seed": seed} | {
+        layer: judge(*images, lambda x, m=m: embed(m, x), probes=True) for layer, m in layers.items()
+    }
 
 
 if __name__ == "__main__":

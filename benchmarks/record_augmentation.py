@@ -1,6 +1,6 @@
 """Records what augmentations of three strengths make an encoder keep and forget: lesson 01.
 
-    python benchmarks/record_augmentation.py
+python benchmarks/record_augmentation.py
 """
 
 from dataclasses import asdict, replace
@@ -16,7 +16,9 @@ CONFIG = TrainConfig()
 STRENGTHS = {
     "weak": AugmentConfig(jitter=0, grey=0),  # crop and flip only: the colours stay
     "right": AugmentConfig(),
-    "strong": AugmentConfig(crop=(0.03, 0.15), brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3),
+    "strong": AugmentConfig(
+        crop=(0.03, 0.15), brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3
+    ),
 }
 
 
@@ -27,7 +29,9 @@ def run(setting: str, seed: int) -> dict:
 
 
 if __name__ == "__main__":
-    runs, minutes = record_all("augmentation", run, [{"setting": s, "seed": seed} for seed in range(3) for s in STRENGTHS])
+    runs, minutes = record_all(
+        "augmentation", run, [{"setting": s, "seed": seed} for seed in range(3) for s in STRENGTHS]
+    )
     config = asdict(CONFIG) | {"augment": {name: asdict(augment) for name, augment in STRENGTHS.items()}}
     records.write(
         "augmentation_strength",

@@ -85,12 +85,21 @@ def build(factor: str, value: object, seed: int, epochs: int, images) -> tuple[B
     elif factor == "momentum":
         changed = replace(changed, settings=changed.settings | {"momentum": value})
     elif factor == "schedule":
-        changed = replace(changed, settings=changed.settings | {"total_steps": ALL_STEPS if value == "rises to 1" else None})
+        changed = replace(
+            changed, settings=changed.settings | {"total_steps": ALL_STEPS if value == "rises to 1" else None}
+        )
     elif factor == "batch size":  # the rate in proportion, as SGD's usually is and SimSiam's (sec. 4.3)
         rate = changed.config.learning_rate * value / changed.config.batch_size
         changed = replace(changed, config=replace(changed.config, batch_size=value, learning_rate=rate))
     method = changed.build(images)
-    take_apart(method, Switches(predictor=factor != "predictor", stop_gradient=factor != "stop-gradient", batch_norm=factor != "BatchNorm in the heads"))
+    take_apart(
+        method,
+        Switches(
+            predictor=factor != "predictor",
+            stop_gradient=factor != "stop-gradient",
+            batch_norm=factor != "BatchNorm in the heads",
+        ),
+    )
     if factor == "targets":
         crossed = method.targets
         method.targets = lambda view1, view2: crossed(view2, view1)
@@ -119,14 +128,19 @@ def run(factor: str, value: object, seed: int, epochs: int, recipe: str) -> dict
     train, val, test = shapes()
     method, changed = build(factor, value, seed, epochs, train)
     history = pretrain(method, train, changed.config, on_epoch=watcher(train, val, changed.config.augment))
-    curves = {name: [round(x, 4) for x in history.column(name)] for name in ("loss", "spread", "rank_z", "rank_h", "knn")}
+    curves = {
+        name: [round(x, 4) for x in history.column(name)] for name in ("loss", "spread", "rank_z", "rank_h", "knn")
+    }
     measured = judge(train, val, test, lambda images: embed(method.encoder, images), probes=True)
     return {"factor": factor, "value": value, "seed": seed, "curves": curves} | measured
 
 
 def settings(varied: dict[str, list]) -> list[tuple[str, object]]:
     """The recipe, and everything that differs from it in one thing."""
-    return [("recipe", None), *((factor, value) for factor, values in varied.items() for value in values if value != CHOSEN[factor])]
+    return [
+        ("recipe", None),
+        *((factor, value) for factor, values in varied.items() for value in values if value != CHOSEN[factor]),
+    ]
 
 
 if __name__ == "__main__":
@@ -134,14 +148,19 @@ if __name__ == "__main__":
     parser.add_argument("record", choices=RECORDS)
     chosen = parser.parse_args().record
     epochs, varied = RECORDS[chosen]
-    jobs = [{"factor": factor, "value": value, "seed": seed, "epochs": epochs, "recipe": repr(RECIPE)} for seed in SEEDS for factor, value in settings(varied)]
+    jobs = [
+        {"factor": factor, "value": value, "seed": seed, "epochs": epochs, "recipe": repr(RECIPE)}
+        for seed in SEEDS
+        for factor, value in settings(varied)
+    ]
     runs, minutes = record_all("byol", run, jobs)
     records.write(
         "byol" if chosen == "collapse" else f"byol_{chosen}",
         room="lessons/byol",
         script="benchmarks/record_byol.py",
         about="BYOL on shapes with one thing changed at a time: curves by epoch on validation; accuracy and factor probes on test at the end.",
-        config=asdict(RECIPE.config) | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},
+        config=asdict(RECIPE.config)
+        | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},
         runs=runs,
         minutes=minutes,
     )

@@ -27,7 +27,14 @@ EPOCHS = 5
 LARS_RATE = 0.2  # BYOL's (sec. 3.3), here given to Adam
 QUANTILES = 128  # kept of each heap of similarities
 HEALTHY = {"SimCLR": "simclr", "MoCo": "moco", "BYOL": "byol"}
-OF_FAULT = {"partners": "simclr", "norm": "simclr", "views": "simclr", "drift": "moco", "own view": "byol", "rate": "byol"}
+OF_FAULT = {
+    "partners": "simclr",
+    "norm": "simclr",
+    "views": "simclr",
+    "drift": "moco",
+    "own view": "byol",
+    "rate": "byol",
+}
 
 
 def contrast(z: Tensor, partner: Tensor, temperature: float) -> Tensor:
@@ -39,7 +46,9 @@ def contrast(z: Tensor, partner: Tensor, temperature: float) -> Tensor:
 # Each takes the place of a method's own `loss` or `after_step`.
 def wrong_partners(method: nn.Module, view1: Tensor, view2: Tensor) -> Tensor:
     z = F.normalize(torch.cat(method.embeddings(view1, view2)), dim=1)
-    return contrast(z, torch.arange(len(z)) ^ 1, method.temperature)  # 1 0 3 2 ..., but the views lie as 0 1 2 ... 0 1 2 ...
+    return contrast(
+        z, torch.arange(len(z)) ^ 1, method.temperature
+    )  # 1 0 3 2 ..., but the views lie as 0 1 2 ... 0 1 2 ...
 
 
 def normalised_over_the_batch(method: nn.Module, view1: Tensor, view2: Tensor) -> Tensor:
@@ -73,7 +82,11 @@ BROKEN: dict[str, tuple[str, Callable]] = {
 def prescribed(run: str, seed: int) -> Recipe:
     chosen = recipe(HEALTHY.get(run) or OF_FAULT[run], seed=seed)
     if run == "rate":  # the report's BYOL has no fast predictor
-        chosen = replace(chosen, settings=chosen.settings | {"predictor_rate": 1.0}, config=replace(chosen.config, optimizer="adamw", learning_rate=LARS_RATE))
+        chosen = replace(
+            chosen,
+            settings=chosen.settings | {"predictor_rate": 1.0},
+            config=replace(chosen.config, optimizer="adamw", learning_rate=LARS_RATE),
+        )
     return replace(chosen, config=replace(chosen.config, epochs=EPOCHS))
 
 
@@ -90,7 +103,9 @@ def patient(run: str, seed: int) -> dict:
     history = pretrain(method, train, chosen.config, on_epoch=panel)
     columns = ("epoch", "loss", "knn", "spread", "effective_rank")
     marks = torch.linspace(0, 1, QUANTILES)
-    heaps = {name: torch.quantile(getattr(panel.now, name).double(), marks.double()) for name in ("positive", "negative")}
+    heaps = {
+        name: torch.quantile(getattr(panel.now, name).double(), marks.double()) for name in ("positive", "negative")
+    }
     return {
         "run": run,
         "seed": seed,

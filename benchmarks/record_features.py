@@ -42,7 +42,11 @@ def without_labels(encoder: ResNet, test: ImageSet, seed: int) -> dict[str, floa
     """Of h: alignment and uniformity of two views (of the recipe's augmentation), and the effective rank of the images as they are."""
     views = two_views(to_float(test.images[:VIEWED]), AugmentConfig(), Generator().manual_seed(seed))
     h1, h2 = (embed(encoder, ImageSet((255 * view).round().byte())) for view in views)
-    return {"alignment": alignment(h1, h2).item(), "uniformity": uniformity(h1).item(), "effective rank": effective_rank(embed(encoder, test))}
+    return {
+        "alignment": alignment(h1, h2).item(),
+        "uniformity": uniformity(h1).item(),
+        "effective rank": effective_rank(embed(encoder, test)),
+    }
 
 
 if __name__ == "__main__":

@@ -72,9 +72,21 @@ def make_missing(wanted: list[tuple[str, str]]) -> float:
 
 def run(row: str, source: str, target: str, share: float, how: str, seed: int, rates: list[float]) -> dict:
     """An encoder that has learned from `source`, judged on `target` with a share of its labels; `rates` to choose from where it is tuned."""
-    train, val, test = few_labels(images_of(target, "train"), share, seed), images_of(target, "val"), images_of(target, "test")
+    train, val, test = (
+        few_labels(images_of(target, "train"), share, seed),
+        images_of(target, "val"),
+        images_of(target, "test"),
+    )
     encoder = kept_encoder(row, source, seed)
-    measured = {"row": row, "source": source, "target": target, "share": share, "how": how, "seed": seed, "labels": len(train)}
+    measured = {
+        "row": row,
+        "source": source,
+        "target": target,
+        "share": share,
+        "how": how,
+        "seed": seed,
+        "labels": len(train),
+    }
     if how in TUNED:
         config = replace(CONFIG, steps=STEPS[share], learning_rates=tuple(rates))
         classifier, chosen, on_validation = choose_classifier(encoder, train, val, layers=how, seed=seed, config=config)
@@ -97,8 +109,14 @@ def frozen(encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, how:
 
 def with_all_seeds(name: str, job: Callable[..., dict], settings: list[dict]) -> tuple[list[dict], float]:
     """Seed 0 chooses each setting's learning rate, the others keep it: (runs, processor minutes)."""
-    first, minutes = record_all(name, job, [setting | {"seed": 0, "rates": CONFIG.learning_rates} for setting in settings])
-    again = [setting | {"seed": seed, "rates": [one["chosen"]]} for setting, one in zip(settings, first) for seed in SEEDS[1:]]
+    first, minutes = record_all(
+        name, job, [setting | {"seed": 0, "rates": CONFIG.learning_rates} for setting in settings]
+    )
+    again = [
+        setting | {"seed": seed, "rates": [one["chosen"]]}
+        for setting, one in zip(settings, first)
+        for seed in SEEDS[1:]
+    ]
     rest, more = record_all(name, job, again)
     return first + rest, minutes + more
 
@@ -108,15 +126,22 @@ if __name__ == "__main__":
     parser.add_argument("dataset", choices=IMAGES)
     dataset = parser.parse_args().dataset
     spent = make_missing([(row, dataset) for row in ("random encoder", "SimCLR")])
-    ways = [("SimCLR", how) for how in ("kNN", "linear probe", *TUNED)] + [("random encoder", how) for how in ("kNN", "linear probe")]
-    settings = [{"row": row, "source": dataset, "target": dataset, "share": share, "how": how} for share in SHARES for row, how in ways]
+    ways = [("SimCLR", how) for how in ("kNN", "linear probe", *TUNED)] + [
+        ("random encoder", how) for how in ("kNN", "linear probe")
+    ]
+    settings = [
+        {"row": row, "source": dataset, "target": dataset, "share": share, "how": how}
+        for share in SHARES
+        for row, how in ways
+    ]
     runs, minutes = with_all_seeds("few_labels", run, settings)
     records.write(
         "few_labels" if dataset == "shapes" else f"few_labels_{dataset}",
         room="lessons/what_did_it_learn",
         script="benchmarks/record_few_labels.py",
         about=f"Accuracy on the test images of {dataset} with 1, 10 and 100 % of the labels: frozen features, fine-tuning, and from scratch.",
-        config=asdict(CONFIG) | {"steps": {str(share): steps for share, steps in STEPS.items()}, "neighbours": NEIGHBOURS},
+        config=asdict(CONFIG)
+        | {"steps": {str(share): steps for share, steps in STEPS.items()}, "neighbours": NEIGHBOURS},
         runs=runs,
         minutes=spent + minutes,
     )

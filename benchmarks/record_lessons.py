@@ -24,7 +24,9 @@ def lessons() -> list[str]:
 
 def minutes(lesson: str) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "cl_course", "run", lesson, "--solved", "-p", "profile", "quick"], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "cl_course", "run", lesson, "--solved", "-p", "profile", "quick"], check=True, cwd=ROOT
+    )
     return (time.perf_counter() - start) / 60
 
 
@@ -33,4 +35,14 @@ if __name__ == "__main__":
     runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons()]
     about = "Minutes each lesson takes headless, start of its kernel included; step_seconds is one SimCLR step of 128 images on the CPU."
     spent = sum(run["minutes"] for run in runs) * config["threads"]
-    print(records.write("lessons", room="running", script="benchmarks/record_lessons.py", about=about, config=config, runs=runs, minutes=spent))
+    print(
+        records.write(
+            "lessons",
+            room="running",
+            script="benchmarks/record_lessons.py",
+            about=about,
+            config=config,
+            runs=runs,
+            minutes=spent,
+        )
+    )

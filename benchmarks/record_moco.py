@@ -67,7 +67,10 @@ class Watch:
     """
 
     def __init__(self, train, val, config):
-        self.gallery, self.val = train.subset(torch.randperm(len(train), generator=Generator().manual_seed(0))[:4000]), val
+        self.gallery, self.val = (
+            train.subset(torch.randperm(len(train), generator=Generator().manual_seed(0))[:4000]),
+            val,
+        )
         n = config.batch_size
         views = two_views(to_float(val.images[: 2 * max(n, PROBES)]), config.augment, Generator().manual_seed(0))
         self.probes = views[0][:PROBES]
@@ -75,18 +78,26 @@ class Watch:
         self.made = deque(maxlen=AGES[-1] + 1)  # keys of the probes, by step
 
     def after_step(self, method: MoCo) -> None:
-        with torch.no_grad():  # in training mode, as keys are made; the buffers that this moves are copied over in the next step
+        with (
+            torch.no_grad()
+        ):  # in training mode, as keys are made; the buffers that this moves are copied over in the next step
             self.made.append(F.normalize(method.key_projector(method.key_encoder(self.probes)), dim=1))
 
     @torch.no_grad()
     def __call__(self, row: dict, method: nn.Module) -> dict:
-        knn = knn_accuracy(embed(method.encoder, self.gallery), self.gallery.labels, embed(method.encoder, self.val), self.val.labels)
+        knn = knn_accuracy(
+            embed(method.encoder, self.gallery), self.gallery.labels, embed(method.encoder, self.val), self.val.labels
+        )
         measured = {"knn": knn}
         if isinstance(method, MoCo):
             now = self.made[-1]
-            measured["drift"] = [float((self.made[-1 - age] * now).sum(dim=1).mean()) for age in AGES if age < len(self.made)]
+            measured["drift"] = [
+                float((self.made[-1 - age] * now).sum(dim=1).mean()) for age in AGES if age < len(self.made)
+            ]
             trial = copy.deepcopy(method).train()
-            measured["behind"] = float(F.cosine_similarity(trial.projector(trial.encoder(self.probes)), now, dim=1).mean())
+            measured["behind"] = float(
+                F.cosine_similarity(trial.projector(trial.encoder(self.probes)), now, dim=1).mean()
+            )
             measured |= self._asked(copy.deepcopy(method).train())
         return measured
 
@@ -101,7 +112,10 @@ class Watch:
         loss, without = (float(info_nce(q, keys, method.queue, method.temperature)) for keys in (k, elsewhere))
         newest_first = method.queue.roll(-int(method.oldest), dims=0).flip(0)
         logits = F.normalize(q, dim=1) @ newest_first.T / method.temperature
-        cost = [float((part.logsumexp(dim=1) - torch.tensor(part.shape[1]).log()).mean()) for part in logits.split(len(q), dim=1)]
+        cost = [
+            float((part.logsumexp(dim=1) - torch.tensor(part.shape[1]).log()).mean())
+            for part in logits.split(len(q), dim=1)
+        ]
         return {"positive": float(F.cosine_similarity(q, k, dim=1).mean()), "leak": without - loss, "cost": cost}
 
 
@@ -115,7 +129,12 @@ def run(method: str, seed: int, epochs: int, **changed) -> dict:
     history = pretrain(model, train, one.config, on_epoch=watch)
     curves = {name: _rounded(history.column(name)) for name in history.rows[0] if name not in ("epoch", "seconds")}
     measured = judge(train, val, test, lambda images: embed(model.encoder, images))
-    return {"method": method, "seed": seed, "batch_size": one.config.batch_size} | one.settings | {"curves": curves} | measured
+    return (
+        {"method": method, "seed": seed, "batch_size": one.config.batch_size}
+        | one.settings
+        | {"curves": curves}
+        | measured
+    )
 
 
 def _rounded(values: list) -> list:
@@ -123,14 +142,20 @@ def _rounded(values: list) -> list:
 
 
 if __name__ == "__main__":
-    jobs = [{"method": "moco", "epochs": EPOCHS} | setting | {"seed": seed} for seed in SEEDS for question in QUESTIONS.values() for setting in question]
+    jobs = [
+        {"method": "moco", "epochs": EPOCHS} | setting | {"seed": seed}
+        for seed in SEEDS
+        for question in QUESTIONS.values()
+        for setting in question
+    ]
     runs, minutes = record_all("moco", run, jobs)
     records.write(
         "moco",
         room="lessons/moco",
         script="benchmarks/record_moco.py",
         about="MoCo on shapes with one thing changed at a time, and SimCLR at two batch sizes: curves by epoch on validation, accuracy on test at the end.",
-        config=asdict(RECIPE.config) | {"epochs": EPOCHS, "settings": RECIPE.settings, "ages": AGES, "questions": QUESTIONS},
+        config=asdict(RECIPE.config)
+        | {"epochs": EPOCHS, "settings": RECIPE.settings, "ages": AGES, "questions": QUESTIONS},
         runs=runs,
         minutes=minutes,
     )

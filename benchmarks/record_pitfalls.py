@@ -48,14 +48,18 @@ def judged_run(encoder: str, seed: int) -> dict:
         torch.manual_seed(seed)
         described_by = small_resnet()
         if encoder == "supervised":
-            described_by = train_classifier(described_by, train, SUPERVISED_RATE, layers="scratch", seed=seed, config=SUPERVISED)[0]
+            described_by = train_classifier(
+                described_by, train, SUPERVISED_RATE, layers="scratch", seed=seed, config=SUPERVISED
+            )[0]
     else:
         method, history = trained(CONFIG, seed, temperature=float(encoder))
         described_by, loss = method.encoder, round(history.column("loss")[-1], 4)
     measured = judge(train, val, test, lambda images: embed(described_by, images), probes=True)
     few, gallery = few_labels(train, 0.01, seed), train.subset(torch.arange(len(train) // 2))
     few_h, gallery_h, val_h, test_h = (embed(described_by, images) for images in (few, gallery, val, test))
-    measured["1 % of the labels"] = round(linear_probe(few_h, few.labels, val_h, val.labels, test_h, test.labels, seed=seed).accuracy, 4)
+    measured["1 % of the labels"] = round(
+        linear_probe(few_h, few.labels, val_h, val.labels, test_h, test.labels, seed=seed).accuracy, 4
+    )
     measured["retrieval"] = round(mean_average_precision(test_h, test.labels, gallery_h, gallery.labels), 4)
     return {"encoder": encoder, "seed": seed, "loss": loss} | measured
 
@@ -79,7 +83,9 @@ def memory_run(way: str, seed: int) -> dict:
         torch.manual_seed(seed)
         encoder = small_resnet()
         # The key encoder is to be as old, counted in images, as in the course's recipe: momentum 0.95 at batch 128.
-        method = MoCo(encoder, projector(encoder.dim), QUEUE, momentum=0.95 ** (CHUNK / 128), temperature=0.2, symmetric=True)
+        method = MoCo(
+            encoder, projector(encoder.dim), QUEUE, momentum=0.95 ** (CHUNK / 128), temperature=0.2, symmetric=True
+        )
         history = pretrain(method, load("shapes", "train"), replace(config, seed=seed))
     else:
         method, history = trained(config, seed)
@@ -89,7 +95,9 @@ def memory_run(way: str, seed: int) -> dict:
 
 def record_judges() -> None:
     encoders = ("random", "supervised", *map(str, TEMPERATURES))
-    runs, minutes = record_all("judges", judged_run, [{"encoder": encoder, "seed": seed} for seed in SEEDS for encoder in encoders])
+    runs, minutes = record_all(
+        "judges", judged_run, [{"encoder": encoder, "seed": seed} for seed in SEEDS for encoder in encoders]
+    )
     records.write(
         "judges",
         room="lessons/pitfalls_and_clinic",

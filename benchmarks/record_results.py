@@ -89,7 +89,11 @@ def run(row: str, dataset: str, seed: int) -> dict:
         keeps.append(keep_encoder(encoder, row, dataset, seed, {"encoder": matched("simclr", dataset, seed).encoder}))
         if dataset == "shapes" and seed == 0:
             ship(row, encoder, measured, minutes)
-    return {"row": row, "seed": seed} | measured | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0, "keeps": keeps}
+    return (
+        {"row": row, "seed": seed}
+        | measured
+        | {"cpu_minutes": minutes, "labels": len(train) if row == "supervised" else 0, "keeps": keeps}
+    )
 
 
 def described(row: str, dataset: str, seed: int = 0) -> dict:
@@ -122,14 +126,17 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", nargs="?", default="shapes", choices=EPOCHS)
     dataset = parser.parse_args().dataset
-    settings = [{"row": row, "dataset": dataset, "seed": seed} for row in ROWS for seed in range(1 if row == "pixels" else 3)]
+    settings = [
+        {"row": row, "dataset": dataset, "seed": seed} for row in ROWS for seed in range(1 if row == "pixels" else 3)
+    ]
     runs, minutes = record_all("results", run, settings)
     records.write(
         "results" if dataset == "shapes" else f"results_{dataset}",
         room="running",
         script="benchmarks/record_results.py",
         about=f"kNN and linear accuracy on the test images of {dataset}, under the same encoder, images, epochs, views and seeds.",
-        config={"epochs": EPOCHS[dataset], "images": IMAGES[dataset] or len(load(dataset, "train"))} | {row: described(row, dataset) for row in ROWS},
+        config={"epochs": EPOCHS[dataset], "images": IMAGES[dataset] or len(load(dataset, "train"))}
+        | {row: described(row, dataset) for row in ROWS},
         runs=runs,
         minutes=minutes,
     )

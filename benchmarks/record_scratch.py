@@ -22,21 +22,41 @@ LONGER = 4  # times the steps, at a tenth of the labels
 CROPS, PRETRAINING = "crop and flip", "as in pre-training"
 
 
-def run(source: str, target: str, share: float, how: str, steps: int, augment: str, seed: int, rates: list[float]) -> dict:
+def run(
+    source: str, target: str, share: float, how: str, steps: int, augment: str, seed: int, rates: list[float]
+) -> dict:
     """A SimCLR encoder of `source`, all layers fine-tuned ("all") or forgotten first ("scratch"), judged on `target`."""
-    train, val, test = few_labels(images_of(target, "train"), share, seed), images_of(target, "val"), images_of(target, "test")
+    train, val, test = (
+        few_labels(images_of(target, "train"), share, seed),
+        images_of(target, "val"),
+        images_of(target, "test"),
+    )
     config = replace(CONFIG, steps=steps, learning_rates=tuple(rates))
     if augment == PRETRAINING:
         config = replace(config, augment=matched("simclr", target, seed).config.augment)
-    classifier, rate, on_validation = choose_classifier(kept_encoder("SimCLR", source, seed), train, val, layers=how, seed=seed, config=config)
-    measured = {"source": source, "target": target, "share": share, "how": how, "steps": steps, "augment": augment, "seed": seed, "labels": len(train)}
+    classifier, rate, on_validation = choose_classifier(
+        kept_encoder("SimCLR", source, seed), train, val, layers=how, seed=seed, config=config
+    )
+    measured = {
+        "source": source,
+        "target": target,
+        "share": share,
+        "how": how,
+        "steps": steps,
+        "augment": augment,
+        "seed": seed,
+        "labels": len(train),
+    }
     return measured | {"chosen": rate, "val": round(on_validation, 4), "accuracy": round(accuracy(classifier, test), 4)}
 
 
 def main() -> None:
     spent = make_missing([("SimCLR", "shapes"), ("SimCLR", "cifar10")])
     keys = ("source", "target", "share", "how", "steps", "augment")
-    settings = [(target, target, share, "scratch", STEPS[share], PRETRAINING) for target, share in product(("shapes", "cifar10"), SHARES)]
+    settings = [
+        (target, target, share, "scratch", STEPS[share], PRETRAINING)
+        for target, share in product(("shapes", "cifar10"), SHARES)
+    ]
     for target, other in (("shapes", "cifar10"), ("cifar10", "shapes")):
         longer = LONGER * STEPS[0.1]
         settings += [(target, target, 0.1, "scratch", longer, augment) for augment in (CROPS, PRETRAINING)]

@@ -53,12 +53,19 @@ def choose_rows(z1: Tensor, z2: Tensor, labels: Tensor) -> list[dict]:
     alike = alike[alike != anchor]
     nearest = similarity[other].amax(dim=1).argsort(descending=True, stable=True)
     easy = other[: ROW_IMAGES - 1]
-    company = {"easy": easy, "hard": other[nearest[: ROW_IMAGES - 1]], "false negative": torch.cat([alike[:3], easy[3:]])}
+    company = {
+        "easy": easy,
+        "hard": other[nearest[: ROW_IMAGES - 1]],
+        "false negative": torch.cat([alike[:3], easy[3:]]),
+    }
     rows = []
     for name, images in company.items():
         candidates = [(anchor, 2)] + [(int(i), view) for i in images for view in (1, 2)]
         candidates.sort(key=lambda c: -float(similarity[c[0], c[1] - 1]))
-        kinds = ["partner" if i == anchor else "same class" if labels[i] == labels[anchor] else "other class" for i, _ in candidates]
+        kinds = [
+            "partner" if i == anchor else "same class" if labels[i] == labels[anchor] else "other class"
+            for i, _ in candidates
+        ]
         rows.append(
             {
                 "name": name,
@@ -82,7 +89,9 @@ def sweep(z1: Tensor, z2: Tensor, labels: Tensor) -> list[dict]:
             z = F.normalize(torch.cat([z1[part], z2[part]]), dim=1)
             partner = torch.eye(2 * n, dtype=torch.bool).roll(n, dims=1)
             itself = torch.eye(2 * n, dtype=torch.bool)
-            negatives = (z @ z.T / temperature).masked_fill(partner | itself, -torch.inf).softmax(dim=1)  # shares of the pull
+            negatives = (
+                (z @ z.T / temperature).masked_fill(partner | itself, -torch.inf).softmax(dim=1)
+            )  # shares of the pull
             alike = (y[:, None] == y[None, :]) & ~partner & ~itself
             parts.append(
                 {
@@ -92,7 +101,9 @@ def sweep(z1: Tensor, z2: Tensor, labels: Tensor) -> list[dict]:
                     "same_class_among_negatives": float(alike.sum() / (2 * n * (2 * n - 2))),
                 }
             )
-        found.append({"temperature": temperature} | {key: round(sum(p[key] for p in parts) / len(parts), 4) for key in parts[0]})
+        found.append(
+            {"temperature": temperature} | {key: round(sum(p[key] for p in parts) / len(parts), 4) for key in parts[0]}
+        )
     return found
 
 
@@ -102,11 +113,15 @@ def run(temperature: float, seed: int) -> dict:
     train, val = load("shapes", "train"), load("shapes", "val")
     shown = val.subset(torch.arange(IMAGES))
     with torch.no_grad():
-        z1, z2 = method.embeddings(*two_views(to_float(shown.images), CONFIG.augment, Generator().manual_seed(VIEW_SEED)))
+        z1, z2 = method.embeddings(
+            *two_views(to_float(shown.images), CONFIG.augment, Generator().manual_seed(VIEW_SEED))
+        )
     measured = {
         "temperature": temperature,
         "seed": seed,
-        "knn": round(knn_accuracy(embed(method.encoder, train), train.labels, embed(method.encoder, val), val.labels), 4),
+        "knn": round(
+            knn_accuracy(embed(method.encoder, train), train.labels, embed(method.encoder, val), val.labels), 4
+        ),
         "alignment": round(float(alignment(z1, z2)), 4),
         "uniformity": round(float(uniformity(z1)), 4),
     }
@@ -130,7 +145,12 @@ if __name__ == "__main__":
             "encoder": "small_resnet(width=16)",
             "train": asdict(CONFIG) | {"seed": "that of the run"},
             "chance_loss": round(chance_loss(CONFIG.batch_size), 4),
-            "views": {"split": "val", "images": IMAGES, "seed": VIEW_SEED, "sha256": hashlib.sha256(shown.numpy().tobytes()).hexdigest()},
+            "views": {
+                "split": "val",
+                "images": IMAGES,
+                "seed": VIEW_SEED,
+                "sha256": hashlib.sha256(shown.numpy().tobytes()).hexdigest(),
+            },
             "rows": __doc__.split("* `rows`, ")[1].split("* `sweep`")[0].strip(),
         },
         runs=runs,

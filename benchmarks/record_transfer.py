@@ -29,7 +29,11 @@ TRANSFER = {
     "datasets": [
         (row, source, target, 0.1, ways)
         for target, other in (("cifar10", "shapes"), ("shapes", "cifar10"))
-        for row, source, ways in (("random encoder", target, FROZEN), ("SimCLR", other, ALL), ("SimCLR", target, (*ALL, "scratch")))
+        for row, source, ways in (
+            ("random encoder", target, FROZEN),
+            ("SimCLR", other, ALL),
+            ("SimCLR", target, (*ALL, "scratch")),
+        )
     ],
 }
 ABOUT = {
@@ -46,22 +50,44 @@ def segment(row: str, stage: int, seed: int) -> dict:
     train, val, test = few_labels(train, MASKED, seed), val.subset(slice(LOOKED_AT)), test.subset(slice(LOOKED_AT))
     result = segmentation_head(kept_encoder(row, "shapes", seed), train, val, test, stage=stage, seed=seed)
     everything = iou(test.masks | True, test.masks)
-    return {"row": row, "stage": stage, "seed": seed, "masks": len(train), "val": round(result.validation, 4), "iou": round(result.score, 4), "everything": round(everything, 4)}
+    return {
+        "row": row,
+        "stage": stage,
+        "seed": seed,
+        "masks": len(train),
+        "val": round(result.validation, 4),
+        "iou": round(result.score, 4),
+        "everything": round(everything, 4),
+    }
 
 
 def record_transfer(name: str) -> None:
     chosen = TRANSFER[name]
     spent = make_missing(list(dict.fromkeys((row, source) for row, source, *_ in chosen)))
     keys = ("row", "source", "target", "share", "how")
-    runs, minutes = with_all_seeds("few_labels", run, [dict(zip(keys, (*setting, how))) for *setting, ways in chosen for how in ways])
+    runs, minutes = with_all_seeds(
+        "few_labels", run, [dict(zip(keys, (*setting, how))) for *setting, ways in chosen for how in ways]
+    )
     config = {"classes": {part: [min(kept), max(kept)] for part, kept in CLASSES.items()}} if name == "classes" else {}
-    records.write(f"transfer_{name}", room="lessons/what_did_it_learn", script="benchmarks/record_transfer.py", about=ABOUT[name], config=config, runs=runs, minutes=spent + minutes)
+    records.write(
+        f"transfer_{name}",
+        room="lessons/what_did_it_learn",
+        script="benchmarks/record_transfer.py",
+        about=ABOUT[name],
+        config=config,
+        runs=runs,
+        minutes=spent + minutes,
+    )
 
 
 def record_segmentation() -> None:
     rows = ("random encoder", "SimCLR", "supervised")
     spent = make_missing([(row, "shapes") for row in rows])
-    runs, minutes = record_all("segmentation", segment, [{"row": row, "stage": stage, "seed": seed} for row, stage, seed in product(rows, (1, 2, 3, 4), SEEDS)])
+    runs, minutes = record_all(
+        "segmentation",
+        segment,
+        [{"row": row, "stage": stage, "seed": seed} for row, stage, seed in product(rows, (1, 2, 3, 4), SEEDS)],
+    )
     records.write(
         "segmentation",
         room="lessons/what_did_it_learn",

@@ -77,7 +77,9 @@ def kept_encoder(row: str, dataset: str, seed: int) -> nn.Module:
     """
     path = _of_row(row, dataset, seed)
     if not path.exists():
-        raise FileNotFoundError(f"{path.name} is not in build/encoders; run benchmarks/record_results.py {dataset} first")
+        raise FileNotFoundError(
+            f"{path.name} is not in build/encoders; run benchmarks/record_results.py {dataset} first"
+        )
     return checkpoints.restore(path)[0]
 
 
@@ -87,9 +89,15 @@ def _of_row(row: str, dataset: str, seed: int) -> Path:
 
 def _digest(*more: str) -> str:
     """A hash of the settings that all runs share, and of `more`. It does not know the package's code: empty build/ after changing that."""
-    files = Path(__file__), Path(inspect.getfile(recipes)), Path(__file__).with_name("record_results.py")  # that has the comparison's epochs and images
+    files = (
+        Path(__file__),
+        Path(inspect.getfile(recipes)),
+        Path(__file__).with_name("record_results.py"),
+    )  # that has the comparison's epochs and images
     settings = [torch.__version__, repr(TrainConfig()), repr(FineTuneConfig())]
-    return hashlib.sha256(json.dumps([*(file.read_text() for file in files), *settings, *more]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([*(file.read_text() for file in files), *settings, *more]).encode()).hexdigest()[
+        :12
+    ]
 
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
@@ -105,7 +113,7 @@ def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
     run = job(**arguments)
     run["cpu_seconds"] = round(time.process_time() - start, 1)
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(run)))
-    print(f"{name} {arguments} -> {({k: v for k, v in run.items() if isinstance(v, float)})}", flush=True)
+    print(f"{name} {arguments} -> { ({k: v for k, v in run.items() if isinstance(v, float)}) }", flush=True)
     return run
 
 

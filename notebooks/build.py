@@ -59,7 +59,9 @@ sys.path[:0] = [str(folder) for folder in (Path.cwd(), *Path.cwd().parents) if (
 
 PARAMETERS = ("profile", "dataset", "seed", "device")
 STUB = "...  # your code here"
-SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION[^\n]*\n(.*?)^[ \t]*### END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL)
+SOLUTION = re.compile(
+    r"^([ \t]*)### BEGIN SOLUTION[^\n]*\n(.*?)^[ \t]*### END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_KERNEL = "*A lab: it comes alive when this cell is run. The figure that follows is one picture out of it.*"
 
@@ -139,7 +141,9 @@ def build(source: Path, target: Path, run: bool = True) -> None:
         execute(notebook, source.stem)
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MAX_BYTES:
-        raise BuildError(f"{source.stem}: {len(text.encode()) / 1e6:.2f} MB, and GitHub draws at most 1 MB; draw smaller or fewer figures")
+        raise BuildError(
+            f"{source.stem}: {len(text.encode()) / 1e6:.2f} MB, and GitHub draws at most 1 MB; draw smaller or fewer figures"
+        )
     write(target, text)
 
 
@@ -203,7 +207,10 @@ def _check_order(lesson: str, cells: list, tags: list) -> None:
     parameters = next(i for i, t in enumerate(tags) if "parameters" in t)
     given = re.findall(r"^(\w+) *=", cells[parameters].source, re.MULTILINE)
     if tuple(given) != PARAMETERS:
-        stop(parameters, f"the parameters cell must set {', '.join(PARAMETERS)}, in this order; it sets {', '.join(given) or 'nothing'}")
+        stop(
+            parameters,
+            f"the parameters cell must set {', '.join(PARAMETERS)}, in this order; it sets {', '.join(given) or 'nothing'}",
+        )
     if not has(parameters + 1, "code", "settings(globals()"):
         stop(parameters + 1, "the cell after the parameters must call settings(globals())")
     for index, cell in enumerate(cells):
@@ -271,9 +278,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-execute", action="store_true", help="leave the outputs empty")
     parser.add_argument("--solved-only", action="store_true", help="write only build/solved/")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a notebook is out of date")
-    parser.add_argument("--source", type=Path, default=HERE / "src", metavar="FOLDER", help="where the sources are (default: notebooks/src)")
-    parser.add_argument("--target", type=Path, default=HERE, metavar="FOLDER", help="where notebooks go (default: notebooks)")
-    parser.add_argument("--solved", type=Path, default=ROOT / "build/solved", metavar="FOLDER", help="where solved ones go (default: build/solved)")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        default=HERE / "src",
+        metavar="FOLDER",
+        help="where the sources are (default: notebooks/src)",
+    )
+    parser.add_argument(
+        "--target", type=Path, default=HERE, metavar="FOLDER", help="where notebooks go (default: notebooks)"
+    )
+    parser.add_argument(
+        "--solved",
+        type=Path,
+        default=ROOT / "build/solved",
+        metavar="FOLDER",
+        help="where solved ones go (default: build/solved)",
+    )
     chosen = parser.parse_args(arguments)
     try:
         lessons = sources(chosen.lessons, chosen.source)

@@ -32,7 +32,11 @@ class PickleOfPython2(pickle._Pickler):
     dispatch[bytes] = dispatch[str] = save_string
 
     def save_global(self, obj, name=None):
-        old = {np.ndarray: "numpy\nndarray", np.dtype: "numpy\ndtype", np.empty(0).__reduce__()[0]: "numpy.core.multiarray\n_reconstruct"}
+        old = {
+            np.ndarray: "numpy\nndarray",
+            np.dtype: "numpy\ndtype",
+            np.empty(0).__reduce__()[0]: "numpy.core.multiarray\n_reconstruct",
+        }
         if obj not in old:
             return super().save_global(obj, name)
         self.write(b"c" + old[obj].encode() + b"\n")
@@ -51,7 +55,14 @@ def cifar10_files() -> dict[str, bytes]:
     for name in [f"data_batch_{i}" for i in (1, 2, 3, 4, 5)] + ["test_batch"]:
         labels = rng.permutation(np.arange(40) % 10).tolist()
         names = [f"{CLASSES[label]}_{i}.png" for i, label in enumerate(labels)]
-        files[name] = pickled({"data": rng.integers(0, 256, (40, 3072), np.uint8), "labels": labels, "batch_label": name, "filenames": names})
+        files[name] = pickled(
+            {
+                "data": rng.integers(0, 256, (40, 3072), np.uint8),
+                "labels": labels,
+                "batch_label": name,
+                "filenames": names,
+            }
+        )
     return files
 
 
@@ -79,7 +90,10 @@ def archives(tmp_path_factory):
     """The two archives, and beside them the folders they unpack to."""
     root = tmp_path_factory.mktemp("archives")
     made = {}
-    for filename, folder, files in (("cifar-10-python.tar.gz", "cifar-10-batches-py", cifar10_files()), ("stl10_binary.tar.gz", "stl10_binary", stl10_files())):
+    for filename, folder, files in (
+        ("cifar-10-python.tar.gz", "cifar-10-batches-py", cifar10_files()),
+        ("stl10_binary.tar.gz", "stl10_binary", stl10_files()),
+    ):
         made[folder] = files
         tarred(folder, files, root / filename)
         (root / folder).mkdir()

@@ -88,19 +88,38 @@ class Server:
 @contextmanager
 def jupyter_lab(folder: Path) -> Iterator[Server]:
     """JupyterLab over `folder`/notebooks; it ends with its kernels, however the tests end."""
-    overrides = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}  # the question would cover the page
+    overrides = {
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}
+    }  # the question would cover the page
     for name in ("notebooks", "config/labconfig"):
         (folder / name).mkdir(parents=True)
     (folder / "config/labconfig/default_setting_overrides.json").write_text(json.dumps(overrides))
     server = Server(_free_port(), secrets.token_hex(16), folder / "notebooks")
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={server.port}", "--ServerApp.port_retries=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={server.port}",
+        "--ServerApp.port_retries=0",
+    ]
     command += [f"--ServerApp.root_dir={server.notebooks}", f"--IdentityProvider.token={server.token}"]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     own = {f"JUPYTER_{name.upper()}_DIR": str(folder / name) for name in ("config", "data", "runtime")}
-    environment = os.environ | own | {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = (
+        os.environ | own | {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    )
     log = folder / "jupyter.log"
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, cwd=server.notebooks, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=server.notebooks,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         _wait_for_answer(server, process, log)
         yield server
@@ -136,7 +155,9 @@ def headless_browser(folder: Path) -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS, env=os.environ | {"HOME": str(folder)})
+        browser = playwright.chromium.launch(
+            executable_path=find_browser(), args=FLAGS, env=os.environ | {"HOME": str(folder)}
+        )
         yield browser
         browser.close()
 
@@ -168,11 +189,17 @@ class Notebook:
         self.page.locator('.lm-MenuBar-item:has-text("Run")').click()
         self.page.locator('.lm-Menu-itemLabel:text-is("Run All Cells")').click()
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
-        wait_until(lambda: all(re.search(r"\[\d+\]", prompt) for prompt in prompts.all_text_contents()), "all cells have run", START)
+        wait_until(
+            lambda: all(re.search(r"\[\d+\]", prompt) for prompt in prompts.all_text_contents()),
+            "all cells have run",
+            START,
+        )
 
     def errors(self) -> list[str]:
         """Everything that a learner would take for a mistake."""
-        return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]').all_text_contents()
+        return self.page.locator(
+            '.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]'
+        ).all_text_contents()
 
     def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -210,7 +237,12 @@ class Lab:
     @property
     def sliders(self) -> list[Slider]:
         rows = self.area.locator(".widget-slider").all()
-        return [Slider(row.locator(".widget-label").text_content(), row.locator(".noUi-handle"), row.locator(".widget-readout")) for row in rows]
+        return [
+            Slider(
+                row.locator(".widget-label").text_content(), row.locator(".noUi-handle"), row.locator(".widget-readout")
+            )
+            for row in rows
+        ]
 
     def button(self, text: str) -> "Locator":
         return self.area.locator(f'button:text-is("{text}")')
@@ -226,7 +258,9 @@ class Lab:
         self.picture.scroll_into_view_if_needed()
         picture, cell = self.picture.bounding_box(), self.area.bounding_box()
         beyond = picture["x"] + picture["width"] - cell["x"] - cell["width"]
-        return self.area.evaluate(MISFITS) + ([f"the picture ends {beyond:.0f} px outside its cell"] if beyond > 0.5 else [])
+        return self.area.evaluate(MISFITS) + (
+            [f"the picture ends {beyond:.0f} px outside its cell"] if beyond > 0.5 else []
+        )
 
     def press(self, control: "Locator", key: str, changes: str = "picture", seconds: float = ANSWER) -> None:
         """Focus a control, press a key, and see the picture (or "words", or both: "picture, words") change.
@@ -240,7 +274,11 @@ class Lab:
         control.focus()
         self.page.keyboard.press(key)
         if drawn:
-            wait_until(lambda: self.source() != before and self.is_drawn(), f"{key} on {name}: the picture has changed", seconds)
+            wait_until(
+                lambda: self.source() != before and self.is_drawn(),
+                f"{key} on {name}: the picture has changed",
+                seconds,
+            )
             self.milliseconds.append(self.page.evaluate("() => window.shown - window.pressed"))
         if "words" in changes:
             wait_until(lambda: self.words != said, f"{key} on {name}: the words have changed", seconds)

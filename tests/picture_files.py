@@ -34,4 +34,8 @@ def zip_of(tmp_path, files: dict[str, bytes]):
 
 
 def flowers(per_class=20, before="", classes=("rose", "tulip")) -> dict[str, bytes]:
-    return {f"{before}{name}/{i:03}.png": encoded(picture(1000 * c + i)) for c, name in enumerate(classes) for i in range(per_class)}
+    return {
+        f"{before}{name}/{i:03}.png": encoded(picture(1000 * c + i))
+        for c, name in enumerate(classes)
+        for i in range(per_class)
+    }

@@ -69,7 +69,9 @@ def own_imports(path: Path) -> set[str]:
 def resolved(name: str) -> str:
     """The module of a name that `from module import it` spelled out."""
     parts = name.split(".")
-    while parts and not ((PACKAGE / "/".join(parts)).with_suffix(".py").exists() or (PACKAGE / "/".join(parts)).is_dir()):
+    while parts and not (
+        (PACKAGE / "/".join(parts)).with_suffix(".py").exists() or (PACKAGE / "/".join(parts)).is_dir()
+    ):
         parts.pop()
     return ".".join(parts)
 
@@ -135,5 +137,9 @@ def test_a_file_is_short_and_keeps_its_annotations(path):
 def test_importing_the_package_loads_nothing_heavy(module):
     """So that `import cl_course` costs nothing over `import torch`, and `cl-course --help` answers at once."""
     code = f"import sys; before = set(sys.modules); import {module}; print(*sorted(m for m in set(sys.modules) - before if '.' not in m))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "torchvision", "numpy", "sklearn", "matplotlib", "umap", "ipywidgets", "papermill"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "torchvision", "numpy", "sklearn", "matplotlib", "umap", "ipywidgets", "papermill"} & set(
+        loaded
+    )

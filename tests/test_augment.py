@@ -41,14 +41,18 @@ def assert_alike(a, b, tolerance=1e-5):
 def test_resized_crop(images):
     box = draw_parameters(N, (32, 32), AugmentConfig(crop=(0.08, 1)), torch.Generator().manual_seed(2))["box"]
     assert len({tuple(b) for b in box.tolist()}) > N // 2
-    expected = image_by_image(lambda image, b: tv.resized_crop(image, *b.tolist(), [32, 32], antialias=True), images, box)
+    expected = image_by_image(
+        lambda image, b: tv.resized_crop(image, *b.tolist(), [32, 32], antialias=True), images, box
+    )
     assert_alike(ours.resized_crop(images, box), expected)
 
 
 def test_resized_crop_of_pictures_that_are_not_square(generator):
     images = torch.rand(N, 3, 20, 48, generator=generator)
     box = draw_parameters(N, (20, 48), AugmentConfig(crop=(0.08, 1)), generator)["box"]
-    expected = image_by_image(lambda image, b: tv.resized_crop(image, *b.tolist(), [20, 48], antialias=True), images, box)
+    expected = image_by_image(
+        lambda image, b: tv.resized_crop(image, *b.tolist(), [20, 48], antialias=True), images, box
+    )
     assert_alike(ours.resized_crop(images, box), expected)
 
 
@@ -81,7 +85,9 @@ def test_hue(images, u):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_hue_of_pure_colours_and_of_greys(dtype):
-    wheel = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], dtype=dtype)[:, :, None, None]
+    wheel = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], dtype=dtype)[
+        :, :, None, None
+    ]
     for sixths in range(-3, 4):
         assert_alike(ours.adjust_hue(wheel, torch.full((6,), sixths / 6, dtype=dtype)), wheel.roll(-sixths, 0))
     greys = torch.tensor([0, 0.3, 1], dtype=dtype)[:, None, None, None].expand(3, 3, 1, 1)
@@ -90,7 +96,9 @@ def test_hue_of_pure_colours_and_of_greys(dtype):
 
 
 def test_greyscale(images, u):
-    expected = image_by_image(lambda image, g: tv.rgb_to_grayscale(image, num_output_channels=3) if g else image, images, u < 0.5)
+    expected = image_by_image(
+        lambda image, g: tv.rgb_to_grayscale(image, num_output_channels=3) if g else image, images, u < 0.5
+    )
     assert_alike(ours.greyscale(images, u < 0.5), expected)
 
 
@@ -150,7 +158,9 @@ def test_each_image_has_its_own_randomness(images, change):
 
 
 def test_probabilities_and_ranges_are_those_of_the_config():
-    config = AugmentConfig(crop=(0.2, 0.6), flip=0.5, jitter=0.8, brightness=0.4, hue=0.1, grey=0.3, blur=0.5, solarize=0.2)
+    config = AugmentConfig(
+        crop=(0.2, 0.6), flip=0.5, jitter=0.8, brightness=0.4, hue=0.1, grey=0.3, blur=0.5, solarize=0.2
+    )
     n = 20_000
     drawn = draw_parameters(n, (200, 200), config, torch.Generator().manual_seed(4))
 
@@ -158,7 +168,11 @@ def test_probabilities_and_ranges_are_those_of_the_config():
         return pytest.approx(chosen.float().mean().item(), abs=4 * math.sqrt(0.25 / n))
 
     assert share(drawn["flipped"]) == 0.5 and share(drawn["greyed"]) == 0.3
-    assert share(drawn["brightness"] != 1) == 0.8 and share(drawn["sigma"] > 0) == 0.5 and share(drawn["threshold"] < 1) == 0.2
+    assert (
+        share(drawn["brightness"] != 1) == 0.8
+        and share(drawn["sigma"] > 0) == 0.5
+        and share(drawn["threshold"] < 1) == 0.2
+    )
     assert 0.6 <= drawn["brightness"].min() < 0.61 and 1.39 < drawn["brightness"].max() <= 1.4
     assert drawn["hue"].abs().max() <= 0.1
     top, left, height, width = drawn["box"].T
@@ -169,10 +183,24 @@ def test_probabilities_and_ranges_are_those_of_the_config():
 
 def test_every_parameter_spans_its_range_by_itself(generator):
     config = AugmentConfig(
-        crop=(0.2, 0.6), ratio=(1.2, 2), jitter=1, brightness=0.4, contrast=0.6, saturation=1.5, hue=0.1, blur=1, blur_sigma=(0.5, 1.5)
+        crop=(0.2, 0.6),
+        ratio=(1.2, 2),
+        jitter=1,
+        brightness=0.4,
+        contrast=0.6,
+        saturation=1.5,
+        hue=0.1,
+        blur=1,
+        blur_sigma=(0.5, 1.5),
     )
     drawn = draw_parameters(20_000, (200, 200), config, generator)
-    ranges = {"brightness": (0.6, 1.4), "contrast": (0.4, 1.6), "saturation": (0, 2.5), "hue": (-0.1, 0.1), "sigma": (0.5, 1.5)}
+    ranges = {
+        "brightness": (0.6, 1.4),
+        "contrast": (0.4, 1.6),
+        "saturation": (0, 2.5),
+        "hue": (-0.1, 0.1),
+        "sigma": (0.5, 1.5),
+    }
     for name, (low, high) in ranges.items():
         near = 0.01 * (high - low)
         assert low - 1e-6 <= drawn[name].min() < low + near and high - near < drawn[name].max() <= high + 1e-6, name
@@ -208,7 +236,9 @@ def test_reproducible_from_a_generator_and_from_the_global_seed(images):
 
 
 def test_two_views_differ_and_keep_their_rows(generator):
-    images = torch.linspace(0.1, 0.9, N)[:, None, None, None].expand(N, 3, 32, 32)  # a flat grey tells the row, whatever the crop
+    images = torch.linspace(0.1, 0.9, N)[:, None, None, None].expand(
+        N, 3, 32, 32
+    )  # a flat grey tells the row, whatever the crop
     view1, view2 = two_views(images, replace(NOTHING, crop=(0.2, 1)), generator)
     assert_alike(view1, images)
     assert_alike(view2, images)
@@ -226,7 +256,11 @@ def test_values_stay_in_range_and_dtypes_survive(images, generator):
         assert views.min() >= 0 and views.max() <= 1
 
 
-@pytest.mark.parametrize("function", [lambda *given: augment(*given), lambda *given: torch.cat(two_views(*given))], ids=["augment", "two_views"])
+@pytest.mark.parametrize(
+    "function",
+    [lambda *given: augment(*given), lambda *given: torch.cat(two_views(*given))],
+    ids=["augment", "two_views"],
+)
 def test_the_size_of_a_chunk_changes_nothing(images, monkeypatch, function):
     def views(of):
         return function(of, AugmentConfig(blur=0.5, solarize=0.2), torch.Generator().manual_seed(8))
@@ -328,23 +362,49 @@ def test_bad_settings_are_named(setting):
 
 
 def test_whole_numbers_are_fine_as_settings(images):
-    config = AugmentConfig(brightness=1, contrast=1, saturation=1, hue=0, blur=1, blur_sigma=(1, 2), jitter=1, flip=0, grey=0)
-    as_floats = AugmentConfig(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, blur=1.0, blur_sigma=(1.0, 2.0), jitter=1.0, flip=0.0, grey=0.0)
+    config = AugmentConfig(
+        brightness=1, contrast=1, saturation=1, hue=0, blur=1, blur_sigma=(1, 2), jitter=1, flip=0, grey=0
+    )
+    as_floats = AugmentConfig(
+        brightness=1.0,
+        contrast=1.0,
+        saturation=1.0,
+        hue=0.0,
+        blur=1.0,
+        blur_sigma=(1.0, 2.0),
+        jitter=1.0,
+        flip=0.0,
+        grey=0.0,
+    )
     made = [augment(images, c, torch.Generator().manual_seed(1)) for c in (config, as_floats)]
     assert torch.equal(*made)
 
 
-@pytest.mark.parametrize("lay_out", [lambda x: x.mT, lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: x[:1].expand(N, -1, -1, -1)], ids=["turned", "channels_last", "expanded"])
+@pytest.mark.parametrize(
+    "lay_out",
+    [lambda x: x.mT, lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: x[:1].expand(N, -1, -1, -1)],
+    ids=["turned", "channels_last", "expanded"],
+)
 def test_how_the_images_lie_in_memory_does_not_matter(images, lay_out):
     laid_out, plain = lay_out(images), lay_out(images).contiguous()
     for config in (AugmentConfig(), AugmentConfig(crop=(1, 1)), AugmentConfig(crop=(1, 1), grey=0, blur=0.5)):
-        assert_alike(augment(laid_out, config, torch.Generator().manual_seed(2)), augment(plain, config, torch.Generator().manual_seed(2)))
-    assert_alike(ours.greyscale(laid_out, torch.ones(N, dtype=torch.bool)), ours.greyscale(plain, torch.ones(N, dtype=torch.bool)))
+        assert_alike(
+            augment(laid_out, config, torch.Generator().manual_seed(2)),
+            augment(plain, config, torch.Generator().manual_seed(2)),
+        )
+    assert_alike(
+        ours.greyscale(laid_out, torch.ones(N, dtype=torch.bool)),
+        ours.greyscale(plain, torch.ones(N, dtype=torch.bool)),
+    )
 
 
 def test_the_colours_alone_are_safe_under_autocast_and_can_be_differentiated(images):
     factor, greyed = torch.full((N,), 1.3), torch.arange(N) % 2 == 0
-    for operation in (lambda x: ours.adjust_contrast(x, factor), lambda x: ours.adjust_saturation(x, factor), lambda x: ours.greyscale(x, greyed)):
+    for operation in (
+        lambda x: ours.adjust_contrast(x, factor),
+        lambda x: ours.adjust_saturation(x, factor),
+        lambda x: ours.greyscale(x, greyed),
+    ):
         expected = operation(images)
         with torch.autocast("cpu", torch.bfloat16):
             assert_alike(operation(images), expected)

@@ -11,7 +11,17 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from browser import WINDOW, Lab, Notebook, Server, find_browser, headless_browser, jupyter_lab, wait_until, write_notebook
+from browser import (
+    WINDOW,
+    Lab,
+    Notebook,
+    Server,
+    find_browser,
+    headless_browser,
+    jupyter_lab,
+    wait_until,
+    write_notebook,
+)
 
 import build
 from cl_course.data import load
@@ -92,7 +102,9 @@ def labs(notebook, request) -> Iterator[dict[str, Lab]]:
     labs = {name: Lab(notebook, cell) for cell, name in enumerate([*CELLS, "faulty"])}
     yield labs
     times = {name: lab.milliseconds for name, lab in labs.items() if lab.milliseconds}
-    medians = ", ".join(f"{name} {statistics.median(values):.0f} ({len(values)} keys)" for name, values in times.items())
+    medians = ", ".join(
+        f"{name} {statistics.median(values):.0f} ({len(values)} keys)" for name, values in times.items()
+    )
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\nmilliseconds from key to picture, median: {medians}")
 
@@ -116,7 +128,11 @@ def test_all_fits_on_the_page_and_has_a_name(name, labs):
     assert lab.misfits() == []
     assert len(lab.words) > 20, "the picture in words"
     assert all(slider.label for slider in lab.sliders)
-    nameless = [button for button in lab.area.locator("button").all() if not (button.text_content() or button.get_attribute("title") or button.locator("i").count())]
+    nameless = [
+        button
+        for button in lab.area.locator("button").all()
+        if not (button.text_content() or button.get_attribute("title") or button.locator("i").count())
+    ]
     assert not nameless
 
 
@@ -130,7 +146,9 @@ def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
             lab.button("the recipe").click()
         lab.turn(slider, far=name == "augmentation")
     toggles = lab.area.locator(".widget-toggle-button").all()
-    for toggle in sorted(toggles, key=lambda toggle: "mod-active" in toggle.get_attribute("class")):  # last the one that is pressed now
+    for toggle in sorted(
+        toggles, key=lambda toggle: "mod-active" in toggle.get_attribute("class")
+    ):  # last the one that is pressed now
         if toggle.is_enabled():
             lab.press(toggle, "Space")
     wait_until(lambda: lab.words != said, "the words have changed")
@@ -141,7 +159,11 @@ def test_tab_goes_through_every_control(labs):
     lab.area.locator(".widget-toggle-button").first.focus()
     reached = set()
     for _ in range(30):
-        reached.add(lab.page.evaluate("() => document.activeElement.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.textContent"))
+        reached.add(
+            lab.page.evaluate(
+                "() => document.activeElement.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.textContent"
+            )
+        )
         lab.page.keyboard.press("Tab")
     assert {slider.label for slider in lab.sliders} <= reached
 
@@ -205,15 +227,25 @@ def test_the_checks_see_a_faulty_lab(labs):
 def test_a_lesson_shows_its_figures_before_anything_is_run(server, browser):
     """As it is shipped. JupyterLab drops the alt texts, other viewers do not: they are read from the file."""
     shutil.copy(LESSON, server.notebooks)
-    outputs = [output for cell in nbformat.read(LESSON, as_version=4).cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [
+        output
+        for cell in nbformat.read(LESSON, as_version=4).cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    ]
     figures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert figures and all(len(figure.metadata["image/png"]["alt"]) > 20 for figure in figures)
     lesson = Notebook(browser, server, LESSON.name)
     images = lesson.page.locator(".jp-OutputArea img")
     try:
         wait_until(lambda: images.count() == len(figures), f"all {len(figures)} figures are there")
-        wait_until(lambda: images.evaluate_all("all => all.every(image => image.complete && image.naturalWidth > 0)"), "all figures are drawn")
-        assert all(box["x"] + box["width"] <= WINDOW["width"] for box in (image.bounding_box() for image in images.all()))
+        wait_until(
+            lambda: images.evaluate_all("all => all.every(image => image.complete && image.naturalWidth > 0)"),
+            "all figures are drawn",
+        )
+        assert all(
+            box["x"] + box["width"] <= WINDOW["width"] for box in (image.bounding_box() for image in images.all())
+        )
         assert lesson.errors() == []
     except AssertionError:
         lesson.screenshot(LESSON.stem)

@@ -30,7 +30,9 @@ def change(source: Path, old: str, new: str) -> None:
 
 def run_build(sample: Path, *arguments: str) -> int:
     folder = sample.parents[1]
-    return build.main(["--source", str(sample.parent), "--target", str(folder), "--solved", str(folder / "solved"), *arguments])
+    return build.main(
+        ["--source", str(sample.parent), "--target", str(folder), "--solved", str(folder / "solved"), *arguments]
+    )
 
 
 def with_tag(notebook, tag: str) -> list:
@@ -57,17 +59,25 @@ def test_the_solved_notebook_differs_in_its_exercises_alone():
 
 def test_a_solution_may_stand_in_several_blocks():
     text = "def f(x):\n    ### BEGIN SOLUTION\n    y = x\n    ### END SOLUTION\n    for i in x:\n        ### BEGIN SOLUTION one line\n        y += i\n        ### END SOLUTION\n    return y"
-    assert build._with_stub(text) == "def f(x):\n    ...  # your code here\n    for i in x:\n        ...  # your code here\n    return y"
+    assert (
+        build._with_stub(text)
+        == "def f(x):\n    ...  # your code here\n    for i in x:\n        ...  # your code here\n    return y"
+    )
     assert build._with_solution(text) == "def f(x):\n    y = x\n    for i in x:\n        y += i\n    return y"
 
 
 def test_badge_setup_and_parameters():
     notebook = build.learner(SAMPLE)
     nbformat.validate(notebook)
-    assert "/github/cl-course/cl_course/blob/main/notebooks/00_sample.ipynb)" in notebook.cells[0].source.splitlines()[2]
+    assert (
+        "/github/cl-course/cl_course/blob/main/notebooks/00_sample.ipynb)" in notebook.cells[0].source.splitlines()[2]
+    )
     assert [cell.source for cell in with_tag(notebook, "setup")] == [build.SETUP]
     assert [cell.source.splitlines()[2] for cell in with_tag(notebook, "parameters")] == ["seed = 0"]
-    assert notebook.metadata == {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
 
 
 def test_cell_ids_come_from_the_place():
@@ -82,17 +92,37 @@ def test_cell_ids_come_from_the_place():
         ("# # 00 Sample", "# 00 Sample", "cell 1: the first cell must be markdown and open with '# NN Title'"),
         ('# %% tags=["setup"]', "# %%", "cell 1: exactly one cell must carry the tag 'setup', 0 do"),
         ('# %% tags=["parameters"]', "# %%", "cell 1: exactly one cell must carry the tag 'parameters', 0 do"),
-        ("seed = 0\n", "", "cell 3: the parameters cell must set profile, dataset, seed, device, in this order; it sets profile, dataset, device"),
+        (
+            "seed = 0\n",
+            "",
+            "cell 3: the parameters cell must set profile, dataset, seed, device, in this order; it sets profile, dataset, device",
+        ),
         (
             "seed = 0\n",
             "seed = 0\nepochs = 2\n",
             "cell 3: the parameters cell must set profile, dataset, seed, device, in this order; it sets profile, dataset, seed, epochs, device",
         ),
-        ("lesson = settings(globals())", "lesson = None", "cell 4: the cell after the parameters must call settings(globals())"),
+        (
+            "lesson = settings(globals())",
+            "lesson = None",
+            "cell 4: the cell after the parameters must call settings(globals())",
+        ),
         ("    ### END SOLUTION\n", "", "cell 8: ### BEGIN SOLUTION and ### END SOLUTION do not pair up"),
-        ('# %% tags=["exercise"]', "# %%", "cell 8: a solution must stand in a cell tagged 'exercise', and such a cell must hold one"),
-        ("# The course's own checks are called checks.name(attempt).", "", "cell 8: the next cell must check this exercise: checks.name(attempt)"),
-        ('# %% [markdown] tags=["hints"]', "# %% [markdown]", "cell 8: markdown tagged 'hints' must follow the check cell"),
+        (
+            '# %% tags=["exercise"]',
+            "# %%",
+            "cell 8: a solution must stand in a cell tagged 'exercise', and such a cell must hold one",
+        ),
+        (
+            "# The course's own checks are called checks.name(attempt).",
+            "",
+            "cell 8: the next cell must check this exercise: checks.name(attempt)",
+        ),
+        (
+            '# %% [markdown] tags=["hints"]',
+            "# %% [markdown]",
+            "cell 8: markdown tagged 'hints' must follow the check cell",
+        ),
     ],
 )
 def test_a_broken_source_is_refused_with_one_sentence(sample, capsys, old, new, sentence):
@@ -127,7 +157,9 @@ def test_check_sees_every_difference(sample, capsys):
     assert run_build(sample, "--check") == 0
     change(sample, "twice = x + x", "twice = 2 * x")
     assert run_build(sample, "--check") == 1
-    assert capsys.readouterr().err == "00_sample, cell 10: 00_sample.ipynb differs from its source; run make notebooks\n"
+    assert (
+        capsys.readouterr().err == "00_sample, cell 10: 00_sample.ipynb differs from its source; run make notebooks\n"
+    )
     sample.write_text(sample.read_text() + "\n# %%\nprint(1)\n")
     assert run_build(sample, "--check") == 1
     assert "10 cells in 00_sample.ipynb, 11 from its source" in capsys.readouterr().err
@@ -216,7 +248,16 @@ def run_setup(*arguments: str, cwd: Path, **environment: str) -> list[str]:
     """The working folder after the set-up cell, where cl_course was found, and what pip was asked."""
     command = [sys.executable, "-c", KERNEL, *arguments]
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, input=build.SETUP, cwd=cwd, env=inherited | environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        input=build.SETUP,
+        cwd=cwd,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip().splitlines()
 
@@ -232,7 +273,12 @@ def test_the_setup_cell_on_colab(tmp_path):
     git.chmod(0o755)
     environment = {"PATH": f"{tools}:{os.environ['PATH']}", "IPYTHONDIR": str(tmp_path / "ipython")}
     course = content / "cl-course"
-    expected = [str(course), str(course / "cl_course" / "__init__.py"), "install --quiet --no-deps -e .", "install --quiet jaxtyping"]
+    expected = [
+        str(course),
+        str(course / "cl_course" / "__init__.py"),
+        "install --quiet --no-deps -e .",
+        "install --quiet jaxtyping",
+    ]
     assert run_setup("colab", cwd=content, **environment) == expected
     assert run_setup("colab", cwd=content, **environment) == expected, "after a restart"
     assert (tmp_path / "log").read_text() == f"clone --quiet --depth 1 {build.REPOSITORY} cl-course\n", "fetched once"
@@ -240,4 +286,7 @@ def test_the_setup_cell_on_colab(tmp_path):
 
 def test_the_setup_cell_elsewhere(tmp_path):
     """From the notebooks' folder it finds the checkout, and asks pip for nothing."""
-    assert run_setup(cwd=build.HERE, IPYTHONDIR=str(tmp_path)) == [str(build.HERE), str(build.ROOT / "cl_course" / "__init__.py")]
+    assert run_setup(cwd=build.HERE, IPYTHONDIR=str(tmp_path)) == [
+        str(build.HERE),
+        str(build.ROOT / "cl_course" / "__init__.py"),
+    ]

@@ -60,7 +60,9 @@ def test_the_target_drifts_as_equation_1_says():
     with torch.no_grad():
         method.encoder.linear.weight.add_(1)
     method.after_step()
-    assert torch.allclose(method.target_encoder.linear.weight, 0.8 * slow + 0.2 * method.encoder.linear.weight, atol=1e-6)
+    assert torch.allclose(
+        method.target_encoder.linear.weight, 0.8 * slow + 0.2 * method.encoder.linear.weight, atol=1e-6
+    )
 
 
 def test_the_momentum_rises_to_one_on_a_cosine():
@@ -83,7 +85,13 @@ def test_momentum_zero_is_simsiam():
     method.zero_grad()
     z1, z2 = (method.projector(method.encoder(view)) for view in (view1, view2))
     p1, p2 = method.predictor(z1), method.predictor(z2)
-    negative_cosine = -(nn.functional.cosine_similarity(p1, z2.detach()).mean() + nn.functional.cosine_similarity(p2, z1.detach()).mean()) / 2
+    negative_cosine = (
+        -(
+            nn.functional.cosine_similarity(p1, z2.detach()).mean()
+            + nn.functional.cosine_similarity(p2, z1.detach()).mean()
+        )
+        / 2
+    )
     simsiam = 4 + 4 * negative_cosine
     simsiam.backward()
     assert float(loss) == pytest.approx(float(simsiam), rel=1e-5)
@@ -103,7 +111,9 @@ def test_every_method_is_built_by_name_and_takes_a_step(name):
 def test_what_does_not_exist_is_named():
     with pytest.raises(ValueError, match="unknown method 'barlow'; there are simclr, moco, byol"):
         build("barlow", small_resnet(4))
-    with pytest.raises(ValueError, match="byol has no setting 'temperature'; it has momentum, predictor_rate, total_steps"):
+    with pytest.raises(
+        ValueError, match="byol has no setting 'temperature'; it has momentum, predictor_rate, total_steps"
+    ):
         build("byol", small_resnet(4), temperature=0.1)
     with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\]"):
         byol(momentum=-1)
@@ -111,7 +121,10 @@ def test_what_does_not_exist_is_named():
 
 @pytest.mark.parametrize("takes, gives", [(6, 6), (4, 6), (6, 4)])
 def test_a_predictor_of_the_wrong_width_is_named_when_the_method_is_made(takes, gives):
-    with pytest.raises(ValueError, match=rf"the predictor maps vectors of {takes} to vectors of {gives}, but z has 4 dimensions; build it with predictor\(4\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"the predictor maps vectors of {takes} to vectors of {gives}, but z has 4 dimensions; build it with predictor\(4\)",
+    ):
         BYOL(Flat(), nn.Linear(6, 4), nn.Sequential(nn.Linear(takes, 5), nn.ReLU(), nn.Linear(5, gives)))
     BYOL(Flat(), nn.Linear(6, 4), nn.Identity())  # no predictor at all is a fair experiment
 
@@ -121,7 +134,9 @@ def test_one_image_alone_is_refused_where_batchnorm_would_compare_it_with_itself
     method = build("byol", Flat())
     with pytest.raises(ValueError, match="a batch of 1 image is too small for BYOL with BatchNorm"):
         method.loss(view1, view2)
-    assert method.eval().loss(view1, view2).isfinite() and byol().loss(view1, view2).isfinite()  # running statistics, or none
+    assert (
+        method.eval().loss(view1, view2).isfinite() and byol().loss(view1, view2).isfinite()
+    )  # running statistics, or none
 
 
 def test_no_gradient_flows_through_keys_or_targets_even_to_the_pixels():
@@ -134,7 +149,15 @@ def test_no_gradient_flows_through_keys_or_targets_even_to_the_pixels():
             assert not any(t.requires_grad for t in method.targets(view1, view2))
 
 
-@pytest.mark.parametrize("method, slow, fast", [(moco, "key_projector", "projector"), (byol, "target_projector", "projector"), (moco, "key_encoder", "encoder"), (byol, "target_encoder", "encoder")])
+@pytest.mark.parametrize(
+    "method, slow, fast",
+    [
+        (moco, "key_projector", "projector"),
+        (byol, "target_projector", "projector"),
+        (moco, "key_encoder", "encoder"),
+        (byol, "target_encoder", "encoder"),
+    ],
+)
 def test_encoder_and_projector_both_drift(method, slow, fast):
     method = method(momentum=0.7)
     (before, *_), (online, *_) = ([*getattr(method, part).parameters()] for part in (slow, fast))
@@ -166,10 +189,19 @@ def test_the_first_step_drifts_at_the_momentum_it_starts_with():
     with torch.no_grad():
         method.encoder.linear.weight.add_(1)
     method.after_step()
-    torch.testing.assert_close(method.target_encoder.linear.weight, 0.8 * slow + 0.2 * method.encoder.linear.weight.detach())
+    torch.testing.assert_close(
+        method.target_encoder.linear.weight, 0.8 * slow + 0.2 * method.encoder.linear.weight.detach()
+    )
 
 
-@pytest.mark.parametrize("settings, sentence", [({"predictor_rate": 0}, "predictor_rate must be positive, got 0"), ({"predictor_rate": math.nan}, "predictor_rate must be positive, got nan"), ({"total_steps": 0}, "total_steps must be at least 1 or None, got 0")])
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"predictor_rate": 0}, "predictor_rate must be positive, got 0"),
+        ({"predictor_rate": math.nan}, "predictor_rate must be positive, got nan"),
+        ({"total_steps": 0}, "total_steps must be at least 1 or None, got 0"),
+    ],
+)
 def test_bad_settings_are_named(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         byol(**settings)
@@ -177,5 +209,10 @@ def test_bad_settings_are_named(settings, sentence):
 
 def test_heads_have_the_widths_asked_for():
     method = build("byol", Flat(), {"hidden_dim": 10, "out_dim": 5, "norm_output": True})
-    assert [layer.out_features for layer in [*method.projector, *method.predictor] if isinstance(layer, nn.Linear)] == [10, 5, 10, 5]
+    assert [layer.out_features for layer in [*method.projector, *method.predictor] if isinstance(layer, nn.Linear)] == [
+        10,
+        5,
+        10,
+        5,
+    ]
     assert isinstance(method.projector[-1], nn.BatchNorm1d)

@@ -11,7 +11,17 @@ import torch
 from PIL import Image
 
 from cl_course import data
-from cl_course.data import ImageSet, _place_in_class, _say_once, _splits, find, load, shuffled_batches, shuffled_steps, to_float
+from cl_course.data import (
+    ImageSet,
+    _place_in_class,
+    _say_once,
+    _splits,
+    find,
+    load,
+    shuffled_batches,
+    shuffled_steps,
+    to_float,
+)
 from cl_course.images import shapes as synthetic
 
 
@@ -19,7 +29,13 @@ def numbered(n: int) -> ImageSet:
     """Image i holds the value i everywhere."""
     values = torch.arange(n)
     images = values.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 5).contiguous()
-    return ImageSet(images, values, tuple(map(str, range(n))), {"one": values.float(), "two": values[:, None].repeat(1, 2).float()}, images[:, 0] > 2)
+    return ImageSet(
+        images,
+        values,
+        tuple(map(str, range(n))),
+        {"one": values.float(), "two": values[:, None].repeat(1, 2).float()},
+        images[:, 0] > 2,
+    )
 
 
 def test_a_subset_takes_the_same_rows_of_everything():
@@ -29,7 +45,9 @@ def test_a_subset_takes_the_same_rows_of_everything():
         expected = torch.arange(6)[index]
         assert len(part) == len(expected)
         assert torch.equal(part.labels, expected) and torch.equal(part.images[:, 1, 2, 3].long(), expected)
-        assert torch.equal(part.factors["one"].long(), expected) and torch.equal(part.factors["two"][:, 1].long(), expected)
+        assert torch.equal(part.factors["one"].long(), expected) and torch.equal(
+            part.factors["two"][:, 1].long(), expected
+        )
         assert torch.equal(part.masks[:, 0, 0], expected > 2) and part.class_names == whole.class_names
 
 
@@ -38,13 +56,23 @@ def test_a_subset_of_what_is_unknown_stays_unknown():
     assert len(part) == 1 and part.labels is None and part.masks is None and part.factors == {}
 
 
-@pytest.mark.parametrize("images", [torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 4, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "images",
+    [torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 4, dtype=torch.uint8)],
+)
 def test_images_must_be_uint8_rgb(images):
     with pytest.raises(ValueError, match=r"images must be uint8 \(n, 3, h, w\), got .*"):
         ImageSet(images)
 
 
-@pytest.mark.parametrize("what", [{"labels": torch.zeros(5).long()}, {"masks": torch.zeros(5, 4, 5).bool()}, {"factors": {"labels of": torch.zeros(5)}}])
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"labels": torch.zeros(5).long()},
+        {"masks": torch.zeros(5, 4, 5).bool()},
+        {"factors": {"labels of": torch.zeros(5)}},
+    ],
+)
 def test_everything_has_a_row_for_each_image(what):
     with pytest.raises(ValueError, match="has 5 rows for 6 images"):
         ImageSet(numbered(6).images, **what)
@@ -74,7 +102,10 @@ def test_batches_are_those_of_the_generator_and_change_every_epoch():
 
     assert epochs(0) == epochs(0) != epochs(1)
     assert len({tuple(epoch) for epoch in epochs(0)}) == 3 and list(range(100)) not in epochs(0)
-    left_out = {(set(range(10)) - set(torch.cat(shuffled_batches(10, 9, torch.Generator().manual_seed(seed))).tolist())).pop() for seed in range(100)}
+    left_out = {
+        (set(range(10)) - set(torch.cat(shuffled_batches(10, 9, torch.Generator().manual_seed(seed))).tolist())).pop()
+        for seed in range(100)
+    }
     assert len(left_out) == 10  # no image is left out for good
 
 
@@ -87,10 +118,17 @@ def test_a_batch_that_cannot_be_filled_is_an_error_at_once(batch_size):
 def test_shapes_are_what_is_drawn():
     drawing, shapes = synthetic.draw("val", seed=3), load("shapes", "val", seed=3)
     assert len(shapes) == 2000 and shapes.class_names == synthetic.CLASS_NAMES
-    assert np.array_equal(shapes.images, drawing.images) and np.array_equal(shapes.labels, drawing.labels) and np.array_equal(shapes.masks, drawing.masks)
+    assert (
+        np.array_equal(shapes.images, drawing.images)
+        and np.array_equal(shapes.labels, drawing.labels)
+        and np.array_equal(shapes.masks, drawing.masks)
+    )
     assert shapes.labels.dtype == torch.int64 and shapes.masks.dtype == torch.bool
     assert shapes.factors.keys() == drawing.factors.keys()
-    assert all(values.dtype == torch.float32 and np.allclose(values, drawing.factors[name]) for name, values in shapes.factors.items())
+    assert all(
+        values.dtype == torch.float32 and np.allclose(values, drawing.factors[name])
+        for name, values in shapes.factors.items()
+    )
     assert torch.equal(load("shapes", "val", seed=3, limit=70).images, shapes.images[:70])
 
 
@@ -99,7 +137,19 @@ def test_shapes_have_three_splits():
         load("shapes", "unlabeled")
 
 
-@pytest.mark.parametrize("name, value", [("limit", 0), ("limit", -5), ("limit", 2.5), ("size", 0), ("size", 20.5), ("seed", -1), ("seed", 2**32), ("seed", 0.5)])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("limit", 0),
+        ("limit", -5),
+        ("limit", 2.5),
+        ("size", 0),
+        ("size", 20.5),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 0.5),
+    ],
+)
 def test_a_number_out_of_range_is_named(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be a whole number .*, got {value}"):
         load("shapes", "train", **{name: value})
@@ -125,7 +175,11 @@ def test_so_many_steps_are_so_many():
 
 
 def test_validation_images_are_those_with_the_highest_tickets():
-    assert _splits(("train", "test")) == {"train": ("train", 0.0, 0.9), "val": ("train", 0.9, 1.0), "test": ("test", 0.0, 1.0)}
+    assert _splits(("train", "test")) == {
+        "train": ("train", 0.0, 0.9),
+        "val": ("train", 0.9, 1.0),
+        "test": ("test", 0.0, 1.0),
+    }
     assert _splits(("all",)) == {"train": ("all", 0.0, 0.8), "val": ("all", 0.8, 0.9), "test": ("all", 0.9, 1.0)}
 
 
@@ -177,7 +231,18 @@ def test_the_real_cifar10(tmp_path, monkeypatch, caplog):
         part = load("cifar10", "test", limit=100)
     assert test.images.shape == (10_000, 3, 32, 32) and test.images.dtype == torch.uint8
     assert test.labels.bincount().tolist() == [1000] * 10 and part.labels.bincount().tolist() == [10] * 10
-    assert test.class_names == ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert test.class_names == (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     assert find("cifar10") == CIFAR10
     if CIFAR10.suffix == ".zip":
         assert [record.message for record in caplog.records] == [
@@ -187,4 +252,7 @@ def test_the_real_cifar10(tmp_path, monkeypatch, caplog):
             for label, name, number in ((0, "airplane", 0), (3, "cat", 123), (9, "truck", 999)):
                 with archive.open(f"cifar10/test/{name}/{number:04}.jpg") as file:
                     expected = np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1)
-                assert np.array_equal(test.images[1000 * label + number], expected) and test.labels[1000 * label + number] == label
+                assert (
+                    np.array_equal(test.images[1000 * label + number], expected)
+                    and test.labels[1000 * label + number] == label
+                )

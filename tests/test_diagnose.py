@@ -21,7 +21,9 @@ def test_spread_of_points_known_on_paper():
     assert spread(circle(12)) == pytest.approx(1)  # each coordinate has variance 1/2 = 1/d
     assert spread(circle(12, 7.0)) == pytest.approx(1), "only directions count"
     assert spread(torch.ones(5, 3)) == pytest.approx(0, abs=1e-6)
-    assert spread(torch.tensor([[1.0, 0], [-1.0, 0]])) == pytest.approx(math.sqrt(2) / 2)  # a line: one coordinate of two
+    assert spread(torch.tensor([[1.0, 0], [-1.0, 0]])) == pytest.approx(
+        math.sqrt(2) / 2
+    )  # a line: one coordinate of two
     many = torch.randn(4000, 64, generator=torch.Generator().manual_seed(0))
     assert spread(many) == pytest.approx(1, abs=0.01)
 
@@ -46,7 +48,9 @@ def test_effective_rank_known_on_paper():
     assert effective_rank(torch.ones(9, 4)) == pytest.approx(1)
     assert effective_rank(torch.outer(torch.arange(1.0, 6), torch.tensor([1.0, -2, 0.5]))) == pytest.approx(1)
     assert effective_rank(circle(8)) == pytest.approx(2)
-    assert effective_rank(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+    assert effective_rank(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(
+        math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    )
     assert effective_rank(torch.cat([torch.eye(4), torch.zeros(4, 3)], dim=1)) == pytest.approx(4)
 
 
@@ -143,12 +147,27 @@ APART = torch.eye(8)  # every image at its own place
 @pytest.mark.parametrize(
     "now, sentence",
     [
-        (run(APART, APART), "Healthy: partners are 1.00 more alike than strangers, and the features use about 8 of 8 dimensions."),
+        (
+            run(APART, APART),
+            "Healthy: partners are 1.00 more alike than strangers, and the features use about 8 of 8 dimensions.",
+        ),
         (run(APART[:4], APART[4:], loss=1.0), "Starting: partners are no more alike than strangers yet."),
-        (run(APART, APART, h=torch.ones(9, 128)), "Narrow: the features use about 1 of 128 dimensions; most of the network is idle."),
-        (run(APART, APART, loss=chance_loss(8)), "Guessing: the loss (2.71) is at chance (2.71); no view finds its partner yet."),
-        (run(torch.ones(8, 8), torch.ones(8, 8)), "Collapsed: all embeddings point the same way (spread 0.00 of 1), so no view can be told from another."),
-        (run(APART, APART, loss=math.nan), "Broken: the loss is not finite; lower the learning rate or raise the temperature."),
+        (
+            run(APART, APART, h=torch.ones(9, 128)),
+            "Narrow: the features use about 1 of 128 dimensions; most of the network is idle.",
+        ),
+        (
+            run(APART, APART, loss=chance_loss(8)),
+            "Guessing: the loss (2.71) is at chance (2.71); no view finds its partner yet.",
+        ),
+        (
+            run(torch.ones(8, 8), torch.ones(8, 8)),
+            "Collapsed: all embeddings point the same way (spread 0.00 of 1), so no view can be told from another.",
+        ),
+        (
+            run(APART, APART, loss=math.nan),
+            "Broken: the loss is not finite; lower the learning rate or raise the temperature.",
+        ),
     ],
     ids=["healthy", "starting", "narrow", "guessing", "collapsed", "broken"],
 )
@@ -169,11 +188,21 @@ def test_the_sentence_of_a_state_known_on_paper(now, sentence):
         ({"positive": torch.tensor([0.29])}, "Starting"),
         ({"positive": torch.tensor([0.31])}, "Healthy"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "-".join(f"{name}-{float(number):g}" for name, number in value.items()),
+    ids=lambda value: (
+        value if isinstance(value, str) else "-".join(f"{name}-{float(number):g}" for name, number in value.items())
+    ),
 )
 def test_where_each_line_is_drawn(change, first_word):
     """A run at chance 3, with 100 dimensions and strangers at 0.2, that is healthy but for the change."""
-    healthy = Health(loss=1.0, chance=3.0, positive=torch.tensor([0.9]), negative=torch.tensor([0.2]), spread=0.9, effective_rank=50.0, dim=100)
+    healthy = Health(
+        loss=1.0,
+        chance=3.0,
+        positive=torch.tensor([0.9]),
+        negative=torch.tensor([0.2]),
+        spread=0.9,
+        effective_rank=50.0,
+        dim=100,
+    )
     assert replace(healthy, **change).sentence.startswith(first_word)
 
 
@@ -197,4 +226,6 @@ def test_embeddings_that_are_not_finite_are_not_healthy():
 
 
 def test_effective_rank_does_not_care_for_scale():
-    assert effective_rank(1e-3 * torch.eye(6)) == pytest.approx(6) and effective_rank((1e-3 * torch.eye(6)).half()) == pytest.approx(6)
+    assert effective_rank(1e-3 * torch.eye(6)) == pytest.approx(6) and effective_rank(
+        (1e-3 * torch.eye(6)).half()
+    ) == pytest.approx(6)

@@ -18,7 +18,10 @@ def conda_name(requirement: str) -> str:
 def test_conda_environment_matches_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    wanted = [f"python{project['requires-python']}", *map(conda_name, project["dependencies"] + project["optional-dependencies"]["lab"])]
+    wanted = [
+        f"python{project['requires-python']}",
+        *map(conda_name, project["dependencies"] + project["optional-dependencies"]["lab"]),
+    ]
     given = [item for item in environment["dependencies"] if isinstance(item, str) and item != "pip"]
     assert sorted(given) == sorted(wanted)
     assert environment["name"] == project["name"] and environment["channels"] == ["conda-forge"]
@@ -28,5 +31,10 @@ def test_conda_environment_matches_the_package():
 def test_a_dependency_is_named_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    names = [re.match(r"[\w-]+", requirement).group() for group in groups for requirement in group if not requirement.startswith("cl-course")]
+    names = [
+        re.match(r"[\w-]+", requirement).group()
+        for group in groups
+        for requirement in group
+        if not requirement.startswith("cl-course")
+    ]
     assert len(names) == len(set(names))

@@ -100,7 +100,9 @@ QUERIES = torch.tensor([[5.0, 1.0], [-0.2, 0.02]])
 def test_the_nearest_of_four_points_by_eye():
     nearest, similarity = retrieve(QUERIES, TRAIN, 4)
     assert nearest.tolist() == [[0, 1, 2, 3], [2, 3, 0, 1]]
-    assert similarity[1, 0] == pytest.approx(1) and similarity[1, 3] == pytest.approx(-1), "point 2 lies in the same direction, point 1 opposite"
+    assert similarity[1, 0] == pytest.approx(1) and similarity[1, 3] == pytest.approx(-1), (
+        "point 2 lies in the same direction, point 1 opposite"
+    )
     assert retrieve(QUERIES, TRAIN, 1)[0].tolist() == [[0], [2]]
 
 
@@ -124,11 +126,16 @@ def test_average_precision_on_four_points_by_eye():
 
 def test_average_precision_is_scikit_learns():
     generator = torch.Generator().manual_seed(0)
-    query_h, gallery_h = torch.randn(1100, 5, generator=generator), torch.randn(40, 5, generator=generator)  # more queries than one piece
+    query_h, gallery_h = (
+        torch.randn(1100, 5, generator=generator),
+        torch.randn(40, 5, generator=generator),
+    )  # more queries than one piece
     query_y, gallery_y = torch.arange(1100) % 4, torch.arange(40) % 4
     similarity = F.normalize(query_h, dim=1) @ F.normalize(gallery_h, dim=1).T
     theirs = [average_precision_score((gallery_y == y).numpy(), s.numpy()) for y, s in zip(query_y, similarity)]
-    assert mean_average_precision(7 * query_h, query_y, gallery_h, gallery_y) == pytest.approx(sum(theirs) / len(theirs), abs=1e-6)
+    assert mean_average_precision(7 * query_h, query_y, gallery_h, gallery_y) == pytest.approx(
+        sum(theirs) / len(theirs), abs=1e-6
+    )
 
 
 def test_a_class_that_cannot_be_found_is_refused():
@@ -141,8 +148,12 @@ def numbered(labels) -> ImageSet:
     """Images that carry their own position and label in their pixels."""
     labels = torch.tensor(labels)
     place = torch.arange(len(labels))
-    images = torch.stack([place // 256, place % 256, labels], dim=1).to(torch.uint8)[:, :, None, None].expand(-1, 3, 2, 2)
-    return ImageSet(images, labels, ("a", "b", "c"), {"place": place.float()}, place[:, None, None] % 2 == torch.zeros(2, 2))
+    images = (
+        torch.stack([place // 256, place % 256, labels], dim=1).to(torch.uint8)[:, :, None, None].expand(-1, 3, 2, 2)
+    )
+    return ImageSet(
+        images, labels, ("a", "b", "c"), {"place": place.float()}, place[:, None, None] % 2 == torch.zeros(2, 2)
+    )
 
 
 def places(images: ImageSet) -> set[int]:
@@ -161,7 +172,9 @@ def test_a_greater_share_adds_to_a_smaller_one_and_the_seed_decides():
     for seed in range(3):
         kept = [places(few_labels(images, share, seed)) for share in (0.01, 0.1, 0.3, 1.0)]
         assert kept[0] < kept[1] < kept[2] < kept[3]
-    assert places(few_labels(images, 0.1, 0)) == places(few_labels(images, 0.1, 0)) != places(few_labels(images, 0.1, 1))
+    assert (
+        places(few_labels(images, 0.1, 0)) == places(few_labels(images, 0.1, 0)) != places(few_labels(images, 0.1, 1))
+    )
 
 
 def test_what_is_known_of_an_image_stays_with_it():
@@ -245,7 +258,11 @@ def test_a_result_that_is_no_accuracy_says_what_it_is():
 
 def factors(n, seed):
     generator = torch.Generator().manual_seed(seed)
-    return {"object_hue": torch.rand(n, generator=generator), "scale": torch.rand(n, generator=generator), "position": torch.rand(n, 2, generator=generator)}
+    return {
+        "object_hue": torch.rand(n, generator=generator),
+        "scale": torch.rand(n, generator=generator),
+        "position": torch.rand(n, 2, generator=generator),
+    }
 
 
 def test_factor_probe_reads_a_factor_that_is_there_and_not_one_that_is_not():
@@ -274,9 +291,19 @@ def test_factor_probe_knows_that_a_hue_is_a_circle():
         turn = 2 * math.pi * f["object_hue"]
         return torch.stack([turn.cos(), turn.sin()], dim=1)
 
-    assert factor_probe(circle(train), {"object_hue": train["object_hue"]}, circle(test), {"object_hue": test["object_hue"]})["object_hue"] > 0.999
+    assert (
+        factor_probe(
+            circle(train), {"object_hue": train["object_hue"]}, circle(test), {"object_hue": test["object_hue"]}
+        )["object_hue"]
+        > 0.999
+    )
     assert factor_probe(circle(train), as_number[0], circle(test), as_number[1])["plain"] < 0.8
-    half = factor_probe(circle(train)[:, :1], {"object_hue": train["object_hue"]}, circle(test)[:, :1], {"object_hue": test["object_hue"]})
+    half = factor_probe(
+        circle(train)[:, :1],
+        {"object_hue": train["object_hue"]},
+        circle(test)[:, :1],
+        {"object_hue": test["object_hue"]},
+    )
     assert half["object_hue"] == pytest.approx(0.5, abs=0.03), "the cosine alone is half of a hue"
 
 
@@ -291,7 +318,9 @@ def test_embed_looks_at_each_image_by_itself_and_leaves_the_encoder_alone(images
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     h = embed(encoder, images)
     assert h.shape == (50, 32) and not h.requires_grad and encoder.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()), "BatchNorm's statistics moved"
+    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()), (
+        "BatchNorm's statistics moved"
+    )
     torch.testing.assert_close(embed(encoder, images, batch_size=7), h)
     torch.testing.assert_close(embed(encoder, images.subset(torch.tensor([3, 1])))[1], h[1])
     assert not (encoder.eval(), embed(encoder, images))[0].training

@@ -8,7 +8,16 @@ import torch
 from test_evaluate import numbered, three_splits
 
 from cl_course.data import load
-from cl_course.evaluate import embed, factor_probe, few_labels, knn_accuracy, linear_probe, mean_average_precision, precision_at_k, retrieve
+from cl_course.evaluate import (
+    embed,
+    factor_probe,
+    few_labels,
+    knn_accuracy,
+    linear_probe,
+    mean_average_precision,
+    precision_at_k,
+    retrieve,
+)
 from cl_course.models import small_resnet
 
 
@@ -62,7 +71,9 @@ def test_factor_probe_learns_on_train_and_is_judged_on_test():
 
 
 def test_the_defaults_are_those_of_the_documentation():
-    defaults = {name: p.default for name, p in inspect.signature(knn_accuracy).parameters.items() if p.default is not p.empty}
+    defaults = {
+        name: p.default for name, p in inspect.signature(knn_accuracy).parameters.items() if p.default is not p.empty
+    }
     assert defaults == {"k": 20, "temperature": 0.1}
 
 

@@ -68,7 +68,10 @@ def test_the_last_stage_of_a_deeper_encoder_is_two_blocks():
     assert sorted(in_all) == sorted(id(p) for p in classifier.parameters()), "every weight learns, and once"
 
 
-@pytest.mark.parametrize("layers, factors", [("head", [1]), ("last", [1, 1 / 2]), ("all", [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32]), ("scratch", [1] * 6)])
+@pytest.mark.parametrize(
+    "layers, factors",
+    [("head", [1]), ("last", [1, 1 / 2]), ("all", [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32]), ("scratch", [1] * 6)],
+)
 def test_an_earlier_stage_learns_slower_and_all_rates_fall_along_a_cosine(encoder, layers, factors, monkeypatch):
     rates = []
 
@@ -88,25 +91,36 @@ def test_each_rate_moves_its_own_stage(encoder):
     config = replace(QUICK, steps=1, stage_factor=0.5)
     tuned = train_classifier(encoder, dark_and_bright(16), 1e-3, config=config)[0]
     for depth, part in enumerate(("stages.3.", "stages.2.", "stages.1.", "stages.0.", "stem."), start=1):
-        moved = max(float((p.detach() - encoder.state_dict()[name]).abs().max()) for name, p in tuned.named_parameters() if name.startswith(part))
+        moved = max(
+            float((p.detach() - encoder.state_dict()[name]).abs().max())
+            for name, p in tuned.named_parameters()
+            if name.startswith(part)
+        )
         assert moved == pytest.approx(1e-3 * 0.5**depth, rel=0.05), part
 
 
 def test_from_scratch_is_a_fresh_encoder_of_the_seed(encoder):
-    barely = train_classifier(encoder, dark_and_bright(16), 1e-9, layers="scratch", seed=3, config=replace(QUICK, steps=1))[0]
+    barely = train_classifier(
+        encoder, dark_and_bright(16), 1e-9, layers="scratch", seed=3, config=replace(QUICK, steps=1)
+    )[0]
     for (name, p), expected in zip(barely.named_parameters(), fresh(3).parameters()):
         torch.testing.assert_close(p, expected, msg=name)
 
 
 def test_from_scratch_forgets_the_encoder(encoder):
-    one, other = (train_classifier(start, dark_and_bright(16), 1e-2, layers="scratch", config=QUICK) for start in (encoder, fresh(8)))
+    one, other = (
+        train_classifier(start, dark_and_bright(16), 1e-2, layers="scratch", config=QUICK)
+        for start in (encoder, fresh(8))
+    )
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
 
 
 @pytest.mark.parametrize("layers", ["head", "all"])
 def test_it_learns_what_any_encoder_can_tell(encoder, layers):
     config = FineTuneConfig(steps=30, batch_size=16, learning_rates=(0.03,))
-    result = fine_tune(encoder, dark_and_bright(32), dark_and_bright(20, 1), dark_and_bright(20, 2), layers=layers, config=config)
+    result = fine_tune(
+        encoder, dark_and_bright(32), dark_and_bright(20, 1), dark_and_bright(20, 2), layers=layers, config=config
+    )
     assert result.accuracy == result.validation == 1
     assert (result.split, result.labels, result.measure) == ("test", 32, "accuracy")
 
@@ -114,7 +128,10 @@ def test_it_learns_what_any_encoder_can_tell(encoder, layers):
 def three_sets(n: int = 24):
     """Labels that have nothing to do with the images, so that classifiers disagree."""
     sets = [dark_and_bright(n, seed) for seed in range(3)]
-    return [replace(images, labels=torch.randint(3, (n,), generator=torch.Generator().manual_seed(seed))) for seed, images in enumerate(sets)]
+    return [
+        replace(images, labels=torch.randint(3, (n,), generator=torch.Generator().manual_seed(seed)))
+        for seed, images in enumerate(sets)
+    ]
 
 
 def test_it_takes_the_rate_that_is_best_on_validation_and_asks_test_once(encoder, monkeypatch):
@@ -126,7 +143,9 @@ def test_it_takes_the_rate_that_is_best_on_validation_and_asks_test_once(encoder
     answers = [finetune.embed(classifier, val).argmax(dim=1) for classifier in classifiers]
     assert not torch.equal(*answers), "a case that tells something"
     asked = []
-    monkeypatch.setattr(finetune, "accuracy", lambda classifier, images: asked.append(images) or accuracy(classifier, images))
+    monkeypatch.setattr(
+        finetune, "accuracy", lambda classifier, images: asked.append(images) or accuracy(classifier, images)
+    )
     for rate, classifier, its_own in zip(rates, classifiers, answers):
         asked.clear()
         labelled = replace(val, labels=its_own)
@@ -143,7 +162,15 @@ def test_the_seed_decides(encoder):
     assert not torch.equal(one[1].weight, other[1].weight)
 
 
-@pytest.mark.parametrize("layers, words", [("head", "the head"), ("last", "the last stage and the head"), ("all", "all layers"), ("scratch", "all layers from scratch")])
+@pytest.mark.parametrize(
+    "layers, words",
+    [
+        ("head", "the head"),
+        ("last", "the last stage and the head"),
+        ("all", "all layers"),
+        ("scratch", "all layers from scratch"),
+    ],
+)
 def test_a_result_says_what_was_trained(encoder, layers, words):
     train, val, test = three_sets()
     result = fine_tune(encoder, train, val, test, layers=layers, seed=4, config=QUICK)

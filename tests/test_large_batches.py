@@ -57,7 +57,9 @@ def test_streamed_is_nt_xent(chunk, dtype, tolerance, temperature):
 
 def test_streamed_gradient_by_finite_differences():
     z1, z2 = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    assert torch.autograd.gradcheck(lambda a, b: streamed_nt_xent(a, b, 0.4, 2), (z1.requires_grad_(), z2.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        lambda a, b: streamed_nt_xent(a, b, 0.4, 2), (z1.requires_grad_(), z2.requires_grad_())
+    )
 
 
 def test_streamed_values_known_on_paper():
@@ -71,7 +73,9 @@ def test_streamed_never_makes_the_whole_matrix():
     class Largest(torch.utils._python_dispatch.TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
-            sizes.extend(x.numel() for x in (out if isinstance(out, tuple | list) else (out,)) if isinstance(x, torch.Tensor))
+            sizes.extend(
+                x.numel() for x in (out if isinstance(out, tuple | list) else (out,)) if isinstance(x, torch.Tensor)
+            )
             return out
 
     z1, z2 = torch.randn(2, 64, 4)
@@ -159,8 +163,12 @@ def images() -> ImageSet:
 
 def trained(images, **changed) -> tuple[list[torch.Tensor], list[float]]:
     torch.manual_seed(0)
-    method = SimCLR(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16)), nn.Linear(16, 8), temperature=0.3)  # no BatchNorm
-    history = pretrain(method, images, TrainConfig(epochs=3, batch_size=16, optimizer="sgd", learning_rate=0.05, **changed))
+    method = SimCLR(
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16)), nn.Linear(16, 8), temperature=0.3
+    )  # no BatchNorm
+    history = pretrain(
+        method, images, TrainConfig(epochs=3, batch_size=16, optimizer="sgd", learning_rate=0.05, **changed)
+    )
     return list(method.parameters()), history.column("loss")
 
 
@@ -184,7 +192,9 @@ def test_in_chunks_every_weight_gets_a_gradient(images, precision):
     encoder = small_resnet(4)
     method = SimCLR(encoder, projector(encoder.dim, 16, 16))
     config = TrainConfig(batch_size=16, chunk_size=8, precision=precision)
-    train_step(method, images.images[:16], make_optimizer(method, "adamw", 0.0), 1e-3, config, Generator().manual_seed(0))
+    train_step(
+        method, images.images[:16], make_optimizer(method, "adamw", 0.0), 1e-3, config, Generator().manual_seed(0)
+    )
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.ndim > 1)
 
 

@@ -61,7 +61,9 @@ class TestNTXent:
         z1, z2 = views()
         order = torch.randperm(len(z1))
         assert torch.allclose(nt_xent(z1[order], z2[order], 0.2), nt_xent(z1, z2, 0.2))
-        assert not torch.allclose(nt_xent(z1[order.roll(1)], z2[order], 0.2), nt_xent(z1, z2, 0.2))  # but who belongs to whom does
+        assert not torch.allclose(
+            nt_xent(z1[order.roll(1)], z2[order], 0.2), nt_xent(z1, z2, 0.2)
+        )  # but who belongs to whom does
 
     def test_views_may_be_swapped(self):
         z1, z2 = views()
@@ -123,7 +125,9 @@ class TestNTXent:
         loss = nt_xent(z1.to(dtype), z2.to(dtype), temperature)
         loss.backward()
         assert z1.grad.isfinite().all() and z2.grad.isfinite().all()
-        assert loss.item() == pytest.approx(exact, rel={torch.float16: 0.02, torch.bfloat16: 0.1, torch.float32: 1e-4}[dtype])
+        assert loss.item() == pytest.approx(
+            exact, rel={torch.float16: 0.02, torch.bfloat16: 0.1, torch.float32: 1e-4}[dtype]
+        )
 
     def test_zero_embeddings_do_not_break_it(self):
         dead = torch.zeros(4, 3, requires_grad=True)
@@ -157,7 +161,11 @@ def wrong_nt_xent(z1, z2, temperature, bug):
     n = len(z1)
     z = torch.cat([z1, z2])
     z = z if bug == "not normalised" else F.normalize(z, dim=0 if bug == "normalised along the batch" else 1)
-    scale = {"temperature forgotten": 1, "temperature multiplied": 1 / temperature, "temperature squared": temperature**2}.get(bug, temperature)
+    scale = {
+        "temperature forgotten": 1,
+        "temperature multiplied": 1 / temperature,
+        "temperature squared": temperature**2,
+    }.get(bug, temperature)
     logits = z @ z.T / scale
     if bug != "diagonal not masked":
         logits.fill_diagonal_(0 if bug == "diagonal masked with 0" else -torch.inf)
@@ -199,13 +207,17 @@ class TestInfoNCE:
     def test_is_the_loop_transcription(self, m, temperature):
         q, k = views()
         negatives = torch.randn(m, 7, dtype=torch.float64)
-        assert info_nce(q, k, negatives, temperature).item() == pytest.approx(info_nce_by_hand(q, k, negatives, temperature), abs=1e-12)
+        assert info_nce(q, k, negatives, temperature).item() == pytest.approx(
+            info_nce_by_hand(q, k, negatives, temperature), abs=1e-12
+        )
 
     def test_values_known_on_paper(self):
         one = torch.ones(3, 2)
         assert info_nce(one, one, torch.ones(9, 2)).item() == pytest.approx(math.log(10))  # 1 + m candidates alike
         q = torch.tensor([[1.0, 0.0]])
-        assert info_nce(q, q, torch.tensor([[0.0, 1.0], [0.0, -1.0]]), 0.5).item() == pytest.approx(math.log(1 + 2 * math.exp(-2)))
+        assert info_nce(q, q, torch.tensor([[0.0, 1.0], [0.0, -1.0]]), 0.5).item() == pytest.approx(
+            math.log(1 + 2 * math.exp(-2))
+        )
 
     def test_lengths_and_order_do_not_count(self):
         q, k = views()

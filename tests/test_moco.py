@@ -217,7 +217,10 @@ def test_a_queue_longer_than_the_data_is_allowed_with_a_warning():
 def test_a_queue_shorter_than_a_batch_is_named_before_anything_is_trained(settings, keys):
     method = moco(**settings)
     before = [p.clone() for p in method.parameters()]
-    with pytest.raises(ValueError, match=f"a batch of {keys} keys does not fit into a queue of 8; take a larger queue_size or a smaller batch"):
+    with pytest.raises(
+        ValueError,
+        match=f"a batch of {keys} keys does not fit into a queue of 8; take a larger queue_size or a smaller batch",
+    ):
         pretrain(method, ImageSet(torch.zeros(20, 3, 2, 2, dtype=torch.uint8)), TrainConfig(batch_size=9))
     assert all(torch.equal(a, b) for a, b in zip(before, method.parameters()))
 

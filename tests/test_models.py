@@ -92,4 +92,6 @@ def test_resnet18_is_channels_last_and_for_32_pixels():
     encoder = resnet18()
     assert encoder.stem[0].kernel_size == (3, 3) and encoder.stem[0].stride == (1, 1)
     for e in (encoder, resnet18("stl")):
-        assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in e.modules() if isinstance(m, nn.Conv2d))
+        assert all(
+            m.weight.is_contiguous(memory_format=torch.channels_last) for m in e.modules() if isinstance(m, nn.Conv2d)
+        )

@@ -69,7 +69,9 @@ def test_networks_of_other_depth_are_refused():
             ema_update(target, online, 0.9)
         assert all(map(torch.equal, before, target.parameters()))
     with pytest.raises(ValueError):
-        ema_update(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(1, 4)), 0.9)
+        ema_update(
+            nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(1, 4)), 0.9
+        )
 
 
 def test_a_copy_is_in_the_mode_of_the_original():

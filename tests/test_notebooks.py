@@ -46,7 +46,9 @@ def run(command: list, workspace: Path, strict: bool) -> tuple[int, str, float]:
         "PYTHONPATH": str(build.ROOT),
     }
     start = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
         output, _ = process.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
@@ -56,12 +58,32 @@ def run(command: list, workspace: Path, strict: bool) -> tuple[int, str, float]:
 
 
 def nbval(*notebooks: Path, workspace: Path) -> tuple[int, str, float]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-cell-timeout", CELL_LIMIT, *notebooks]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "--nbval-cell-timeout",
+        CELL_LIMIT,
+        *notebooks,
+    ]
     return run(list(map(str, command)), workspace, strict=False)
 
 
 def papermill(notebook: Path, *parameters: str, workspace: Path) -> tuple[int, str, float]:
-    command = [sys.executable, "-m", "papermill", notebook, workspace / f"{notebook.stem}.out.ipynb", "--kernel", "python3", "--no-progress-bar"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        notebook,
+        workspace / f"{notebook.stem}.out.ipynb",
+        "--kernel",
+        "python3",
+        "--no-progress-bar",
+    ]
     command += ["--execution-timeout", CELL_LIMIT, "--cwd", build.HERE, *parameters]
     return run(list(map(str, command)), workspace, strict=True)
 
@@ -84,7 +106,10 @@ def lesson_runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
 
     selected = [item for item in request.session.items if "lesson_runs" in getattr(item, "fixturenames", ())]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        tests_of = {source: [item.originalname for item in selected if item.callspec.params["source"] == source] for source in LESSONS}
+        tests_of = {
+            source: [item.originalname for item in selected if item.callspec.params["source"] == source]
+            for source in LESSONS
+        }
         yield {source: pool.submit(run_lesson, source, tests) for source, tests in tests_of.items() if tests}
         pool.shutdown(cancel_futures=True)
 
@@ -111,7 +136,9 @@ def test_was_executed_in_order_without_errors(source):
     code = [cell for cell in nbformat.read(notebook_of(source), as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
-    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"], "a learner would take it for a mistake"
+    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"], (
+        "a learner would take it for a mistake"
+    )
 
 
 @each_lesson
@@ -156,23 +183,31 @@ def test_the_sample_passes_both(sample, tmp_path):
 
 def test_nbval_sees_an_error_in_any_cell_and_a_changed_output(sample, tmp_path):
     code_cells = [index for index, cell in enumerate(sample.cells) if cell.cell_type == "code"]
-    broken = [write(plant(sample, index), tmp_path / f"broken{number}.ipynb") for number, index in enumerate(code_cells)]
+    broken = [
+        write(plant(sample, index), tmp_path / f"broken{number}.ipynb") for number, index in enumerate(code_cells)
+    ]
     changed = nbformat.from_dict(sample)
     (number,) = [n for n, index in enumerate(code_cells) if "NBVAL_CHECK_OUTPUT" in changed.cells[index].source]
     changed.cells[code_cells[number]].source += "\nprint(5)"
     _, output, _ = nbval(*broken, write(changed, tmp_path / "changed.ipynb"), workspace=tmp_path)
     failed = re.findall(r"^FAILED .*?(\w+\.ipynb::Cell \d+)", output, re.MULTILINE)
-    assert failed == [f"broken{n}.ipynb::Cell {n}" for n in range(len(code_cells))] + [f"changed.ipynb::Cell {number}"], output
+    assert failed == [f"broken{n}.ipynb::Cell {n}" for n in range(len(code_cells))] + [
+        f"changed.ipynb::Cell {number}"
+    ], output
 
 
 @pytest.mark.parametrize("index", [1, 8])
 def test_papermill_sees_an_error_in_a_cell(index, tmp_path):
-    code, output, _ = papermill(write(plant(build.solved(SAMPLE), index), tmp_path / "broken.ipynb"), workspace=tmp_path)
+    code, output, _ = papermill(
+        write(plant(build.solved(SAMPLE), index), tmp_path / "broken.ipynb"), workspace=tmp_path
+    )
     assert code != 0 and "RuntimeError: planted" in output
 
 
 def test_papermill_stops_at_an_unknown_parameter(tmp_path):
-    code, output, _ = papermill(write(build.solved(SAMPLE), tmp_path / "solved.ipynb"), "-p", "profle", "full", workspace=tmp_path)
+    code, output, _ = papermill(
+        write(build.solved(SAMPLE), tmp_path / "solved.ipynb"), "-p", "profle", "full", workspace=tmp_path
+    )
     assert code != 0 and "unknown parameter 'profle'" in output
 
 

@@ -93,7 +93,9 @@ def test_unknown_names_are_one_sentence():
             make()
 
 
-@pytest.mark.parametrize("settings", [{"epochs": 1.5}, {"learning_rate": float("inf")}, {"weight_decay": -1.0}, {"batch_size": "128"}])
+@pytest.mark.parametrize(
+    "settings", [{"epochs": 1.5}, {"learning_rate": float("inf")}, {"weight_decay": -1.0}, {"batch_size": "128"}]
+)
 def test_settings_that_cannot_be(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"{name} must be"):

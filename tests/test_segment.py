@@ -108,7 +108,10 @@ def test_the_seed_decides_and_torchs_random_numbers_stay(monkeypatch):
     assert torch.equal(torch.get_rng_state(), random)
 
 
-@pytest.mark.parametrize("encoder, shapes", [(small_resnet(4), [(4, 16), (8, 8), (16, 4), (32, 2)]), (resnet18(), [(64, 32), (128, 16), (256, 8), (512, 4)])])
+@pytest.mark.parametrize(
+    "encoder, shapes",
+    [(small_resnet(4), [(4, 16), (8, 8), (16, 4), (32, 2)]), (resnet18(), [(64, 32), (128, 16), (256, 8), (512, 4)])],
+)
 def test_every_stage_has_a_map_and_the_encoder_stays_as_it_is(encoder, shapes):
     images = ImageSet(torch.randint(256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8))
     before = {name: tensor.clone() for name, tensor in encoder.train().state_dict().items()}

@@ -47,7 +47,10 @@ def test_crops_alone_leave_the_colours_open_and_the_recipe_closes_them():
     images = torch.from_numpy(draw("val", 0, 256).images).float() / 255
     weak, right = AugmentConfig(jitter=0, grey=0), AugmentConfig()
     for name, feature in FEATURES.items():
-        rates = [shortcut_rate(*two_views(images, config, torch.Generator().manual_seed(0)), feature) for config in (weak, right)]
+        rates = [
+            shortcut_rate(*two_views(images, config, torch.Generator().manual_seed(0)), feature)
+            for config in (weak, right)
+        ]
         assert rates[0] > 0.35 and rates[1] < 0.1, name
     assert shortcut_rate(*two_views(images, weak, torch.Generator().manual_seed(0)), colour_histogram) > 0.9
 

@@ -34,8 +34,12 @@ def test_row_i_of_both_is_image_i(method):
     z1, z2 = method.eval().embeddings(view1, view2)
     assert z1.shape == z2.shape == (6, 8)
     for i in range(6):  # in eval mode each image is looked at by itself
-        torch.testing.assert_close(z1[i : i + 1], method.projector(method.encoder(view1[i : i + 1])), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(z2[i : i + 1], method.projector(method.encoder(view2[i : i + 1])), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            z1[i : i + 1], method.projector(method.encoder(view1[i : i + 1])), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            z2[i : i + 1], method.projector(method.encoder(view2[i : i + 1])), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_batchnorm_sees_both_views_together(method):

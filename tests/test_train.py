@@ -51,7 +51,9 @@ def test_the_same_weights_as_a_loop_written_out(images):
     ours, by_hand = simclr(), simclr()
     history = pretrain(ours, images, config)
 
-    optimizer = torch.optim.SGD(by_hand.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(
+        by_hand.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+    )
     generator = Generator().manual_seed(config.seed)
     losses = []
     for epoch in range(3):
@@ -158,7 +160,13 @@ def test_a_killed_run_resumes_to_the_same_numbers(images, tmp_path, killed_after
     with pytest.raises(Killed):
         pretrain(simclr(), images, CONFIG, on_epoch=dies, resume=path)
     resumed, epochs = simclr(seed=5), []  # other initial weights: all comes from the checkpoint
-    history = pretrain(resumed, images, CONFIG, on_epoch=lambda row, method: epochs.append(row["epoch"]) or {"note": row["epoch"]}, resume=path)
+    history = pretrain(
+        resumed,
+        images,
+        CONFIG,
+        on_epoch=lambda row, method: epochs.append(row["epoch"]) or {"note": row["epoch"]},
+        resume=path,
+    )
     assert epochs == list(range(killed_after + 1, 4))
     assert without_time(history) == without_time(unbroken)
     assert same(weights(resumed), weights(whole))
@@ -182,7 +190,9 @@ def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_survives(images, 
             file.write_bytes(b"half a chec")
             raise OSError(errno.ENOSPC, "No space left on device")
         if len(writes) == 3:  # how torch itself reports a full disk
-            raise RuntimeError("[enforce fail at inline_container.cc:792] . PytorchStreamWriter failed writing file data/0: file write failed")
+            raise RuntimeError(
+                "[enforce fail at inline_container.cc:792] . PytorchStreamWriter failed writing file data/0: file write failed"
+            )
         real_save(state, file)
 
     monkeypatch.setattr(torch, "save", disk_fills_up)
@@ -210,10 +220,14 @@ def checkpoint(images, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("content", [lambda good: good[: len(good) // 2], lambda good: b"", lambda good: b"a letter, not a checkpoint"])
+@pytest.mark.parametrize(
+    "content", [lambda good: good[: len(good) // 2], lambda good: b"", lambda good: b"a letter, not a checkpoint"]
+)
 def test_a_truncated_checkpoint_is_refused(images, checkpoint, content):
     checkpoint.write_bytes(content(checkpoint.read_bytes()))
-    with pytest.raises(ValueError, match="simclr.pt is truncated or no checkpoint of a run .*; delete it to start again"):
+    with pytest.raises(
+        ValueError, match="simclr.pt is truncated or no checkpoint of a run .*; delete it to start again"
+    ):
         pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=checkpoint)
 
 
@@ -225,7 +239,10 @@ def test_a_checkpoint_of_something_else_is_refused(images, checkpoint):
 
 def test_a_checkpoint_of_another_configuration_is_refused(images, checkpoint):
     other = replace(CONFIG, epochs=1, learning_rate=1e-4, augment=AugmentConfig(grey=0))
-    with pytest.raises(ValueError, match="simclr.pt belongs to a run with .*0.006.*grey.*this one has .*0.0001.*; use the same configuration or another file") as error:
+    with pytest.raises(
+        ValueError,
+        match="simclr.pt belongs to a run with .*0.006.*grey.*this one has .*0.0001.*; use the same configuration or another file",
+    ) as error:
         pretrain(simclr(), images, other, resume=checkpoint)
     assert "batch_size" not in str(error.value), "only what differs is named"
 
@@ -242,7 +259,10 @@ def byol(**settings) -> BYOL:
     return BYOL(encoder, projector(encoder.dim, 16, 16), predictor(16, 16), **settings)
 
 
-@pytest.mark.parametrize("was, now", [({"predictor_rate": 20.0}, {"predictor_rate": 10.0}), ({"predictor_rate": 20.0}, {}), ({"total_steps": 100}, {})])
+@pytest.mark.parametrize(
+    "was, now",
+    [({"predictor_rate": 20.0}, {"predictor_rate": 10.0}), ({"predictor_rate": 20.0}, {}), ({"total_steps": 100}, {})],
+)
 def test_a_checkpoint_of_other_settings_of_the_method_is_refused(images, tmp_path, was, now):
     config = replace(CONFIG, epochs=1)
     pretrain(byol(**was), images, config, resume=tmp_path / "run.pt")
@@ -255,7 +275,9 @@ def test_what_on_epoch_returns_must_be_readable_from_a_checkpoint(images):
         pretrain(simclr(), images, CONFIG, on_epoch=lambda *_: {"knn": numpy.float64(0.5)})
 
 
-@pytest.mark.parametrize("other", [lambda: simclr(width=8), lambda: SimCLR(simclr().encoder, nn.Identity(), 0.3)], ids=["wider", "no head"])
+@pytest.mark.parametrize(
+    "other", [lambda: simclr(width=8), lambda: SimCLR(simclr().encoder, nn.Identity(), 0.3)], ids=["wider", "no head"]
+)
 def test_a_checkpoint_of_another_architecture_is_refused(images, checkpoint, other):
     with pytest.raises(ValueError, match="simclr.pt holds another architecture: .*(stem|projector)"):
         pretrain(other(), images, replace(CONFIG, epochs=1), resume=checkpoint)
@@ -267,7 +289,23 @@ def test_a_batch_larger_than_the_data_is_refused(images):
         pretrain(simclr(), images, replace(CONFIG, batch_size=41))
 
 
-@pytest.mark.parametrize("wrong, said", [({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"), ({"batch_size": -1}, "batch_size must be"), ({"learning_rate": 0.0}, "learning_rate must be positive"), ({"learning_rate": math.nan}, "learning_rate must be positive"), ({"warmup": 1.0}, "warmup is a share"), ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"), ({"compile": "yes"}, "compile must be True or False, got 'yes'"), ({"chunk_size": 1}, "chunk_size must be None or a whole number from 2 to batch_size, 128, got 1"), ({"chunk_size": 129}, "got 129"), ({"chunk_size": 2.5}, "got 2.5"), ({"chunk_size": 127}, "leave one image of a batch of 128 alone"), ({"chunked": "half"}, "unknown chunked 'half'; there are grad_cache, accumulate")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": math.nan}, "learning_rate must be positive"),
+        ({"warmup": 1.0}, "warmup is a share"),
+        ({"precision": "float16"}, "unknown precision 'float16'; there are float32, bfloat16"),
+        ({"compile": "yes"}, "compile must be True or False, got 'yes'"),
+        ({"chunk_size": 1}, "chunk_size must be None or a whole number from 2 to batch_size, 128, got 1"),
+        ({"chunk_size": 129}, "got 129"),
+        ({"chunk_size": 2.5}, "got 2.5"),
+        ({"chunk_size": 127}, "leave one image of a batch of 128 alone"),
+        ({"chunked": "half"}, "unknown chunked 'half'; there are grad_cache, accumulate"),
+    ],
+)
 def test_impossible_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -291,9 +329,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(images, tmp_path
     base = simclr()
     method = BreaksAt(base.encoder, base.projector, 0.125).break_at(4, value)
     path = tmp_path / "simclr.pt" if kept else None
-    with pytest.raises(NonFiniteLoss, match=f"{value} at step 2 of epoch 2, with temperature 0.125 and peak learning rate 0.006") as error:
+    with pytest.raises(
+        NonFiniteLoss, match=f"{value} at step 2 of epoch 2, with temperature 0.125 and peak learning rate 0.006"
+    ) as error:
         pretrain(method, images, CONFIG, resume=path)
-    assert str(error.value).endswith(f"last good checkpoint is {path}" if kept else "there is no checkpoint yet (resume=FILE keeps one after every epoch)")
+    assert str(error.value).endswith(
+        f"last good checkpoint is {path}"
+        if kept
+        else "there is no checkpoint yet (resume=FILE keeps one after every epoch)"
+    )
     if kept:
         state = torch.load(path, weights_only=True)
         assert len(state["history"]) == 1 and all(t.isfinite().all() for t in state["method"].values())
@@ -320,7 +364,9 @@ def test_the_optimizer_has_what_is_learned_and_nothing_else():
     method = simclr()
     method.encoder.stem.requires_grad_(False)
     optimizer = make_optimizer(method, "adamw", CONFIG.weight_decay)
-    assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == sum(p.numel() for p in method.parameters() if p.requires_grad)
+    assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == sum(
+        p.numel() for p in method.parameters() if p.requires_grad
+    )
     assert optimizer.defaults["weight_decay"] == asdict(CONFIG)["weight_decay"]
 
 

@@ -26,9 +26,11 @@ def test_a_method_in_eval_mode_is_trained_in_train_mode(images):
 
 def test_estimate_times_whole_batches_in_train_mode(images, monkeypatch):
     seen = []
+
     def step(method, batch, *rest):
         seen.append((method.training, len(batch)))
         return torch.tensor(0.0)
+
     monkeypatch.setattr(train, "train_step", step)
     estimate(simclr().eval(), images, CONFIG, steps=2)
     assert seen == [(True, 16)] * 3
@@ -42,9 +44,11 @@ def test_estimate_leaves_the_cold_step_out(images, monkeypatch):
 
 def test_only_encoders_are_compiled_and_only_while_training(images, monkeypatch):
     compiled, calls = [], []
+
     def fake(forward):
         compiled.append(forward.__self__)
         return lambda *x: calls.append(1) or forward(*x)
+
     monkeypatch.setattr(torch, "compile", fake)
     method = simclr()
     pretrain(method, images, replace(CONFIG, epochs=1, compile=True))
@@ -52,7 +56,14 @@ def test_only_encoders_are_compiled_and_only_while_training(images, monkeypatch)
     assert "forward" not in vars(method.encoder)
 
 
-@pytest.mark.parametrize("wrong, said", [({"weight_decay": -0.5}, "weight_decay must be at least 0"), ({"weight_decay": math.inf}, "weight_decay must be at least 0"), ({"optimizer": "adam"}, "unknown optimizer 'adam'")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"weight_decay": -0.5}, "weight_decay must be at least 0"),
+        ({"weight_decay": math.inf}, "weight_decay must be at least 0"),
+        ({"optimizer": "adam"}, "unknown optimizer 'adam'"),
+    ],
+)
 def test_more_impossible_settings(wrong, said):
     with pytest.raises(ValueError, match=said):
         TrainConfig(**wrong)
@@ -60,9 +71,11 @@ def test_more_impossible_settings(wrong, said):
 
 def test_the_first_step_that_is_not_finite_is_named(images):
     base = simclr()
+
     class Breaks(BreaksAt):
         def loss(self, *views):
             return super().loss(*views) * (math.nan if self.step >= self.breaks else 1)
+
     method = Breaks(base.encoder, base.projector, 0.125).break_at(1, math.nan)
     with pytest.raises(NonFiniteLoss, match="at step 1 of epoch 1"):
         pretrain(method, images, CONFIG)
@@ -70,8 +83,10 @@ def test_the_first_step_that_is_not_finite_is_named(images):
 
 def test_data_that_a_method_refuses_is_refused_before_training(images):
     method = simclr()
+
     def refuse(n, batch_size):
         raise ValueError(f"{n} images, {batch_size} a batch")
+
     method.check_data = refuse
     with pytest.raises(ValueError, match="40 images, 16 a batch"):
         pretrain(method, images, CONFIG)

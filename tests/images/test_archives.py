@@ -55,7 +55,10 @@ def test_stl10_is_what_torchvision_reads(root, name, part, n):
 
 def test_the_checksums_are_torchvisions():
     theirs = torchvision.datasets.CIFAR10
-    assert dict([*theirs.train_list, *theirs.test_list]) | {theirs.meta["filename"]: theirs.meta["md5"]} == formats.CIFAR10_MD5
+    assert (
+        dict([*theirs.train_list, *theirs.test_list]) | {theirs.meta["filename"]: theirs.meta["md5"]}
+        == formats.CIFAR10_MD5
+    )
     theirs = torchvision.datasets.STL10
     assert dict([*theirs.train_list, *theirs.test_list]) == formats.STL10_MD5
 
@@ -65,11 +68,15 @@ def test_load_splits_validation_off(root):
     assert (len(train), len(val), len(test)) == (180, 20, 40)
     assert train.labels.bincount().tolist() == [18] * 10 and val.labels.bincount().tolist() == [2] * 10
     whole = Cifar10(root / "cifar-10-python.tar.gz").read("train")
-    assert sorted(image.tobytes() for image in whole.images) == sorted(image.numpy().tobytes() for image in torch.cat([train.images, val.images]))
+    assert sorted(image.tobytes() for image in whole.images) == sorted(
+        image.numpy().tobytes() for image in torch.cat([train.images, val.images])
+    )
     assert torch.equal(val.images, data.load("cifar10", "val", seed=7).images)  # the split hangs on no seed
 
     some = data.load("cifar10", "train", limit=50)
-    assert some.labels.bincount().tolist() == [5] * 10 and set(map(bytes, some.images.numpy())) < set(map(bytes, train.images.numpy()))
+    assert some.labels.bincount().tolist() == [5] * 10 and set(map(bytes, some.images.numpy())) < set(
+        map(bytes, train.images.numpy())
+    )
 
     sizes = {split: len(data.load("stl10", split)) for split in ("train", "val", "test", "unlabeled")}
     assert sizes == {"train": 50, "val": 10, "test": 20, "unlabeled": 510}
@@ -79,11 +86,20 @@ def test_load_splits_validation_off(root):
 def test_pretraining_images_are_all_that_may_be_learned_from_and_have_no_labels(root):
     cifar, stl = (data.pretraining_images(name) for name in ("cifar10", "stl10"))
     assert cifar.labels is None and torch.equal(cifar.images, data.load("cifar10", "train").images)
-    assert stl.labels is None and torch.equal(stl.images, torch.cat([data.load("stl10", split).images for split in ("train", "unlabeled")]))
+    assert stl.labels is None and torch.equal(
+        stl.images, torch.cat([data.load("stl10", split).images for split in ("train", "unlabeled")])
+    )
     assert len(data.pretraining_images("stl10", limit=20)) == 20  # training images first
-    assert torch.equal(data.pretraining_images("stl10", limit=53).images, torch.cat([data.load("stl10", "train").images, data.load("stl10", "unlabeled", limit=3).images]))
+    assert torch.equal(
+        data.pretraining_images("stl10", limit=53).images,
+        torch.cat([data.load("stl10", "train").images, data.load("stl10", "unlabeled", limit=3).images]),
+    )
     shapes = data.pretraining_images("shapes", limit=9, seed=2)
-    assert shapes.labels is None and shapes.masks is None and torch.equal(shapes.images, data.load("shapes", "train", limit=9, seed=2).images)
+    assert (
+        shapes.labels is None
+        and shapes.masks is None
+        and torch.equal(shapes.images, data.load("shapes", "train", limit=9, seed=2).images)
+    )
 
 
 def test_an_unknown_split_lists_those_there_are(root):
@@ -121,7 +137,11 @@ def test_a_truncated_archive_is_named(root, tmp_path, name):
 def test_changed_content_is_refused(root, archives, tmp_path):
     changed = bytearray(archives[1]["cifar-10-batches-py"]["test_batch"])
     changed[200] ^= 1
-    path = tarred("cifar-10-batches-py", archives[1]["cifar-10-batches-py"] | {"test_batch": bytes(changed)}, tmp_path / "a.tar.gz")
+    path = tarred(
+        "cifar-10-batches-py",
+        archives[1]["cifar-10-batches-py"] | {"test_batch": bytes(changed)},
+        tmp_path / "a.tar.gz",
+    )
     with pytest.raises(ValueError, match="test_batch in .*a.tar.gz has the md5"):
         Cifar10(path).read("test")
     Cifar10(path).read("train")
@@ -145,7 +165,11 @@ class Harmful:
         return (os.mkdir, ("harmed",))
 
 
-@pytest.mark.parametrize("content", [{"data": Harmful()}, {"data": np.array([Harmful()], dtype=object)}, eval], ids=["object", "in an array", "a function"])
+@pytest.mark.parametrize(
+    "content",
+    [{"data": Harmful()}, {"data": np.array([Harmful()], dtype=object)}, eval],
+    ids=["object", "in an array", "a function"],
+)
 def test_a_pickle_that_names_anything_else_is_refused(content, monkeypatch, tmp_path, root):
     """Even with the right checksum."""
     monkeypatch.chdir(tmp_path)
@@ -169,13 +193,22 @@ def test_each_part_is_decoded_once_and_only_when_needed(root, monkeypatch):
     first = data.load("cifar10", "test")
     again = data.load("cifar10", "test")
     assert seen == ["test"]
-    assert torch.equal(first.images, again.images) and torch.equal(first.labels, again.labels) and first.class_names == again.class_names
+    assert (
+        torch.equal(first.images, again.images)
+        and torch.equal(first.labels, again.labels)
+        and first.class_names == again.class_names
+    )
     data.load("cifar10", "val"), data.load("cifar10", "train", limit=10)
     assert seen == ["test", "train"]
 
 
 @pytest.mark.parametrize(
-    "harm", [lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.write_bytes(b""), lambda path: path.write_text("no tensors")]
+    "harm",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no tensors"),
+    ],
 )
 def test_a_damaged_cache_is_made_again(root, tmp_path, monkeypatch, harm):
     seen = decodings(monkeypatch)

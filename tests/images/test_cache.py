@@ -24,7 +24,9 @@ def test_a_change_in_the_folder_is_noticed(tmp_path):
 
 def test_two_askers_decode_once(tmp_path, monkeypatch):
     source, seen, read = folder_of(tmp_path, flowers(10)), [], pictures.Pictures.read
-    monkeypatch.setattr(pictures.Pictures, "read", lambda self, part: seen.append(part) or time.sleep(0.2) or read(self, part))
+    monkeypatch.setattr(
+        pictures.Pictures, "read", lambda self, part: seen.append(part) or time.sleep(0.2) or read(self, part)
+    )
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: load(source, "train"), range(2)))
     assert seen == ["all"]
@@ -45,5 +47,7 @@ def test_a_full_disk_while_caching_is_one_sentence(tmp_path, monkeypatch):
         raise cache.SafetensorError("I/O error: No space left on device")
 
     monkeypatch.setattr(cache, "save_file", full)
-    with pytest.raises(ValueError, match=r"safetensors cannot be written \(.*No space left.*\); 24,000 bytes are needed: free some"):
+    with pytest.raises(
+        ValueError, match=r"safetensors cannot be written \(.*No space left.*\); 24,000 bytes are needed: free some"
+    ):
         load(folder_of(tmp_path, flowers(10)), "train")

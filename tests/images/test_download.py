@@ -184,7 +184,9 @@ def test_there_is_a_pause_before_each_resumption(serve, tmp_path, monkeypatch):
 def test_a_full_disk_is_not_blamed_on_the_mirrors(serve, tmp_path):
     server = serve()
     (tmp_path / "things.tar.gz.part").symlink_to("/dev/full")
-    with pytest.raises(ValueError, match=r"things.tar.gz.part cannot be written \(.*No space left.*\); 100,000 bytes are needed"):
+    with pytest.raises(
+        ValueError, match=r"things.tar.gz.part cannot be written \(.*No space left.*\); 100,000 bytes are needed"
+    ):
         fetch(things(server.url), tmp_path)
     assert len(server.requests) == 1  # nobody else was asked
 
@@ -208,7 +210,16 @@ def test_all_down_is_one_error_that_names_them_and_the_place(serve, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         fetch(archive, tmp_path)
     message = str(error.value)
-    for part in (nobody, "refused", liar.url, "wrong checksum", str(tmp_path), archive.md5, "100,000", "CL_COURSE_DATA"):
+    for part in (
+        nobody,
+        "refused",
+        liar.url,
+        "wrong checksum",
+        str(tmp_path),
+        archive.md5,
+        "100,000",
+        "CL_COURSE_DATA",
+    ):
         assert part in message
     assert error.value.__cause__ is None and error.value.__suppress_context__  # one error, no chain of them
     assert not list(tmp_path.glob("things.tar.gz")) and not list(tmp_path.glob("*.part"))

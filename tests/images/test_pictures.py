@@ -29,12 +29,18 @@ def test_a_folder_is_cut_80_10_10_in_every_class(tmp_path, pack, before):
     files = flowers(before=before)
     source = pack(tmp_path, files)
     splits = {split: load(source, split) for split in ("train", "val", "test")}
-    assert {split: images.labels.bincount().tolist() for split, images in splits.items()} == {"train": [16, 16], "val": [2, 2], "test": [2, 2]}
+    assert {split: images.labels.bincount().tolist() for split, images in splits.items()} == {
+        "train": [16, 16],
+        "val": [2, 2],
+        "test": [2, 2],
+    }
     assert all(images.class_names == ("rose", "tulip") for images in splits.values())
     assert len(set().union(*(rows(images.images) for images in splits.values()))) == 40  # nothing twice, nothing lost
     for images in splits.values():  # every image has its own label, and its own pixels
         for image, label in zip(images.images, images.labels):
-            i = [np.asarray(picture(1000 * int(label) + i)).transpose(2, 0, 1).tobytes() for i in range(20)].index(image.numpy().tobytes())
+            i = [np.asarray(picture(1000 * int(label) + i)).transpose(2, 0, 1).tobytes() for i in range(20)].index(
+                image.numpy().tobytes()
+            )
             assert 0 <= i < 20
     assert torch.equal(load(str(source), "val", seed=5).images, splits["val"].images)
 
@@ -47,7 +53,11 @@ def test_a_new_picture_moves_few_others(tmp_path):
 
 
 def test_split_folders_are_used_and_val_comes_from_train(tmp_path):
-    files = flowers(20, "train/") | flowers(5, "Test/") | {f"unlabeled/{i}.png": encoded(picture(7000 + i)) for i in range(9)}
+    files = (
+        flowers(20, "train/")
+        | flowers(5, "Test/")
+        | {f"unlabeled/{i}.png": encoded(picture(7000 + i)) for i in range(9)}
+    )
     source = folder_of(tmp_path, files)
     sizes = {split: len(load(source, split)) for split in ("train", "val", "test", "unlabeled")}
     assert sizes == {"train": 36, "val": 4, "test": 10, "unlabeled": 9}
@@ -75,11 +85,15 @@ def test_layouts_that_say_two_things_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"split folders \(train\) beside others \(extra\)"):
         load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "extra/")), "train")
 
-
     with pytest.raises(ValueError, match=r"the classes of val \(images\) are none of train's \(rose, tulip\)"):
         load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/", ["images"])), "val")
-    with pytest.raises(ValueError, match="its folder val and valid has class folders and, beside them, 1 images in none"):
-        load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/") | {"valid/loose.png": encoded(picture(1))}), "val")
+    with pytest.raises(
+        ValueError, match="its folder val and valid has class folders and, beside them, 1 images in none"
+    ):
+        load(
+            zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/") | {"valid/loose.png": encoded(picture(1))}),
+            "val",
+        )
 
 
 def test_one_folder_in_every_split_is_no_class(tmp_path):
@@ -88,7 +102,10 @@ def test_one_folder_in_every_split_is_no_class(tmp_path):
 
 
 def test_other_words_for_val_are_one_split(tmp_path):
-    source = folder_of(tmp_path, flowers(10, "train/") | flowers(3, "valid/") | {f"val/rose/x{i}.png": encoded(picture(i)) for i in range(2)})
+    source = folder_of(
+        tmp_path,
+        flowers(10, "train/") | flowers(3, "valid/") | {f"val/rose/x{i}.png": encoded(picture(i)) for i in range(2)},
+    )
     assert load(source, "val").labels.bincount().tolist() == [5, 3]
 
 
@@ -97,7 +114,9 @@ def test_capitals_do_not_matter(tmp_path):
     assert len(load(source, "train")) == 18 and len(load(source, "val")) == 2
 
 
-@pytest.mark.parametrize("written", [lambda name: name.replace("/", "\\"), lambda name: f"./{name}"], ids=["backslashes", "dot"])
+@pytest.mark.parametrize(
+    "written", [lambda name: name.replace("/", "\\"), lambda name: f"./{name}"], ids=["backslashes", "dot"]
+)
 def test_a_zip_may_write_its_paths_in_other_ways(tmp_path, written):
     files = flowers(10) | {"__MACOSX/rose/000.png": b"", "rose/.000.png": b""}
     images = load(zip_of(tmp_path, {written(name): content for name, content in files.items()}), "train")
@@ -170,7 +189,9 @@ def test_other_images_become_96_by_96(tmp_path, sizes):
 
 
 def test_all_splits_have_one_shape(tmp_path):
-    files = {f"train/{i}.png": encoded(picture(i)) for i in range(10)} | {f"test/{i}.png": encoded(picture(i, (20 + i, 20))) for i in range(10)}
+    files = {f"train/{i}.png": encoded(picture(i)) for i in range(10)} | {
+        f"test/{i}.png": encoded(picture(i, (20 + i, 20))) for i in range(10)
+    }
     source = folder_of(tmp_path, files)
     assert load(source, "train").images.shape[1:] == load(source, "test").images.shape[1:] == (3, 96, 96)
 
@@ -199,7 +220,9 @@ def test_what_is_transparent_is_white(tmp_path):
 
 def test_every_kind_of_transparency_is_white(tmp_path):
     grey, keyed = Image.new("LA", (20, 20), (0, 0)), Image.new("RGB", (20, 20), (255, 0, 0))
-    files = {f"{i}.png": encoded(grey) for i in range(10)} | {f"k{i}.png": encoded(keyed, transparency=(255, 0, 0)) for i in range(10)}
+    files = {f"{i}.png": encoded(grey) for i in range(10)} | {
+        f"k{i}.png": encoded(keyed, transparency=(255, 0, 0)) for i in range(10)
+    }
     assert (load(folder_of(tmp_path, files), "train").images == 255).all()
 
 
@@ -209,12 +232,19 @@ def test_scaling_down_averages(tmp_path):
     source = folder_of(tmp_path, {f"{i}.jpg": encoded(big, "JPEG", quality=95) for i in range(10)})
     assert np.abs(load(source, "train").images[0].numpy().astype(float) - exact).mean() < 2
     board = Image.fromarray(np.indices((200, 200)).sum(0).astype(np.uint8) % 2 * 255)
-    assert (load(zip_of(tmp_path, {f"{i}.png": encoded(board) for i in range(10)}), "train", size=25).images.float() - 127.5).abs().max() < 10
+    assert (
+        load(zip_of(tmp_path, {f"{i}.png": encoded(board) for i in range(10)}), "train", size=25).images.float() - 127.5
+    ).abs().max() < 10
 
 
 @pytest.mark.parametrize("size, kept", [((256, 256), (256, 256)), ((257, 257), (96, 96)), ((300, 200), (96, 96))])
 def test_the_largest_size_that_stays(tmp_path, size, kept):
-    assert load(folder_of(tmp_path, {f"{i}.png": encoded(Image.new("RGB", size)) for i in range(10)}), "train").images.shape[2:] == kept[::-1]
+    assert (
+        load(
+            folder_of(tmp_path, {f"{i}.png": encoded(Image.new("RGB", size)) for i in range(10)}), "train"
+        ).images.shape[2:]
+        == kept[::-1]
+    )
 
 
 def test_a_turned_photo_is_turned_back(tmp_path):
@@ -239,13 +269,18 @@ def test_broken_images_are_named_skipped_and_counted(tmp_path, pack):
     files["tulip/004.jpg"] = encoded(picture(3), "JPEG")[:-200]
     source = pack(tmp_path, files)
     for _ in range(2):  # decoded, and from the cache
-        with pytest.warns(UserWarning, match=r"5 images cannot be read and are left out: rose/000.png: .*; rose/001.png: .*; tulip/002.png: .* \.\.\.$"):
+        with pytest.warns(
+            UserWarning,
+            match=r"5 images cannot be read and are left out: rose/000.png: .*; rose/001.png: .*; tulip/002.png: .* \.\.\.$",
+        ):
             images = load(source, "train")
     assert images.labels.bincount().tolist() == [14, 14]
     decoded = pictures.Pictures(source).read("all")
     assert len(decoded.images) == len(decoded.labels) == len(decoded.tickets) == 36
     expected = {np.asarray(picture(i)).transpose(2, 0, 1).tobytes() for i in range(2, 20)}
-    assert rows(images.images[images.labels == 0]) < expected  # those that follow a broken one keep their own pixels and labels
+    assert (
+        rows(images.images[images.labels == 0]) < expected
+    )  # those that follow a broken one keep their own pixels and labels
 
 
 def test_nothing_but_broken_images_is_an_error(tmp_path):
@@ -283,7 +318,9 @@ def test_what_is_no_zip_is_an_error(tmp_path):
         load(tmp_path / "pics.zip", "train")
 
 
-@pytest.mark.parametrize("entry", ["../outside.png", "rose/../../outside.png", "/etc/outside.png", "..\\outside.png", "C:\\outside.png"])
+@pytest.mark.parametrize(
+    "entry", ["../outside.png", "rose/../../outside.png", "/etc/outside.png", "..\\outside.png", "C:\\outside.png"]
+)
 def test_an_entry_that_leaves_the_folder_is_refused_by_name(tmp_path, entry):
     with pytest.raises(ValueError, match="holds the entry .*outside.png', which would land outside"):
         load(zip_of(tmp_path, flowers(3) | {entry: encoded(picture(1))}), "train")
@@ -311,7 +348,9 @@ def test_an_image_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, pix
 
 
 def test_what_does_not_exist_lists_what_does(tmp_path):
-    with pytest.raises(FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"):
+    with pytest.raises(
+        FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"
+    ):
         load("cifar100", "train")
     with pytest.raises(ValueError, match="'shapes' is no data set that lies in a file"):
         data.find("shapes")

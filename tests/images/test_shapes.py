@@ -45,7 +45,9 @@ def test_classes_are_balanced_and_mixed(drawings):
 
 
 def test_splits_and_seeds_share_nothing(drawings):
-    hues = np.concatenate([d.factors["object_hue"] for d in drawings.values()] + [draw("train", seed=1, limit=1000).factors["object_hue"]])
+    hues = np.concatenate(
+        [d.factors["object_hue"] for d in drawings.values()] + [draw("train", seed=1, limit=1000).factors["object_hue"]]
+    )
     assert len(np.unique(hues)) == len(hues) == 13_000
     images = {image.tobytes() for d in drawings.values() for image in d.images}
     assert len(images) == 12_000
@@ -128,7 +130,11 @@ def test_the_mask_lies_where_position_and_scale_say(drawings):
 def test_an_angle_turns_the_object_clockwise():
     """A square's mask against the square that position, scale and angle describe."""
     d = draw("train", limit=2000)
-    squares = np.flatnonzero((d.labels == CLASS_NAMES.index("square")) & (np.abs(d.factors["angle"]) > 0.2) & (np.abs(d.factors["position"]).max(axis=1) < 0.2))
+    squares = np.flatnonzero(
+        (d.labels == CLASS_NAMES.index("square"))
+        & (np.abs(d.factors["angle"]) > 0.2)
+        & (np.abs(d.factors["position"]).max(axis=1) < 0.2)
+    )
     ticks = (np.arange(32) + 0.5) / 16 - 1
     assert len(squares) > 10
     for i in squares:

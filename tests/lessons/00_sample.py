@@ -44,7 +44,14 @@ def my_double(x):
 
 # %%
 # The course's own checks are called checks.name(attempt).
-compare("double", my_double, lambda x: 2 * x, [(torch.ones(2),)], [Mistake("you gave x back unchanged.", lambda x: x)], "right.")
+compare(
+    "double",
+    my_double,
+    lambda x: 2 * x,
+    [(torch.ones(2),)],
+    [Mistake("you gave x back unchanged.", lambda x: x)],
+    "right.",
+)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>

@@ -13,7 +13,9 @@ from cl_course.lessons.shared.exercise import ExerciseError
 from cl_course.losses import byol_loss
 from cl_course.momentum import ema_update
 
-loss_module, step_module = (import_module(f"cl_course.lessons.byol.check_{name}") for name in ("byol_loss", "byol_step"))  # as attributes they are the functions
+loss_module, step_module = (
+    import_module(f"cl_course.lessons.byol.check_{name}") for name in ("byol_loss", "byol_step")
+)  # as attributes they are the functions
 SOURCE = loss_module.__file__.replace("cl_course/lessons/byol/check_byol_loss.py", "notebooks/src/05_byol.py")
 
 
@@ -47,26 +49,95 @@ def sim(a, b):
 
 
 WRONG_LOSSES = [
-    ("own views", lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t1.detach()).mean() - 2 * sim(p2, t2.detach()).mean(), "wrong views"),
+    (
+        "own views",
+        lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t1.detach()).mean() - 2 * sim(p2, t2.detach()).mean(),
+        "wrong views",
+    ),
     ("one direction", lambda p1, p2, t1, t2: 2 - 2 * sim(p1, t2.detach()).mean(), "one direction only"),
     ("the other direction", lambda p1, p2, t1, t2: 2 - 2 * sim(p2, t1.detach()).mean(), "one direction only"),
     ("twice the same", lambda p1, p2, t1, t2: 4 - 4 * sim(p1, t2.detach()).mean(), "counted twice"),
-    ("gradient into targets", lambda p1, p2, t1, t2: byol_loss(p1, t2) + byol_loss(p2, t1), "gradient flows into the targets"),
-    ("one target detached", lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t2.detach()).mean() - 2 * sim(p2, t1).mean(), "gradient flows into the targets"),
-    ("predictions detached", lambda p1, p2, t1, t2: 4 - 2 * sim(p1.detach(), t2).mean() - 2 * sim(p2.detach(), t1).mean(), "no gradient reaches the predictions"),
-    ("all detached", lambda p1, p2, t1, t2: by_distance(p1.detach(), p2.detach(), t1, t2), "no gradient reaches the predictions"),
+    (
+        "gradient into targets",
+        lambda p1, p2, t1, t2: byol_loss(p1, t2) + byol_loss(p2, t1),
+        "gradient flows into the targets",
+    ),
+    (
+        "one target detached",
+        lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t2.detach()).mean() - 2 * sim(p2, t1).mean(),
+        "gradient flows into the targets",
+    ),
+    (
+        "predictions detached",
+        lambda p1, p2, t1, t2: 4 - 2 * sim(p1.detach(), t2).mean() - 2 * sim(p2.detach(), t1).mean(),
+        "no gradient reaches the predictions",
+    ),
+    (
+        "all detached",
+        lambda p1, p2, t1, t2: by_distance(p1.detach(), p2.detach(), t1, t2),
+        "no gradient reaches the predictions",
+    ),
     ("a number", lambda p1, p2, t1, t2: by_distance(p1, p2, t1, t2).item(), "no gradient reaches the predictions"),
-    ("predictor on both sides", lambda p1, p2, t1, t2: 4 - 4 * sim(p1, p2.detach()).mean(), "predictor is on both sides"),
+    (
+        "predictor on both sides",
+        lambda p1, p2, t1, t2: 4 - 4 * sim(p1, p2.detach()).mean(),
+        "predictor is on both sides",
+    ),
     ("predictor unused", lambda p1, p2, t1, t2: 4 - 4 * sim(t1, t2).mean(), "predictions are not used"),
-    ("averaged", lambda p1, p2, t1, t2: 2 - sim(p1, t2.detach()).mean() - sim(p2, t1.detach()).mean(), "added, not averaged"),
-    ("lengths count", lambda p1, p2, t1, t2: F.mse_loss(p1, t2.detach()) + F.mse_loss(p2, t1.detach()), "not normalised"),
-    ("mean over d", lambda p1, p2, t1, t2: F.mse_loss(F.normalize(p1), F.normalize(t2)) + F.mse_loss(F.normalize(p2), F.normalize(t1)), "also taken over the dimensions"),
-    ("columns", lambda p1, p2, t1, t2: ((F.normalize(p1, dim=0) - F.normalize(t2, dim=0)) ** 2 + (F.normalize(p2, dim=0) - F.normalize(t1, dim=0)) ** 2).sum(1).mean(), "wrong dimension"),
-    ("summed", lambda p1, p2, t1, t2: (4 - 2 * sim(p1, t2.detach()) - 2 * sim(p2, t1.detach())).sum(), "a sum over the images"),
-    ("one for each image", lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t2.detach()) - 2 * sim(p2, t1.detach()), "one value for each image"),
-    ("SimSiam's", lambda p1, p2, t1, t2: -(sim(p1, t2.detach()).mean() + sim(p2, t1.detach()).mean()) / 2, "as in SimSiam"),
-    ("sign turned", lambda p1, p2, t1, t2: 4 + 2 * sim(p1, t2.detach()).mean() + 2 * sim(p2, t1.detach()).mean(), "sign is turned"),
-    ("similarity", lambda p1, p2, t1, t2: sim(p1, t2.detach()).mean() + sim(p2, t1.detach()).mean(), "cosine similarity itself"),
+    (
+        "averaged",
+        lambda p1, p2, t1, t2: 2 - sim(p1, t2.detach()).mean() - sim(p2, t1.detach()).mean(),
+        "added, not averaged",
+    ),
+    (
+        "lengths count",
+        lambda p1, p2, t1, t2: F.mse_loss(p1, t2.detach()) + F.mse_loss(p2, t1.detach()),
+        "not normalised",
+    ),
+    (
+        "mean over d",
+        lambda p1, p2, t1, t2: (
+            F.mse_loss(F.normalize(p1), F.normalize(t2)) + F.mse_loss(F.normalize(p2), F.normalize(t1))
+        ),
+        "also taken over the dimensions",
+    ),
+    (
+        "columns",
+        lambda p1, p2, t1, t2: (
+            (
+                (F.normalize(p1, dim=0) - F.normalize(t2, dim=0)) ** 2
+                + (F.normalize(p2, dim=0) - F.normalize(t1, dim=0)) ** 2
+            )
+            .sum(1)
+            .mean()
+        ),
+        "wrong dimension",
+    ),
+    (
+        "summed",
+        lambda p1, p2, t1, t2: (4 - 2 * sim(p1, t2.detach()) - 2 * sim(p2, t1.detach())).sum(),
+        "a sum over the images",
+    ),
+    (
+        "one for each image",
+        lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t2.detach()) - 2 * sim(p2, t1.detach()),
+        "one value for each image",
+    ),
+    (
+        "SimSiam's",
+        lambda p1, p2, t1, t2: -(sim(p1, t2.detach()).mean() + sim(p2, t1.detach()).mean()) / 2,
+        "as in SimSiam",
+    ),
+    (
+        "sign turned",
+        lambda p1, p2, t1, t2: 4 + 2 * sim(p1, t2.detach()).mean() + 2 * sim(p2, t1.detach()).mean(),
+        "sign is turned",
+    ),
+    (
+        "similarity",
+        lambda p1, p2, t1, t2: sim(p1, t2.detach()).mean() + sim(p2, t1.detach()).mean(),
+        "cosine similarity itself",
+    ),
     ("stops", lambda p1, p2, t1, t2: p1 @ t2, "your code stopped with RuntimeError"),
 ]
 
@@ -89,7 +160,9 @@ def test_no_two_losses_look_alike_on_the_hidden_inputs():
     answers.append(("right", [loss_module._reference(*batch) for batch in inputs]))
     for i, (sentence, wrong) in enumerate(answers):
         for other, right in answers[:i]:
-            assert sentence == other or any(a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right)), (sentence, other)
+            assert sentence == other or any(
+                a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right)
+            ), (sentence, other)
 
 
 # The step: right, in the ways that people write it.
@@ -154,9 +227,15 @@ def write(**lines):
 
 PLANTED = [
     ({"aim": "target1, target2 = target(view1), target(view2)"}, "gradient flows into the target network"),
-    ({"aim": "target1, target2 = predictor(target(view1)).detach(), predictor(target(view2)).detach()"}, "predictor is on both sides"),
+    (
+        {"aim": "target1, target2 = predictor(target(view1)).detach(), predictor(target(view2)).detach()"},
+        "predictor is on both sides",
+    ),
     ({"aim": "target1, target2 = predictor(target(view1)), predictor(target(view2))"}, "predictor is on both sides"),
-    ({"aim": "target1, target2 = online(view1).detach(), online(view2).detach()"}, "targets come from the online network"),
+    (
+        {"aim": "target1, target2 = online(view1).detach(), online(view2).detach()"},
+        "targets come from the online network",
+    ),
     ({"aim": "target1, target2 = online(view1), online(view2)"}, "targets come from the online network"),
     ({"predict": "p1, p2 = online(view1), online(view2)"}, "predictor is not used"),
     ({"loss": "loss = byol_loss(p1, target1) + byol_loss(p2, target2)"}, "own views"),
@@ -169,7 +248,10 @@ PLANTED = [
     ({"drift": "ema_update(target, online, 1 - momentum)"}, "momentum and its rest are exchanged"),
     ({"drift": "ema_update(target, online, 0.0)"}, "a copy of the online network"),
     ({"drift": "ema_update(target[0], online[0], momentum)"}, "only the encoder drifts"),
-    ({"update": "ema_update(target, online, momentum); " + RIGHT["update"], "drift": "pass"}, "before the optimiser's step"),
+    (
+        {"update": "ema_update(target, online, momentum); " + RIGHT["update"], "drift": "pass"},
+        "before the optimiser's step",
+    ),
     ({"update": "loss.backward(); optimizer.step()"}, "gradients accumulate"),
     ({"update": "optimizer.step(); optimizer.zero_grad(); loss.backward()"}, "between the loss and its backward()"),
     ({"update": "optimizer.zero_grad(); optimizer.step(); loss.backward()"}, "online weights do not move"),
@@ -183,7 +265,10 @@ PLANTED = [
     ({"answer": "loss"}, "two things are to be returned"),
     ({"answer": "None"}, "two things are to be returned"),
     ({"answer": "loss / 2, online[0]"}, "not the loss of this step"),
-    ({"predict": "p1, p2 = predictor(online(view1)).detach(), predictor(online(view2)).detach()"}, "no gradient reaches your loss"),
+    (
+        {"predict": "p1, p2 = predictor(online(view1)).detach(), predictor(online(view2)).detach()"},
+        "no gradient reaches your loss",
+    ),
     ({"predict": "p1, p2 = online(predictor(view1)), view2"}, "your code stopped with"),
     ({"loss": "loss = -byol_loss(p1, target2) - byol_loss(p2, target1)"}, "none of the mistakes known"),
 ]
@@ -214,7 +299,11 @@ def test_every_mistake_leaves_weights_of_its_own():
     right = step_module._run(step_module._step())
     for (sentence, _), run in zip(step_module.MISTAKES, runs):
         assert not step_module.same(run.weights, right.weights), sentence
-        assert all(other == sentence for (other, _), r in zip(step_module.MISTAKES, runs) if step_module.same(run.weights, r.weights)), sentence
+        assert all(
+            other == sentence
+            for (other, _), r in zip(step_module.MISTAKES, runs)
+            if step_module.same(run.weights, r.weights)
+        ), sentence
 
 
 def test_stubs_are_not_attempted(capsys, monkeypatch):

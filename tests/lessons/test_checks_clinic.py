@@ -57,7 +57,9 @@ def not_strict(monkeypatch):
     monkeypatch.delenv("CL_COURSE_STRICT", raising=False)
 
 
-@pytest.mark.parametrize("check, functions", [(checks.simclr_ward, SIMCLR), (checks.copies_ward, COPIES)], ids=["simclr", "copies"])
+@pytest.mark.parametrize(
+    "check, functions", [(checks.simclr_ward, SIMCLR), (checks.copies_ward, COPIES)], ids=["simclr", "copies"]
+)
 def test_mended_lines_pass_however_they_are_written(check, functions, capsys):
     lines = said(capsys, check, functions)
     assert [line.split(":")[0] for line in lines] == [f"✔ {name}" for name in functions]
@@ -98,7 +100,9 @@ def test_what_is_left_in_simclr_is_named(name, code, words, capsys):
 def drift(encoder=True, projector=True, enqueue=1, swap=False, momentum=None):
     def step(method):
         m = method.momentum if momentum is None else momentum(method.momentum)
-        pairs = [(method.key_encoder, method.encoder)] * encoder + [(method.key_projector, method.projector)] * projector
+        pairs = [(method.key_encoder, method.encoder)] * encoder + [
+            (method.key_projector, method.projector)
+        ] * projector
         for key, query in pairs:
             ema_update(*((query, key) if swap else (key, query)), m)
         for _ in range(enqueue):
@@ -134,7 +138,9 @@ def test_what_is_left_in_the_copies_is_named(name, code, words, capsys):
     assert sum(line.startswith("✔") for line in lines) == 2
 
 
-@pytest.mark.parametrize("optimizer", [lambda w: torch.optim.SGD(w, lr=0.05), lambda w: torch.optim.Adam(w, lr=1e-3)], ids=["SGD", "Adam"])
+@pytest.mark.parametrize(
+    "optimizer", [lambda w: torch.optim.SGD(w, lr=0.05), lambda w: torch.optim.Adam(w, lr=1e-3)], ids=["SGD", "Adam"]
+)
 def test_any_sensible_optimiser_will_do(optimizer, capsys):
     assert said(capsys, checks.copies_ward, COPIES, my_optimizer=optimizer)[2].startswith("✔")
 
@@ -144,7 +150,11 @@ def test_the_right_diagnosis_passes_and_a_wrong_one_is_answered(capsys):
     assert capsys.readouterr().out == "✔ my_diagnosis: all six are named.\n"
     checks.diagnosis(lambda: RIGHT | {"B": RIGHT["A"]})
     out = capsys.readouterr().out
-    assert "5 of 6 are right" in out and f"B has not got fault {RIGHT['A']}" in out and clinic.CLUES[clinic.PATIENTS["B"]] in out
+    assert (
+        "5 of 6 are right" in out
+        and f"B has not got fault {RIGHT['A']}" in out
+        and clinic.CLUES[clinic.PATIENTS["B"]] in out
+    )
 
 
 @pytest.mark.parametrize("answer", [{}, {"A": 1}, RIGHT | {"A": 9}, [1, 2, 3, 4, 5, 6]], ids=str)

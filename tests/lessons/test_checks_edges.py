@@ -23,20 +23,26 @@ def printed(check, attempt, capsys, monkeypatch):
 def test_second_views_only(capsys, monkeypatch):
     def second(z1, z2, t):
         z = of_nt_xent.joined(z1, z2)
-        return F.cross_entropy(of_nt_xent.masked(z @ z.T / t)[len(z1):], of_nt_xent.targets(z1)[len(z1):])
+        return F.cross_entropy(of_nt_xent.masked(z @ z.T / t)[len(z1) :], of_nt_xent.targets(z1)[len(z1) :])
+
     assert "one direction only" in printed(checks.nt_xent, second, capsys, monkeypatch)
-    assert "one direction only" in printed(checks.nt_xent, lambda a, b, t: of_nt_xent.across_one_way(b, a, t), capsys, monkeypatch)
+    assert "one direction only" in printed(
+        checks.nt_xent, lambda a, b, t: of_nt_xent.across_one_way(b, a, t), capsys, monkeypatch
+    )
 
 
 def test_partner_is_the_one_before(capsys, monkeypatch):
     def before(z1, z2, t):
         z = of_nt_xent.joined(z1, z2)
         return F.cross_entropy(of_nt_xent.masked(z @ z.T / t), torch.arange(len(z)).roll(1))
+
     assert "wrong offset" in printed(checks.nt_xent, before, capsys, monkeypatch)
 
 
 def test_right_for_one_batch_size_or_temperature_alone_fails(capsys, monkeypatch):
-    three = lambda a, b, t: of_nt_xent.by_cross_entropy(a, b, t) if len(a) == 3 else of_nt_xent.by_cross_entropy(a, b, t) + 1
+    three = lambda a, b, t: (
+        of_nt_xent.by_cross_entropy(a, b, t) if len(a) == 3 else of_nt_xent.by_cross_entropy(a, b, t) + 1
+    )
     assert printed(checks.nt_xent, three, capsys, monkeypatch).startswith("✘")
     cool = lambda a, b, t: of_nt_xent.by_cross_entropy(a, b, min(t, 1.0))
     assert printed(checks.nt_xent, cool, capsys, monkeypatch).startswith("✘")
@@ -45,10 +51,12 @@ def test_right_for_one_batch_size_or_temperature_alone_fails(capsys, monkeypatch
 def test_one_wrong_return_among_three(capsys, monkeypatch):
     first = []
     step = in_two_passes
+
     def attempt(*a):
         loss = step(*a).item()
         first.append(loss)
         return loss if len(first) % 3 == 0 else 2 * loss
+
     assert "not the loss of this step" in printed(checks.training_step, attempt, capsys, monkeypatch)
 
 
@@ -75,8 +83,12 @@ def test_an_attempt_gets_copies():
 
 
 def test_how_often_at_a_half():
-    assert "too often or too seldom" in verdict(checks.random_flip, lambda x, p, g: flip_where(x, p if p < 0.4 else 0.8, g))
-    assert "one coin for the whole batch" in verdict(checks.random_flip, lambda x, p, g: x.flip(-1) if p < 0.4 or torch.rand(1, generator=g) < p else x)
+    assert "too often or too seldom" in verdict(
+        checks.random_flip, lambda x, p, g: flip_where(x, p if p < 0.4 else 0.8, g)
+    )
+    assert "one coin for the whole batch" in verdict(
+        checks.random_flip, lambda x, p, g: x.flip(-1) if p < 0.4 or torch.rand(1, generator=g) < p else x
+    )
 
 
 @pytest.mark.parametrize("second", [lambda a: 0.9 * a + 0.05, lambda a: a**2])
@@ -84,23 +96,30 @@ def test_amounts_that_follow(second):
     def follow(x, d, g):
         a = coins(len(x), g)
         return d(x, a), d(x, second(a))
+
     assert "follow from the first's" in verdict(checks.two_views, follow)
 
 
 def test_one_row_that_is_no_disguise():
     def spoilt(x, d, g):
         a, b = views_plain(x, d, g)
-        a = a.clone(); a[3] = torch.rand(a[3].shape, generator=g)
+        a = a.clone()
+        a[3] = torch.rand(a[3].shape, generator=g)
         return a, b
+
     assert "view1 is not `disguise" in verdict(checks.two_views, spoilt)
 
 
 def test_nearly_the_picture_itself():
-    assert "view1 is the picture itself" in verdict(checks.two_views, lambda x, d, g: (x * (1 + 1e-7), d(x, coins(len(x), g))))
+    assert "view1 is the picture itself" in verdict(
+        checks.two_views, lambda x, d, g: (x * (1 + 1e-7), d(x, coins(len(x), g)))
+    )
 
 
 def test_where_a_shortcut_counts_as_open():
-    assert "raw pixels find the partner of 26 %" in verdict(checks.choose_augmentation, lambda: replace(SAFE, crop=(0.9, 1)))
+    assert "raw pixels find the partner of 26 %" in verdict(
+        checks.choose_augmentation, lambda: replace(SAFE, crop=(0.9, 1))
+    )
     checks.choose_augmentation(lambda: replace(SAFE, jitter=0.5))  # raw pixels: 23 %
 
 
@@ -110,7 +129,12 @@ def test_where_a_shortcut_counts_as_open():
         (lambda x, p, g: torch.where(coins(len(x), g) < p, x.flip(-1), x), "needs the shape (n, 1, 1, 1)"),
         (lambda x, p, g: x.flip(-1) if coins(len(x), g) < p else x, "torch.where takes them all at once"),
         (lambda x, p, g: torch.cat([x[: int(p * len(x))].flip(-1), x[int(p * len(x)) :]]), "no number is drawn"),
-        (lambda x, p, g: torch.where((torch.randperm(len(x), generator=g) < p * len(x))[:, None, None, None], x.flip(-1), x), "never varies"),
+        (
+            lambda x, p, g: torch.where(
+                (torch.randperm(len(x), generator=g) < p * len(x))[:, None, None, None], x.flip(-1), x
+            ),
+            "never varies",
+        ),
     ],
 )
 def test_wrong_flips_that_look_right(flip, sentence):
@@ -138,7 +162,12 @@ def anew(a, g):
         (views_with(lambda n, g: torch.linspace(0, 1, n), anew), "seeded again"),
         (views_with(lambda n, g: (coins(n, g) < 0.5).float(), lambda a, g: (anew(a, g) < 0.5).float()), "not a coin"),
         (views_with(lambda n, g: 0.01 * coins(n, g), lambda a, g: 0.01 * anew(a, g)), "hardly differ"),
-        (lambda x, d, g: tuple(torch.cat([d(i[None], float(torch.rand(1, generator=g))) for i in x]) for _ in range(2)), "got a float"),
+        (
+            lambda x, d, g: tuple(
+                torch.cat([d(i[None], float(torch.rand(1, generator=g))) for i in x]) for _ in range(2)
+            ),
+            "got a float",
+        ),
     ],
 )
 def test_wrong_views_that_look_right(views, sentence):
@@ -185,8 +214,14 @@ def test_wrong_losses_that_look_right(loss, sentence, capsys, monkeypatch):
         ({"loss": "loss = nt_xent(z1, z1, temperature)"}, "view2 is never embedded"),
         ({"loss": "loss = nt_xent(z1, z2, temperature).item()"}, "or from .item()"),
         ({"loss": "loss = nt_xent(z1[:3], z2, temperature)"}, "print their shapes"),
-        ({"update": "optimizer.zero_grad(); loss.backward(); optimizer.step(); optimizer.step()"}, "more than once in a step: the weights"),
-        ({"update": "optimizer.zero_grad(); loss.backward(retain_graph=True); loss.backward(); optimizer.step()"}, "more than once in a step: the second"),
+        (
+            {"update": "optimizer.zero_grad(); loss.backward(); optimizer.step(); optimizer.step()"},
+            "more than once in a step: the weights",
+        ),
+        (
+            {"update": "optimizer.zero_grad(); loss.backward(retain_graph=True); loss.backward(); optimizer.step()"},
+            "more than once in a step: the second",
+        ),
     ],
 )
 def test_wrong_steps_that_look_right(parts, sentence, capsys, monkeypatch):

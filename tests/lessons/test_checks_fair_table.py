@@ -86,8 +86,20 @@ PLANTED = [
     ({"summary": "rows[m] = (np.mean(tests), np.ptp(tests))"}, "range"),
     ({"summary": "rows[m] = (np.max(tests), np.std(tests, ddof=1))"}, "best seed"),
     ({"summary": "rows[m] = (np.median(tests), np.std(tests, ddof=1))"}, "median"),
-    ({"pick": 'tests.append(max(run["test"] for run in tried))', "summary": "rows[m] = (np.max(tests), np.std(tests, ddof=1))"}, "two things at once. First, chosen on test"),
-    ({"seeds": "seeds = sorted(set.union(*seeds_of.values()))", "summary": "rows[m] = (np.mean(tests), np.std(tests))"}, "two things at once"),
+    (
+        {
+            "pick": 'tests.append(max(run["test"] for run in tried))',
+            "summary": "rows[m] = (np.max(tests), np.std(tests, ddof=1))",
+        },
+        "two things at once. First, chosen on test",
+    ),
+    (
+        {
+            "seeds": "seeds = sorted(set.union(*seeds_of.values()))",
+            "summary": "rows[m] = (np.mean(tests), np.std(tests))",
+        },
+        "two things at once",
+    ),
     ({"answer": "None"}, "not attempted"),
     ({"answer": "{}"}, "an empty dict came back"),
     ({"answer": "list(rows)"}, "a list came back"),
@@ -113,7 +125,9 @@ def test_one_rate_for_all_seeds_is_said_to_be_fair_too(capsys, monkeypatch):
     monkeypatch.delenv("CL_COURSE_STRICT", raising=False)
 
     def attempt(runs):
-        seeds = set.intersection(*({run["seed"] for run in runs if run["method"] == m} for m in {run["method"] for run in runs}))
+        seeds = set.intersection(
+            *({run["seed"] for run in runs if run["method"] == m} for m in {run["method"] for run in runs})
+        )
         rows = {}
         for method in {run["method"] for run in runs}:
             of_rate = {}
@@ -129,7 +143,13 @@ def test_one_rate_for_all_seeds_is_said_to_be_fair_too(capsys, monkeypatch):
 
 
 def test_no_two_tables_look_alike_on_the_hidden_inputs():
-    answers = [(sentence, [module._values(module.table(runs, **parts), runs) for runs in module.INPUTS]) for sentence, parts in [("right", {}), *module.MISTAKES]]
+    answers = [
+        (sentence, [module._values(module.table(runs, **parts), runs) for runs in module.INPUTS])
+        for sentence, parts in [("right", {}), *module.MISTAKES]
+    ]
     for i, (sentence, wrong) in enumerate(answers):
         for other, right in answers[:i]:
-            assert sentence == other or any(not np.allclose(a, b, atol=2e-4) for a, b in zip(wrong, right)), (sentence, other)
+            assert sentence == other or any(not np.allclose(a, b, atol=2e-4) for a, b in zip(wrong, right)), (
+                sentence,
+                other,
+            )

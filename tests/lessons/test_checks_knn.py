@@ -17,7 +17,9 @@ def one_by_one(h, y, k, temperature):
     """Loops and floats."""
     votes = torch.zeros(len(h), int(y.max()) + 1)
     for i in range(len(h)):
-        near = sorted(((float(F.cosine_similarity(h[i], h[j], dim=0)), int(y[j])) for j in range(len(h)) if j != i), reverse=True)
+        near = sorted(
+            ((float(F.cosine_similarity(h[i], h[j], dim=0)), int(y[j])) for j in range(len(h)) if j != i), reverse=True
+        )
         for similarity, label in near[:k]:
             votes[i, label] += torch.tensor(similarity / temperature).exp()
     return votes
@@ -68,7 +70,10 @@ def write(**lines):
 PLANTED = [
     ({"mask": "pass"}, "votes for itself"),
     ({"mask": "pass", "nearest": "values, nearest = similarity.topk(k + 1, dim=1)"}, "votes for itself"),
-    ({"mask": "pass", "nearest": "values, nearest = (x[:, 1:] for x in similarity.topk(k, dim=1))"}, "one neighbour too few"),
+    (
+        {"mask": "pass", "nearest": "values, nearest = (x[:, 1:] for x in similarity.topk(k, dim=1))"},
+        "one neighbour too few",
+    ),
     ({"normalise": "pass"}, "not normalised"),
     ({"normalise": "h = F.normalize(h, dim=0)"}, "wrong dimension"),
     ({"weigh": "weight = torch.ones_like(values)"}, "not weighted"),
@@ -77,11 +82,30 @@ PLANTED = [
     ({"weigh": "weight = values"}, "exponential is forgotten"),
     ({"weigh": "weight = values / temperature"}, "exponential is forgotten"),
     ({"weigh": "weight = (-values / temperature).exp()"}, "sign is turned"),
-    ({"mask": "similarity.fill_diagonal_(torch.inf)", "nearest": "values, nearest = similarity.topk(k, dim=1, largest=False)"}, "least* similar"),
+    (
+        {
+            "mask": "similarity.fill_diagonal_(torch.inf)",
+            "nearest": "values, nearest = similarity.topk(k, dim=1, largest=False)",
+        },
+        "least* similar",
+    ),
     ({"nearest": "values, nearest = similarity.sort(dim=1, descending=True)"}, "everybody votes"),
-    ({"normalise": "pass", "compare": "similarity = -((h[:, None] - h) ** 2).sum(dim=2).sqrt()"}, "distance between vectors"),
-    ({"vote": "votes = torch.zeros(len(h), int(y.max()) + 1)\n    for p in range(k): votes[range(len(h)), y[nearest[:, p]]] = weight[:, p]"}, "overwrites the others"),
-    ({"vote": "votes = torch.stack([(weight * (y[nearest] == c)).amax(dim=1) for c in range(int(y.max()) + 1)], dim=1)"}, "largest vote"),
+    (
+        {"normalise": "pass", "compare": "similarity = -((h[:, None] - h) ** 2).sum(dim=2).sqrt()"},
+        "distance between vectors",
+    ),
+    (
+        {
+            "vote": "votes = torch.zeros(len(h), int(y.max()) + 1)\n    for p in range(k): votes[range(len(h)), y[nearest[:, p]]] = weight[:, p]"
+        },
+        "overwrites the others",
+    ),
+    (
+        {
+            "vote": "votes = torch.stack([(weight * (y[nearest] == c)).amax(dim=1) for c in range(int(y.max()) + 1)], dim=1)"
+        },
+        "largest vote",
+    ),
     ({"answer": "votes.argmax(dim=1)"}, "winning classes came back"),
     ({"answer": "None"}, "not attempted"),
     ({"answer": "votes[:, :2]"}, "shape"),
@@ -103,11 +127,17 @@ def test_planted_votes_are_named(lines, named, capsys, monkeypatch):
 
 
 def test_no_two_votes_look_alike_on_the_hidden_inputs():
-    answers = [(mistake.sentence, [module._shares(mistake.code(*given)) for given in module.INPUTS]) for mistake in module.MISTAKES]
+    answers = [
+        (mistake.sentence, [module._shares(mistake.code(*given)) for given in module.INPUTS])
+        for mistake in module.MISTAKES
+    ]
     answers.append(("right", [module._shares(module._reference(*given)) for given in module.INPUTS]))
     for i, (sentence, wrong) in enumerate(answers):
         for other, right in answers[:i]:
-            alike = all(a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right))
+            alike = all(
+                a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-3)
+                for a, b in zip(wrong, right)
+            )
             assert sentence == other or not alike, (sentence, other)
 
 
@@ -115,4 +145,6 @@ def test_the_reference_votes_as_the_course_does():
     h, y, k, temperature = module.INPUTS[1]
     right = module._reference(h, y, k, temperature).argmax(dim=1) == y
     others = [torch.arange(len(h)) != i for i in range(len(h))]
-    assert right.tolist() == [bool(knn_accuracy(h[o], y[o], h[i : i + 1], y[i : i + 1], k, temperature)) for i, o in enumerate(others)]
+    assert right.tolist() == [
+        bool(knn_accuracy(h[o], y[o], h[i : i + 1], y[i : i + 1], k, temperature)) for i, o in enumerate(others)
+    ]

@@ -13,7 +13,9 @@ from cl_course.lessons.shared.exercise import ExerciseError
 from cl_course.losses import info_nce
 from cl_course.momentum import ema_update
 
-step_module, ema_module = (import_module(f"cl_course.lessons.moco.check_{name}") for name in ("queue_step", "ema_update"))  # as attributes they are the functions
+step_module, ema_module = (
+    import_module(f"cl_course.lessons.moco.check_{name}") for name in ("queue_step", "ema_update")
+)  # as attributes they are the functions
 SOURCE = step_module.__file__.replace("cl_course/lessons/moco/check_queue_step.py", "notebooks/src/04_moco.py")
 
 
@@ -93,24 +95,46 @@ WRONG_STEPS = [
     ({"write": "queue[K - n:] = k"}, "`oldest` is not used"),
     ({"write": "queue[:n] = k"}, "`oldest` is not used"),
     ({"write": "queue[oldest:oldest + n] = k[:K - oldest]"}, "loses keys at its end"),
-    ({"write": "queue[oldest:oldest + n] = k[:K - oldest]", "advance": "oldest = 0 if oldest + n >= K else oldest + n"}, "loses keys at its end"),
+    (
+        {
+            "write": "queue[oldest:oldest + n] = k[:K - oldest]",
+            "advance": "oldest = 0 if oldest + n >= K else oldest + n",
+        },
+        "loses keys at its end",
+    ),
     ({"write": "queue[oldest:oldest + n] = k"}, "runs over the queue's end: "),
     ({"write": "queue[oldest + torch.arange(n)] = k"}, "runs over the queue's end: "),
-    ({"before": "oldest = 0 if oldest + n > K else oldest", "write": "queue[oldest:oldest + n] = k", "advance": "oldest = oldest + n"}, "passed over"),
+    (
+        {
+            "before": "oldest = 0 if oldest + n > K else oldest",
+            "write": "queue[oldest:oldest + n] = k",
+            "advance": "oldest = oldest + n",
+        },
+        "passed over",
+    ),
     ({"write": "queue[:] = torch.vstack([queue[n:], k])"}, "shift the whole queue"),
     ({"write": "queue = torch.cat([queue[n:], k])"}, "no key has gone into the queue"),
     ({"write": "queue = queue.clone(); " + RIGHT["write"]}, "no key has gone into the queue"),
-    ({"write": "queue[(oldest + torch.arange(n)) % K] = F.normalize(q, dim=1).detach()"}, "queries have gone into the queue"),
+    (
+        {"write": "queue[(oldest + torch.arange(n)) % K] = F.normalize(q, dim=1).detach()"},
+        "queries have gone into the queue",
+    ),
     ({"keys": "k = k.detach()"}, "at the length they came with"),
     ({"loss": "loss = info_nce(k, q, queue, temperature)"}, "keys ask"),
     ({"loss": "loss = info_nce(q, k, queue)"}, "temperature is not handed on"),
-    ({"loss": "loss = F.cross_entropy(F.normalize(q, dim=1) @ k.T / temperature, torch.arange(n))"}, "no negatives from the queue"),
+    (
+        {"loss": "loss = F.cross_entropy(F.normalize(q, dim=1) @ k.T / temperature, torch.arange(n))"},
+        "no negatives from the queue",
+    ),
     ({"advance": "pass"}, "You return it unchanged"),
     ({"advance": "oldest = (oldest + 1) % K"}, "go on by one place"),
     ({"advance": "oldest = oldest + n"}, "leave out the modulo"),
     ({"advance": "oldest = oldest + n; oldest = oldest if oldest < K else 0"}, "start again at 0"),
     ({"keys": "k = F.normalize(k, dim=1)"}, "queue keeps gradients"),
-    ({"keys": "k = F.normalize(k, dim=1)", "write": "queue[(oldest + torch.arange(n)) % K] = k.detach()"}, "flows into the keys"),
+    (
+        {"keys": "k = F.normalize(k, dim=1)", "write": "queue[(oldest + torch.arange(n)) % K] = k.detach()"},
+        "flows into the keys",
+    ),
     ({"keys": "k = F.normalize(k.detach(), dim=1); q = q.detach()"}, "no gradient reaches the queries"),
     ({"answer": "loss.item(), oldest"}, "no gradient reaches the queries"),
     ({"loss": OWN_LOGITS}, "backward() needs the queue as it was"),
@@ -123,7 +147,9 @@ WRONG_STEPS = [
 ]
 
 
-@pytest.mark.parametrize("lines, named", WRONG_STEPS, ids=lambda x: x if isinstance(x, str) else " ".join(x.values())[:60])
+@pytest.mark.parametrize(
+    "lines, named", WRONG_STEPS, ids=lambda x: x if isinstance(x, str) else " ".join(x.values())[:60]
+)
 def test_planted_queue_steps_are_named(lines, named, capsys, monkeypatch):
     assert_named(checks.queue_step, write(**lines), named, capsys, monkeypatch)
 
@@ -160,7 +186,9 @@ def by_data(key_network, query_network, momentum):
 def by_state(key_network, query_network, momentum):
     weights = dict(query_network.named_parameters())
     slow, fast = key_network.state_dict(), query_network.state_dict()
-    key_network.load_state_dict({name: momentum * slow[name] + (1 - momentum) * fast[name] if name in weights else fast[name] for name in fast})
+    key_network.load_state_dict(
+        {name: momentum * slow[name] + (1 - momentum) * fast[name] if name in weights else fast[name] for name in fast}
+    )
     return key_network
 
 
@@ -219,12 +247,18 @@ WRONG_UPDATES = [
 ]
 
 
-@pytest.mark.parametrize("lines, named", WRONG_UPDATES, ids=lambda x: x if isinstance(x, str) else " ".join(x.values())[:60])
+@pytest.mark.parametrize(
+    "lines, named", WRONG_UPDATES, ids=lambda x: x if isinstance(x, str) else " ".join(x.values())[:60]
+)
 def test_planted_updates_are_named(lines, named, capsys, monkeypatch):
     assert_named(checks.ema_update, write_update(**lines), named, capsys, monkeypatch)
 
 
-@pytest.mark.parametrize("module, make", [(step_module, step_module._step), (ema_module, ema_module._update)], ids=["queue_step", "ema_update"])
+@pytest.mark.parametrize(
+    "module, make",
+    [(step_module, step_module._step), (ema_module, ema_module._update)],
+    ids=["queue_step", "ema_update"],
+)
 def test_every_mistake_leaves_something_of_its_own(module, make):
     """Otherwise one would be named as another."""
     runs = [module._run(make(**parts)).left for _, parts in module.MISTAKES]

@@ -58,7 +58,9 @@ def in_double(z1, z2, temperature):
     return by_cross_entropy(z1.double(), z2.double(), temperature)
 
 
-@pytest.mark.parametrize("solution", [by_cross_entropy, by_logsumexp, by_gathered_positives, by_interleaving, by_shifting_first, in_double])
+@pytest.mark.parametrize(
+    "solution", [by_cross_entropy, by_logsumexp, by_gathered_positives, by_interleaving, by_shifting_first, in_double]
+)
 def test_passes_every_right_form(solution, capsys, monkeypatch):
     monkeypatch.setenv("CL_COURSE_STRICT", "1")
     checks.nt_xent(solution)
@@ -282,7 +284,9 @@ def test_no_two_mistakes_look_alike_on_the_hidden_inputs():
     for i, (sentence, wrong) in enumerate(answers):
         for other, right in answers[:i]:
             if sentence != other:
-                assert any(a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right)), (sentence, other)
+                assert any(
+                    a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right)
+                ), (sentence, other)
 
 
 def test_a_stub_is_not_an_error(capsys, monkeypatch):

@@ -103,9 +103,18 @@ PLANTED = [
     ({"embed": "z1, z2 = encoder(torch.cat([view1, view2])).chunk(2)"}, "computed on h"),
     ({"embed": "z = projector(encoder(torch.cat([view1, view2]))); z1, z2 = z[::2], z[1::2]"}, "partners are mixed up"),
     ({"embed": "z1, z2 = projector(encoder(view1).detach()), projector(encoder(view2).detach())"}, "encoder is frozen"),
-    ({"embed": "z1, z2 = projector(encoder(view1)), projector(encoder(view2)).detach()"}, "one view carries no gradient"),
-    ({"embed": "z1, z2 = projector(encoder(view1)).detach(), projector(encoder(view2))"}, "one view carries no gradient"),
-    ({"embed": "z1, z2 = projector(encoder(view1)).detach(), projector(encoder(view2)).detach()"}, "no gradient reaches your loss"),
+    (
+        {"embed": "z1, z2 = projector(encoder(view1)), projector(encoder(view2)).detach()"},
+        "one view carries no gradient",
+    ),
+    (
+        {"embed": "z1, z2 = projector(encoder(view1)).detach(), projector(encoder(view2))"},
+        "one view carries no gradient",
+    ),
+    (
+        {"embed": "z1, z2 = projector(encoder(view1)).detach(), projector(encoder(view2)).detach()"},
+        "no gradient reaches your loss",
+    ),
     ({"loss": "loss = nt_xent(z1, z2)"}, "temperature is not handed on"),
     ({"loss": "loss = nt_xent(z1, z2, temperature) + nt_xent(z2, z1, temperature)"}, "twice too large"),
     ({"update": RIGHT["update"] + "; loss = None"}, "returns nothing"),
@@ -140,7 +149,9 @@ def test_every_mistake_leaves_weights_of_its_own():
     right = module._run(module._step())
     for (sentence, _), run in zip(module.MISTAKES, runs):
         assert not module.same(run.weights, right.weights), sentence
-        assert all(other == sentence for (other, _), r in zip(module.MISTAKES, runs) if module.same(run.weights, r.weights))
+        assert all(
+            other == sentence for (other, _), r in zip(module.MISTAKES, runs) if module.same(run.weights, r.weights)
+        )
 
 
 def test_the_stub_is_not_attempted(capsys, monkeypatch):

@@ -70,12 +70,20 @@ def flip_reseeded(images, p, generator):
 
 
 def flip_along(dim):
-    return lambda images, p, generator: torch.where((coins(len(images), generator) < p)[:, None, None, None], images.flip(dim), images)
+    return lambda images, p, generator: torch.where(
+        (coins(len(images), generator) < p)[:, None, None, None], images.flip(dim), images
+    )
 
 
 FLIP_MISTAKES = {
-    "one coin for the batch": (lambda x, p, g: x.flip(-1) if torch.rand(1, generator=g) < p else x, "one coin for the whole batch"),
-    "one coin, as a mask": (lambda x, p, g: torch.where(torch.rand(1, 1, 1, 1, generator=g) < p, x.flip(-1), x), "one coin for the whole batch"),
+    "one coin for the batch": (
+        lambda x, p, g: x.flip(-1) if torch.rand(1, generator=g) < p else x,
+        "one coin for the whole batch",
+    ),
+    "one coin, as a mask": (
+        lambda x, p, g: torch.where(torch.rand(1, 1, 1, 1, generator=g) < p, x.flip(-1), x),
+        "one coin for the whole batch",
+    ),
     "in place": (flip_in_place, "in place"),
     "upside down": (flip_along(-2), "upside down"),
     "channels": (flip_along(1), "colour channels"),
@@ -223,9 +231,15 @@ VIEW_MISTAKES = {
     "follows": (mirrored_amounts, "follow from the first's"),
     "one tensor": (lambda x, d, g: torch.cat(views_plain(x, d, g)), "two views are expected"),
     "one view": (lambda x, d, g: d(x, coins(len(x), g)), "two views are expected"),
-    "none of its own": (lambda x, d, g: (d(x, coins(len(x), g)) ** 2, d(x, coins(len(x), g))), "view1 is not `disguise(images, amount)`"),
+    "none of its own": (
+        lambda x, d, g: (d(x, coins(len(x), g)) ** 2, d(x, coins(len(x), g))),
+        "view1 is not `disguise(images, amount)`",
+    ),
     "randn": (lambda x, d, g: tuple(d(x, torch.randn(len(x), generator=g)) for _ in range(2)), "torch.randn does not"),
-    "amount per pixel": (lambda x, d, g: tuple(d(x, torch.rand(x.shape, generator=g)) for _ in range(2)), "one amount for each image"),
+    "amount per pixel": (
+        lambda x, d, g: tuple(d(x, torch.rand(x.shape, generator=g)) for _ in range(2)),
+        "one amount for each image",
+    ),
     "stub": (lambda x, d, g: ..., "not attempted"),
 }
 
@@ -239,7 +253,11 @@ def test_every_wrong_pair_of_views_is_named(attempt, words):
 SAFE = AugmentConfig(hue=0, grey=0)
 
 
-@pytest.mark.parametrize("config", [SAFE, replace(SAFE, hue=0.05), replace(SAFE, crop=(0.2, 1), blur=0.5), replace(SAFE, solarize=0.1)], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [SAFE, replace(SAFE, hue=0.05), replace(SAFE, crop=(0.2, 1), blur=0.5), replace(SAFE, solarize=0.1)],
+    ids=str,
+)
 def test_choices_that_keep_the_colour_pass(config, capsys):
     checks.choose_augmentation(lambda: config)
     assert capsys.readouterr().out.startswith("✔ my_choice")

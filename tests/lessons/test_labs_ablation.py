@@ -14,12 +14,23 @@ TEMPERATURES, AUGMENTS, BATCHES = (0.05, 0.3), ("crop", "all"), (32, 128)
 def runs():
     """Invented: what a run scores can be read off its setting."""
     settings = product(TEMPERATURES, AUGMENTS, BATCHES, range(3))
-    return [{"temperature": t, "augment": a, "batch_size": b, "seed": s, "knn": t + 0.4 * (a == "all") + b / 1000 + 0.01 * s} for t, a, b, s in settings]
+    return [
+        {
+            "temperature": t,
+            "augment": a,
+            "batch_size": b,
+            "seed": s,
+            "knn": t + 0.4 * (a == "all") + b / 1000 + 0.01 * s,
+        }
+        for t, a, b, s in settings
+    ]
 
 
 @pytest.fixture
 def lab(runs):
-    return AblationLab(runs, start={"temperature": 0.3, "augment": "all", "batch_size": 128}, revealed=[(0.3, "all", 128)])
+    return AblationLab(
+        runs, start={"temperature": 0.3, "augment": "all", "batch_size": 128}, revealed=[(0.3, "all", 128)]
+    )
 
 
 def words_in(figure) -> list[str]:
@@ -29,7 +40,9 @@ def words_in(figure) -> list[str]:
 def test_it_starts_where_it_should(lab):
     assert lab.chosen == {"temperature": 0.3, "augment": "all", "batch_size": 128}
     assert lab.sentence == "temperature 0.3, augmentation all, batch size 128: mean 0.838 (seeds 0.828, 0.838, 0.848)."
-    assert words_in(lab.figure()).count("?") == 3, "of the four settings in sight, one is known (it stands in all three panels)"
+    assert words_in(lab.figure()).count("?") == 3, (
+        "of the four settings in sight, one is known (it stands in all three panels)"
+    )
 
 
 def test_a_covered_setting_shows_nothing_until_it_is_guessed(lab):
@@ -38,7 +51,10 @@ def test_a_covered_setting_shows_nothing_until_it_is_guessed(lab):
     assert any("your guess 0.50" in word for word in words_in(lab.figure()))
     lab.guess.value = 0.7
     lab.reveal.click()
-    assert lab.sentence == "temperature 0.05, augmentation all, batch size 128: mean 0.588 (seeds 0.578, 0.588, 0.598). 1 guessed so far, off by 0.11 on average."
+    assert (
+        lab.sentence
+        == "temperature 0.05, augmentation all, batch size 128: mean 0.588 (seeds 0.578, 0.588, 0.598). 1 guessed so far, off by 0.11 on average."
+    )
     assert not any("guess" in word for word in words_in(lab.figure()))
     assert lab.revealed == {(0.3, "all", 128), (0.05, "all", 128)}, "one guess opens one setting"
     assert lab.guess.disabled and lab.reveal.disabled, "nothing is left to guess here"
@@ -72,7 +88,10 @@ def test_the_picture_follows_every_slider(lab):
 
 
 def test_a_setting_that_was_not_run_is_said_to_be_missing(runs):
-    lab = AblationLab([run for run in runs if (run["temperature"], run["augment"]) != (0.05, "crop")], start={"temperature": 0.05, "augment": "all", "batch_size": 32})
+    lab = AblationLab(
+        [run for run in runs if (run["temperature"], run["augment"]) != (0.05, "crop")],
+        start={"temperature": 0.05, "augment": "all", "batch_size": 32},
+    )
     lab.controls["augment"].value = "crop"
     assert "not among the recorded runs" in lab.sentence
     lab.reveal.click()
@@ -91,6 +110,11 @@ def test_the_figure_shows_every_seed_and_the_mean(runs):
 def test_the_table_has_every_setting(runs):
     lines = table(runs, rows=("augment", "batch_size"), column="temperature").splitlines()
     assert lines[0].split() == ["augmentation", "batch", "size", "temperature", "0.05", "temperature", "0.3"]
-    assert [line.split() for line in lines[1:3]] == [["crop", "32", "0.092", "±", "0.010", "0.342", "±", "0.010"], ["crop", "128", "0.188", "±", "0.010", "0.438", "±", "0.010"]]
+    assert [line.split() for line in lines[1:3]] == [
+        ["crop", "32", "0.092", "±", "0.010", "0.342", "±", "0.010"],
+        ["crop", "128", "0.188", "±", "0.010", "0.438", "±", "0.010"],
+    ]
     assert len(lines) == 5
-    assert table(runs[:1], rows=("augment",), column="temperature").split()[-2:] == ["crop", "–"], "one seed has no spread"
+    assert table(runs[:1], rows=("augment",), column="temperature").split()[-2:] == ["crop", "–"], (
+        "one seed has no spread"
+    )

@@ -8,7 +8,15 @@ from torch import Generator
 
 from cl_course.augment import AugmentConfig, augment
 from cl_course.data import load, to_float
-from cl_course.lessons.two_views.lab_augmentation import NOTHING, PRESETS, AugmentationLab, draw_views, enlarge, meter, photos
+from cl_course.lessons.two_views.lab_augmentation import (
+    NOTHING,
+    PRESETS,
+    AugmentationLab,
+    draw_views,
+    enlarge,
+    meter,
+    photos,
+)
 
 
 @pytest.fixture(scope="module")

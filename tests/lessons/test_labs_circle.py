@@ -8,7 +8,16 @@ import torch
 
 from cl_course.lessons.shared import lab_circle as lab
 from cl_course.lessons.shared.circle_figure import CirclePicture
-from cl_course.lessons.shared.lab_circle import WANTS, circle_figure, circle_lab, even_uniformity, objective, on_circle, simulate, start
+from cl_course.lessons.shared.lab_circle import (
+    WANTS,
+    circle_figure,
+    circle_lab,
+    even_uniformity,
+    objective,
+    on_circle,
+    simulate,
+    start,
+)
 from cl_course.losses import alignment, nt_xent, uniformity
 
 
@@ -19,7 +28,9 @@ def test_every_step_goes_downhill(n, temperature, want):
     path = simulate(start(n, seed=1), temperature, want)
     losses = torch.stack([objective(angles, temperature, want) for angles in path.angles])
     assert path.angles.shape == (101, 2, n)
-    assert temperature * losses.diff().max() < 0.005 and losses[-1] < losses[0]  # up to a trace of overshooting in the cold
+    assert (
+        temperature * losses.diff().max() < 0.005 and losses[-1] < losses[0]
+    )  # up to a trace of overshooting in the cold
 
 
 def test_the_halves_make_the_whole():

@@ -6,18 +6,41 @@ from cl_course.lessons.pitfalls_and_clinic.check_clinic import FAULTS, PATIENTS
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import TITLES, clinic_figure
 from cl_course.lessons.pitfalls_and_clinic.lab_clinic import ClinicLab, health_of, sheet
 
-METHODS = {"partners": "SimCLR", "norm": "SimCLR", "views": "SimCLR", "drift": "MoCo", "own view": "BYOL", "rate": "BYOL"}
+METHODS = {
+    "partners": "SimCLR",
+    "norm": "SimCLR",
+    "views": "SimCLR",
+    "drift": "MoCo",
+    "own view": "BYOL",
+    "rate": "BYOL",
+}
 
 
 def invented(run: str, method: str, seed: int, level: float) -> dict:
-    rows = [{"epoch": e, "loss": 5.0 - e * level, "knn": level + 0.01 * seed, "spread": 0.9, "effective_rank": 40.0} for e in (1, 2)]
-    return {"run": run, "method": method, "seed": seed, "chance": 5.54, "dim": 128, "rows": rows, "positive": [0.5, 0.9], "negative": [-0.1, 0.1]}
+    rows = [
+        {"epoch": e, "loss": 5.0 - e * level, "knn": level + 0.01 * seed, "spread": 0.9, "effective_rank": 40.0}
+        for e in (1, 2)
+    ]
+    return {
+        "run": run,
+        "method": method,
+        "seed": seed,
+        "chance": 5.54,
+        "dim": 128,
+        "rows": rows,
+        "positive": [0.5, 0.9],
+        "negative": [-0.1, 0.1],
+    }
 
 
 @pytest.fixture
 def runs():
     healthy = [invented(method, method, seed, 0.8) for method in ("SimCLR", "MoCo", "BYOL") for seed in range(3)]
-    return healthy + [invented(fault, method, seed, 0.1 + 0.05 * place) for place, (fault, method) in enumerate(METHODS.items()) for seed in range(3)]
+    return healthy + [
+        invented(fault, method, seed, 0.1 + 0.05 * place)
+        for place, (fault, method) in enumerate(METHODS.items())
+        for seed in range(3)
+    ]
 
 
 @pytest.fixture
@@ -30,7 +53,9 @@ def test_each_patient_has_a_panel_of_its_own(lab):
     for letter in PATIENTS:
         lab.patient.value = letter
         seen.add(lab.picture.value)
-        assert lab.sentence.startswith(f"Patient {letter}, {METHODS[PATIENTS[letter]]}.") and "Healthy: " in lab.sentence
+        assert (
+            lab.sentence.startswith(f"Patient {letter}, {METHODS[PATIENTS[letter]]}.") and "Healthy: " in lab.sentence
+        )
     assert len(seen) == 6
 
 

@@ -64,7 +64,9 @@ class TestTakeApart:
         method.eval()
         alone = method.projector(method.encoder(views(4)[0][:1]))
         method.train()
-        assert torch.allclose(alone, method.projector(method.encoder(views(4)[0]))[:1], atol=1e-6), "an image no longer sees its batch"
+        assert torch.allclose(alone, method.projector(method.encoder(views(4)[0]))[:1], atol=1e-6), (
+            "an image no longer sees its batch"
+        )
 
     def test_what_does_not_exist_is_named(self):
         with pytest.raises(ValueError, match="target must be one of slow, copied, frozen, got 'fast'"):
@@ -72,7 +74,10 @@ class TestTakeApart:
 
     def test_switches_in_words(self):
         assert str(Switches()) == "Target slow, all on"
-        assert str(Switches(predictor=False, target="frozen", batch_norm=False)) == "Target frozen, predictor and BatchNorm off"
+        assert (
+            str(Switches(predictor=False, target="frozen", batch_norm=False))
+            == "Target frozen, predictor and BatchNorm off"
+        )
         assert str(Switches(stop_gradient=False, target="frozen")) == "Target never asked, stop-gradient off"
 
 
@@ -87,7 +92,9 @@ class TestSmallRun:
 
     def test_what_a_run_holds(self):
         run, looks = small_run(), STEPS // EVERY + 1
-        assert run.z.shape == (looks, 2, CARDS, DIM) and run.loss.shape == run.spread.shape == run.rank.shape == (looks,)
+        assert run.z.shape == (looks, 2, CARDS, DIM) and run.loss.shape == run.spread.shape == run.rank.shape == (
+            looks,
+        )
         assert torch.allclose(run.z.norm(dim=-1), torch.ones(looks, 2, CARDS), atol=1e-5)
 
     def test_it_leaves_torchs_own_random_numbers_alone(self):
@@ -159,12 +166,18 @@ class TestLab:
     def test_ends_side_by_side(self):
         figure = ends()
         assert [axes.get_title() for axes in figure.axes] == list(ONE_BY_ONE)
-        assert all(f"rank {small_run(switches).rank[-1]:.1f}" in axes.get_xlabel() for axes, switches in zip(figure.axes, ONE_BY_ONE.values()))
+        assert all(
+            f"rank {small_run(switches).rank[-1]:.1f}" in axes.get_xlabel()
+            for axes, switches in zip(figure.axes, ONE_BY_ONE.values())
+        )
 
 
 class TestRecordedRuns:
     def test_curves_show_every_seed_and_the_mean(self):
-        runs = [{"loss": [2.0, 1.0 + s], "spread": [1, 0.5], "rank_z": [20, 10], "rank_h": [9, 8], "knn": [0.1, 0.2]} for s in range(3)]
+        runs = [
+            {"loss": [2.0, 1.0 + s], "spread": [1, 0.5], "rank_z": [20, 10], "rank_h": [9, 8], "knn": [0.1, 0.2]}
+            for s in range(3)
+        ]
         figure = curves_figure({"one": runs, "two": runs})
         ends = [float(line.get_ydata()[-1]) for line in figure.axes[0].lines]
         assert ends == [2, 1, 2, 3, 2, 1, 2, 3, 4]
@@ -172,7 +185,11 @@ class TestRecordedRuns:
 
     def test_parts_take_the_recipe_where_nothing_is_changed(self):
         values = [("recipe", None, 0.5), ("momentum", 0, 0.4), ("rate", 1, 0.3)]
-        runs = [{"factor": f, "value": v, "seed": s, "knn": x, "linear": x + 0.1, "rank_h": 10, "rank_z": 20} for f, v, x in values for s in range(3)]
+        runs = [
+            {"factor": f, "value": v, "seed": s, "knn": x, "linear": x + 0.1, "rank_h": 10, "rank_z": 20}
+            for f, v, x in values
+            for s in range(3)
+        ]
         figure = parts_figure(runs, {"momentum": [0, 0.8], "rate": [1, 20]}, {"momentum": 0.8, "rate": 20})
         momentum, rate = figure.axes[:2]
         assert [np.round(dots.get_offsets()[:, 1].mean(), 2) for dots in momentum.collections] == [0.4, 0.5, 0.5, 0.6]

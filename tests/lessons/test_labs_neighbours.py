@@ -17,7 +17,9 @@ def flat(levels, labels):
 
 def test_the_nearest_come_first_and_are_marked_right_or_wrong(monkeypatch):
     gallery, queries = flat([0, 50, 200, 250], [0, 0, 1, 1]), flat([255, 10], [1, 0])
-    features = {"angle": (torch.tensor([[1.0, 0], [1.0, 0.2], [0.1, 1.0], [0, 9.0]]), torch.tensor([[0, 2.0], [3.0, 0.5]]))}
+    features = {
+        "angle": (torch.tensor([[1.0, 0], [1.0, 0.2], [0.1, 1.0], [0, 9.0]]), torch.tensor([[0, 2.0], [3.0, 0.5]]))
+    }
     drawn = {}
     monkeypatch.setattr(lab, "neighbour_grid", lambda pictures, found: drawn.update(queries=pictures, **found))
     lab.neighbours(gallery, queries, features, torch.tensor([1, 0]), k=3)
@@ -38,7 +40,10 @@ def test_the_grid_and_the_map_can_be_drawn():
 
 
 RUNS = [
-    *({"row": "pixels", "seed": s, "knn": 0.3 + 0.01 * s, "linear": 0.4, "cpu_minutes": 0.0, "labels": 0} for s in range(3)),
+    *(
+        {"row": "pixels", "seed": s, "knn": 0.3 + 0.01 * s, "linear": 0.4, "cpu_minutes": 0.0, "labels": 0}
+        for s in range(3)
+    ),
     *({"row": "SimCLR", "seed": s, "knn": 0.9, "linear": None, "cpu_minutes": 1.0 + s, "labels": 0} for s in range(3)),
 ]
 
@@ -52,7 +57,9 @@ def test_a_summary_is_mean_and_sample_deviation():
 def test_the_results_figure_says_every_number():
     figure = results_figure(RUNS, live={"row": "SimCLR", "knn": 0.88})
     table = [text.get_text() for text in figure.axes[1].texts]
-    assert [word for word in table if word in ("kNN", "linear probe", "fine-tuned")] == ["kNN", "linear probe"], "a column only for what was measured"
+    assert [word for word in table if word in ("kNN", "linear probe", "fine-tuned")] == ["kNN", "linear probe"], (
+        "a column only for what was measured"
+    )
     assert "0.310 ± 0.010" in table and "0.900 ± 0.000" in table and "2.0" in table and "–" in table
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["pixels", "SimCLR"]
     assert "your run" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

@@ -11,11 +11,23 @@ from torch import nn
 
 from cl_course.lessons.moco import lab_queue as lab
 from cl_course.lessons.moco.figures import ages_figure, epochs_figure, moco_figure
-from cl_course.lessons.moco.lab_queue import BATCHES, MOMENTA, QUEUES, Belt, across, behind, lag, queue_figure, queue_lab
+from cl_course.lessons.moco.lab_queue import (
+    BATCHES,
+    MOMENTA,
+    QUEUES,
+    Belt,
+    across,
+    behind,
+    lag,
+    queue_figure,
+    queue_lab,
+)
 from cl_course.methods import MoCo
 
 
-@pytest.mark.parametrize("length, batch, steps", [(8, 4, 0), (8, 4, 1), (8, 4, 5), (7, 3, 2), (7, 3, 3), (7, 3, 10), (5, 5, 4), (6, 1, 20)])
+@pytest.mark.parametrize(
+    "length, batch, steps", [(8, 4, 0), (8, 4, 1), (8, 4, 5), (7, 3, 2), (7, 3, 3), (7, 3, 10), (5, 5, 4), (6, 1, 20)]
+)
 def test_ages_and_oldest_are_those_of_mocos_queue(length, batch, steps):
     """Keys that carry their step's number, put in by the method itself."""
     method = MoCo(Flat(), nn.Linear(6, 1), queue_size=length, dim=1)
@@ -68,7 +80,10 @@ class TestWords:
         assert "random start" not in said and "own earlier keys" not in said
 
     def test_a_belt_that_is_not_full_yet_and_one_that_is_longer_than_the_data(self):
-        assert "640 of them have been made so far, the rest are still the random start" in Belt(batch_size=128, step=5).sentence
+        assert (
+            "640 of them have been made so far, the rest are still the random start"
+            in Belt(batch_size=128, step=5).sentence
+        )
         assert "every image also meets its own earlier keys, as negatives" in Belt(queue_size=16384).sentence
 
 
@@ -80,9 +95,19 @@ class TestLab:
         controls, image, text = shown[0].children
         left, right = (side.children for side in controls.children)
         momentum, (step, play), length, batch = left[0], left[1].children, *right
-        assert [slider.description for slider in (momentum, step, length, batch)] == ["momentum", "step", "queue", "batch"]
+        assert [slider.description for slider in (momentum, step, length, batch)] == [
+            "momentum",
+            "step",
+            "queue",
+            "batch",
+        ]
         assert isinstance(play, widgets.Play) and bytes(image.value).startswith(b"\x89PNG")
-        for slider, value, words in ((momentum, 0.5, "momentum 0.5"), (step, 3, "Step 3"), (length, 512, "512 keys"), (batch, 512, "512 a step")):
+        for slider, value, words in (
+            (momentum, 0.5, "momentum 0.5"),
+            (step, 3, "Step 3"),
+            (length, 512, "512 keys"),
+            (batch, 512, "512 a step"),
+        ):
             before = image.value
             slider.value = value
             assert image.value != before and words in text.value
@@ -102,7 +127,9 @@ class TestLab:
         drawn = belt_axes.images[0].get_array()[0]
         assert drawn.mask.tolist() == np.isnan(belt.ages()).tolist()
         assert work.lines[0].get_ydata()[0] == pytest.approx(0.5)
-        assert work.lines[0].get_xdata()[0] == 0 and work.lines[1].get_xdata()[0] == 4  # made now, and by the encoder of four steps ago
+        assert (
+            work.lines[0].get_xdata()[0] == 0 and work.lines[1].get_xdata()[0] == 4
+        )  # made now, and by the encoder of four steps ago
         assert figure.texts[0].get_text() == belt.title
 
 
@@ -111,7 +138,9 @@ class TestRecordedRuns:
         runs = [{"drift": [0.9, 0.8], "cost": [2.0 + s, 1.0 + s, 0.5 + s]} for s in range(3)]
         figure = ages_figure({"one": runs, "two": runs[:1]}, ages=(1, 2, 4))
         alike, cost = figure.axes
-        assert list(alike.lines[0].get_xdata()) == [1, 2] and list(alike.lines[0].get_ydata()) == pytest.approx([0.9, 0.8])
+        assert list(alike.lines[0].get_xdata()) == [1, 2] and list(alike.lines[0].get_ydata()) == pytest.approx(
+            [0.9, 0.8]
+        )
         assert list(cost.lines[0].get_ydata()) == pytest.approx([0, -1, -1.5])
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
 

@@ -11,7 +11,12 @@ from cl_course.lessons.what_did_it_learn.lab_retrieval import RetrievalLab, by_c
 
 def cards(hues, labels) -> ImageSet:
     n = len(hues)
-    factors = {"object_hue": torch.tensor(hues), "background_hue": torch.zeros(n), "position": torch.tensor([[0.3, 0.4]] * n), "scale": torch.full((n,), 0.5)}
+    factors = {
+        "object_hue": torch.tensor(hues),
+        "background_hue": torch.zeros(n),
+        "position": torch.tensor([[0.3, 0.4]] * n),
+        "scale": torch.full((n,), 0.5),
+    }
     return ImageSet(torch.zeros(n, 3, 4, 4, dtype=torch.uint8), torch.tensor(labels), ("disc", "star"), factors)
 
 
@@ -19,7 +24,12 @@ def test_differences_go_round_the_circle_and_are_distances_in_the_plane():
     gallery, query = cards([0.1, 0.5], [0, 1]), cards([0.9], [0])
     query.factors["position"][:] = 0
     apart = differences(gallery, query, torch.tensor([[0, 1]]))
-    assert apart == {"object_hue": pytest.approx(0.3), "background_hue": 0.0, "position": pytest.approx(0.5), "scale": 0.0}
+    assert apart == {
+        "object_hue": pytest.approx(0.3),
+        "background_hue": 0.0,
+        "position": pytest.approx(0.5),
+        "scale": 0.0,
+    }
 
 
 def test_by_chance_hues_lie_a_quarter_turn_apart():
@@ -30,7 +40,10 @@ def test_by_chance_hues_lie_a_quarter_turn_apart():
 @pytest.fixture
 def lab():
     gallery, queries = cards([0.0, 0.2, 0.4], [0, 1, 0]), cards([0.0, 0.4], [0, 1])
-    features = {"angle": (torch.tensor([[1.0, 0], [0, 1.0], [1.0, 0.1]]), torch.tensor([[2.0, 0], [0, 3.0]])), "other": (torch.rand(3, 2), torch.rand(2, 2))}
+    features = {
+        "angle": (torch.tensor([[1.0, 0], [0, 1.0], [1.0, 0.1]]), torch.tensor([[2.0, 0], [0, 3.0]])),
+        "other": (torch.rand(3, 2), torch.rand(2, 2)),
+    }
     return RetrievalLab(gallery, queries, features, k=2)
 
 
@@ -54,7 +67,12 @@ def runs(row="SimCLR", **more):
 
 
 def test_accuracy_by_share_of_labels():
-    made = [run for how in plots.WAYS for share in (0.01, 1.0) for run in runs(how=how, share=share, labels=int(100 * share))]
+    made = [
+        run
+        for how in plots.WAYS
+        for share in (0.01, 1.0)
+        for run in runs(how=how, share=share, labels=int(100 * share))
+    ]
     figure = plots.few_labels_figure({"shapes": made, "photos": made})
     left = figure.axes[0]
     assert [line.get_ydata().tolist() for line in left.lines[:5]] == [pytest.approx([0.6, 0.6])] * 5
@@ -63,16 +81,39 @@ def test_accuracy_by_share_of_labels():
 
 
 def test_transfer_names_its_rows_and_ways():
-    made = [("random", "kNN", 0.1), ("random", "kNN", 0.2), ("old", "all", 0.7), ("old", "kNN", 0.5), ("old", "scratch", 0.4), ("old", "scratch", 0.6)]
-    figure = plots.transfer_figure({"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]}, chance=0.2)
+    made = [
+        ("random", "kNN", 0.1),
+        ("random", "kNN", 0.2),
+        ("old", "all", 0.7),
+        ("old", "kNN", 0.5),
+        ("old", "scratch", 0.4),
+        ("old", "scratch", 0.6),
+    ]
+    figure = plots.transfer_figure(
+        {"new": [{"start": start, "how": how, "accuracy": accuracy} for start, how, accuracy in made]}, chance=0.2
+    )
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["random", "old"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kNN", "all layers fine-tuned", "from scratch", "its mean", "chance"]
-    assert any(list(line.get_xdata()) == pytest.approx([0.5, 0.5]) and line.get_linestyle() == ":" for line in figure.axes[0].lines)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "kNN",
+        "all layers fine-tuned",
+        "from scratch",
+        "its mean",
+        "chance",
+    ]
+    assert any(
+        list(line.get_xdata()) == pytest.approx([0.5, 0.5]) and line.get_linestyle() == ":"
+        for line in figure.axes[0].lines
+    )
     assert any(list(line.get_xdata()) == [0.2, 0.2] and line.get_linestyle() == "--" for line in figure.axes[0].lines)
 
 
 def test_the_other_figures_draw_what_they_are_given():
-    made = [run for row in plots.SOURCES for stage in (1, 2) for run in runs(row, stage=stage, iou=0.4, everything=0.2, scale=0.3)]
+    made = [
+        run
+        for row in plots.SOURCES
+        for stage in (1, 2)
+        for run in runs(row, stage=stage, iou=0.4, everything=0.2, scale=0.3)
+    ]
     assert plots.iou_figure(made, [0.9, 0.8]).axes[0].lines[0].get_ydata().tolist() == [0.9, 0.8]
     assert [t.get_text() for t in plots.factors_figure(made, ["scale"]).axes[0].get_yticklabels()] == ["scale"]
     curves = plots.precision_figure({"raw pixels": [0.4, 0.3], "SimCLR": [0.9, 0.8]}, (1, 10), 0.1)

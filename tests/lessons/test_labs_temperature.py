@@ -30,14 +30,18 @@ class TestShares:
         assert two.lost == pytest.approx(1 - p)
 
     def test_equal_negatives_all_count(self):
-        even = shares(row([0.9, 0.1, 0.1, 0.1, 0.1], ["partner"] + ["other class"] * 3 + ["same class"]), temperature=0.07)
+        even = shares(
+            row([0.9, 0.1, 0.1, 0.1, 0.1], ["partner"] + ["other class"] * 3 + ["same class"]), temperature=0.07
+        )
         assert even.entropy == pytest.approx(math.log(4)) and even.effective == pytest.approx(4)
         assert even.same_class == pytest.approx(0.25)
 
     def test_pull_is_the_gradient(self):
         similarities = torch.tensor([0.3, 0.8, -0.2, 0.5], dtype=torch.float64, requires_grad=True)
         (torch.nn.functional.cross_entropy(similarities / 0.2, torch.tensor(1))).backward()
-        at = shares(row(similarities.tolist(), ["other class", "partner", "other class", "other class"]), temperature=0.2)
+        at = shares(
+            row(similarities.tolist(), ["other class", "partner", "other class", "other class"]), temperature=0.2
+        )
         assert at.pull[[0, 2, 3]] == pytest.approx(similarities.grad[[0, 2, 3]].numpy())
         assert at.pull[1] == 0 and at.pull.sum() == pytest.approx(-similarities.grad[1].item())
 
@@ -64,7 +68,9 @@ class TestRecord:
         """Otherwise the pictures under the bars would not be those whose similarities were recorded."""
         views = records.read("similarity_rows")["config"]["views"]
         images = load("shapes", views["split"], limit=views["images"]).images
-        assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == views["sha256"], "run benchmarks/record_similarity_rows.py again"
+        assert hashlib.sha256(images.numpy().tobytes()).hexdigest() == views["sha256"], (
+            "run benchmarks/record_similarity_rows.py again"
+        )
 
     def test_rows_are_what_their_names_say(self):
         rows = recorded_rows()
@@ -91,7 +97,11 @@ class TestLab:
         temperature_lab("easy", 0.3)
         controls, image, text = shown[0].children
         slider, switch = controls.children
-        assert isinstance(slider, widgets.FloatLogSlider) and 10**slider.min == pytest.approx(0.01) and 10**slider.max == pytest.approx(2)
+        assert (
+            isinstance(slider, widgets.FloatLogSlider)
+            and 10**slider.min == pytest.approx(0.01)
+            and 10**slider.max == pytest.approx(2)
+        )
         before, words = image.value, text.value
         assert bytes(before).startswith(b"\x89PNG") and "T = 0.3" in words
         slider.value = 0.05

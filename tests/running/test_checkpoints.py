@@ -97,7 +97,9 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(path, monkeypatch):
     with pytest.raises(OSError, match="could not write .*good.safetensors.*No space left.*untouched"):
         save(path, encoder(2), CARD | {"seed": 4})
     assert path.read_bytes() == good and path.with_suffix(".json").read_bytes() == good_card
-    assert sorted(p.name for p in path.parent.iterdir()) == ["good.json", "good.safetensors"], "a temporary file was left"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["good.json", "good.safetensors"], (
+        "a temporary file was left"
+    )
 
 
 def test_write_atomically_replaces_only_what_was_written_whole(tmp_path):
@@ -127,7 +129,9 @@ def test_the_card_builds_the_encoder():
     with pytest.raises(ValueError, match="unknown encoder 'vit' in the card; there are small, resnet18"):
         build_encoder({"encoder": {"name": "vit"}})
     for card in ({"encoder": "small"}, {"encoder": {}}, {}):
-        with pytest.raises(ValueError, match=r'as in \{"name": "small", "width": 16\}, this one with (\'small\'|{}|None)$'):
+        with pytest.raises(
+            ValueError, match=r'as in \{"name": "small", "width": 16\}, this one with (\'small\'|{}|None)$'
+        ):
             build_encoder(card)
 
 
@@ -152,7 +156,9 @@ def test_the_card_is_read_by_people(path):
     assert json.loads(text) == CARD and text.count("\n") > len(CARD)
 
 
-@pytest.mark.parametrize("card", ["{}", "[]", "xx", '{"encoder": {"name": "small", "foo": 1}}', '{"encoder": {"name": "vgg"}}'])
+@pytest.mark.parametrize(
+    "card", ["{}", "[]", "xx", '{"encoder": {"name": "small", "foo": 1}}', '{"encoder": {"name": "vgg"}}']
+)
 def test_a_damaged_card_is_one_sentence(tmp_path, card):
     checkpoints.save(tmp_path / "e.safetensors", small_resnet(4), {"encoder": {"name": "small", "width": 4}})
     (tmp_path / "e.json").write_text(card)
@@ -187,6 +193,7 @@ def test_interrupted_writing_leaves_no_temporary_file(tmp_path):
     def interrupted(temporary):
         temporary.write_text("half")
         raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "x.txt", interrupted)
     assert not list(tmp_path.iterdir())
@@ -196,8 +203,10 @@ def test_a_full_disk_at_the_card_keeps_the_weights_too(tmp_path, monkeypatch):
     path = tmp_path / "e.safetensors"
     save(path, encoder(1), CARD)
     good = path.read_bytes()
+
     def full(self, text, *rest):
         raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(type(path), "write_text", full)
     with pytest.raises(OSError, match="untouched"):
         save(path, encoder(2), CARD | {"seed": 4})

@@ -44,10 +44,17 @@ def test_help_has_examples_and_exit_codes(capsys, command):
     with pytest.raises(SystemExit) as stop:
         cli.main([*command, "--help"])
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and "example" in text and f"cl-course {' '.join(command)}" in text and "exit codes: 0 done" in text
+    assert (
+        stop.value.code == 0
+        and "example" in text
+        and f"cl-course {' '.join(command)}" in text
+        and "exit codes: 0 done" in text
+    )
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["pretrain"], ["pretrain", "shapes", "--epochs", "many"], ["run", "03", "-p", "seed"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["pretrain"], ["pretrain", "shapes", "--epochs", "many"], ["run", "03", "-p", "seed"]]
+)
 def test_wrong_usage_is_2(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
@@ -94,10 +101,16 @@ def test_pretrain_then_evaluate(capsys, method):
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
     path = Path(f"build/pretrained/{method}-shapes.safetensors")
     batch = 64 if method == "byol" else 128
-    assert code == 0 and f"training   2 epochs of {256 // batch} steps of {batch} images" in out and "epoch    2 of 2" in out
+    assert (
+        code == 0
+        and f"training   2 epochs of {256 // batch} steps of {batch} images" in out
+        and "epoch    2 of 2" in out
+    )
     assert "takes      about" in out and f"into       {path}" in out
     card = json.loads(path.with_suffix(".json").read_text())
-    assert card["method"] == method and card["images"] == 256 and len(card["loss"]) == 2 and card["config"]["epochs"] == 2
+    assert (
+        card["method"] == method and card["images"] == 256 and len(card["loss"]) == 2 and card["config"]["epochs"] == 2
+    )
     assert not path.with_suffix(".run").exists()
     code, out, _ = call(capsys, "evaluate", path, "shapes", "--limit", 256, "--device", "cpu")
     lines = out.splitlines()
@@ -108,8 +121,23 @@ def test_pretrain_then_evaluate(capsys, method):
 
 
 def test_pretrain_takes_the_profiles_recipe_and_then_what_is_given(capsys):
-    arguments = ["--profile", "full", "--encoder", "small", "--batch-size", 64, "--momentum", 0.5, "--precision", "float32", "--seed", 3]
-    code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", "byol", *arguments, "--out", "byol.safetensors")
+    arguments = [
+        "--profile",
+        "full",
+        "--encoder",
+        "small",
+        "--batch-size",
+        64,
+        "--momentum",
+        0.5,
+        "--precision",
+        "float32",
+        "--seed",
+        3,
+    ]
+    code, out, _ = call(
+        capsys, "pretrain", "shapes", *SMALL, "--method", "byol", *arguments, "--out", "byol.safetensors"
+    )
     assert code == 0 and "sgd at 0.06" in out and "encoder small width 16" in out and "float32, on cpu" in out
     card = json.loads(Path("byol.json").read_text())
     assert card["encoder"] == {"name": "small", "width": 16} and card["head"] == {"hidden_dim": 1024, "out_dim": 256}
@@ -138,7 +166,9 @@ def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
         code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
     assert code == 130 and "the same command with --resume goes on" in error
     assert Path("cut.run").exists() and not Path("cut.safetensors").exists()
-    assert "cut.run is a run that was cut off; add --resume" in fails(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors")
+    assert "cut.run is a run that was cut off; add --resume" in fails(
+        capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors"
+    )
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--out", "cut.safetensors", "--resume")
     assert code == 0 and "epoch    1" not in out and "epoch    2" in out and not Path("cut.run").exists()
     assert Path("cut.safetensors").read_bytes() == Path("unbroken.safetensors").read_bytes()
@@ -146,7 +176,9 @@ def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
 
 def test_what_was_not_begun_is_not_gone_on_with(capsys, monkeypatch):
     code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--out", "new.safetensors", "--resume")
-    assert code == 0 and error.startswith("cl-course: there is no new.run to go on with, so this run starts at the first epoch\n")
+    assert code == 0 and error.startswith(
+        "cl-course: there is no new.run to go on with, so this run starts at the first epoch\n"
+    )
 
     def stop(*given, **options):
         raise KeyboardInterrupt
@@ -157,12 +189,16 @@ def test_what_was_not_begun_is_not_gone_on_with(capsys, monkeypatch):
 
 
 def test_a_wrong_option_makes_no_folder(capsys):
-    assert "unknown method" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", "simclear", "--out", "new/x.safetensors")
+    assert "unknown method" in fails(
+        capsys, "pretrain", "shapes", *SMALL, "--method", "simclear", "--out", "new/x.safetensors"
+    )
     assert not Path("new").exists()
 
 
 def test_warnings_are_one_line_as_well(capsys):
-    code, _, error = call(capsys, "pretrain", "shapes", *SMALL, "--method", "moco", "--queue-size", 512, "--out", "moco.safetensors")
+    code, _, error = call(
+        capsys, "pretrain", "shapes", *SMALL, "--method", "moco", "--queue-size", 512, "--out", "moco.safetensors"
+    )
     assert code == 0 and error.startswith("cl-course: the queue holds 512 keys") and error.count("\n") == 1
 
 
@@ -199,7 +235,9 @@ def test_evaluate_names_each_mistake(capsys):
     assert "nothing.safetensors" in fails(capsys, "evaluate", "nothing.safetensors", "shapes")
     assert "no shipped checkpoint 'nothing'" in fails(capsys, "evaluate", "nothing", "shapes")
     call(capsys, "pretrain", "shapes", *SMALL, "--out", "x.safetensors")
-    assert "limit must be a whole number of at least 1" in fails(capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0)
+    assert "limit must be a whole number of at least 1" in fails(
+        capsys, "evaluate", "x.safetensors", "shapes", "--limit", 0
+    )
     photos = Path("photos")
     photos.mkdir()
     for number in range(40):
@@ -229,14 +267,20 @@ def test_run_a_lesson_with_parameters(capsys, lesson):
     code, out, _ = call(capsys, "run", lesson, "-p", "seed", "3", "-p", "device", "cpu", "--strict", "--out", "runs")
     assert code == 0 and "lesson: done in" in out
     cells = nbformat.read("runs/lesson.ipynb", as_version=4).cells
-    (printed,) = [output.text for cell in cells for output in cell.get("outputs", []) if "seed" in output.get("text", "")]
+    (printed,) = [
+        output.text for cell in cells for output in cell.get("outputs", []) if "seed" in output.get("text", "")
+    ]
     assert printed == "quick profile: shapes on cpu, seed 3\n"
 
 
 @pytest.mark.parametrize(
     "name, value, sentence",
     [
-        ("profle", "full", "unknown parameter 'profle': this lesson has profile, dataset, seed, device; did you mean 'profile'?"),
+        (
+            "profle",
+            "full",
+            "unknown parameter 'profle': this lesson has profile, dataset, seed, device; did you mean 'profile'?",
+        ),
         ("profile", "fast", "profile must be 'auto', 'quick' or 'full', got 'fast'"),
         ("seed", "first", "seed must be a whole number"),
         ("device", "1", "device must be"),
@@ -265,14 +309,28 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
     assert "03_simclr.ipynb not built yet; run make notebooks" in fails(capsys, "run", "3")
     for stem in ("03_simclr", "04_moco"):
         (tmp_path / "notebooks" / f"{stem}.ipynb").touch()
-    assert [path.stem for path in cli._lessons("3", solved=False)] == [path.stem for path in cli._lessons("03_simclr", solved=False)] == ["03_simclr"]
+    assert (
+        [path.stem for path in cli._lessons("3", solved=False)]
+        == [path.stem for path in cli._lessons("03_simclr", solved=False)]
+        == ["03_simclr"]
+    )
     assert [path.stem for path in cli._lessons("all", solved=False)] == ["03_simclr", "04_moco"]
     assert "there is no lesson 'moco'; take 03_simclr, 04_moco, all" in fails(capsys, "run", "moco")
     assert "there is no notebook x.ipynb" in fails(capsys, "run", "x.ipynb")
 
 
 @pytest.mark.parametrize(
-    "text, value", [("3", 3), ("0.5", 0.5), ("1e-3", 1e-3), ("true", True), ("False", False), ("none", None), ("cifar10", "cifar10"), ("1.2.3", "1.2.3")]
+    "text, value",
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("1e-3", 1e-3),
+        ("true", True),
+        ("False", False),
+        ("none", None),
+        ("cifar10", "cifar10"),
+        ("1.2.3", "1.2.3"),
+    ],
 )
 def test_what_a_parameters_text_means(text, value):
     assert cli._value(text) == value and type(cli._value(text)) is type(value)
@@ -281,7 +339,9 @@ def test_what_a_parameters_text_means(text, value):
 def test_run_takes_a_data_set_s_path_from_here(capsys, monkeypatch, lesson):
     Path("2024").mkdir()
     given = []
-    monkeypatch.setattr(papermill, "execute_notebook", lambda path, out, parameters, **options: given.append(parameters["dataset"]))
+    monkeypatch.setattr(
+        papermill, "execute_notebook", lambda path, out, parameters, **options: given.append(parameters["dataset"])
+    )
     for text in ("2024", "./2024", "shapes"):
         assert call(capsys, "run", lesson, "-p", "dataset", text)[0] == 0
     assert given == [str(Path("2024").resolve())] * 2 + ["shapes"]
@@ -298,5 +358,7 @@ def test_run_goes_on_after_a_dead_kernel(capsys, monkeypatch, lesson):
 
 def test_run_does_not_write_over_the_lesson(capsys, lesson):
     before = lesson.read_bytes()
-    assert "would be written over; name another folder with --out" in fails(capsys, "run", lesson, "--out", lesson.parent)
+    assert "would be written over; name another folder with --out" in fails(
+        capsys, "run", lesson, "--out", lesson.parent
+    )
     assert lesson.read_bytes() == before

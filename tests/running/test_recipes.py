@@ -37,7 +37,12 @@ def same(a: list, b: list) -> bool:
 def shortened(full: Recipe, epochs: int = 1, encoder: dict | None = None, **changes) -> Recipe:
     """A recipe with the same settings but of steps of 8 images, and a queue for one of them."""
     settings = full.settings | ({"queue_size": 16, "norm_groups": 2} if full.method == "moco" else {})
-    return replace(full, settings=settings, encoder=encoder or full.encoder, config=replace(full.config, epochs=epochs, batch_size=8, **changes))
+    return replace(
+        full,
+        settings=settings,
+        encoder=encoder or full.encoder,
+        config=replace(full.config, epochs=epochs, batch_size=8, **changes),
+    )
 
 
 TINY = {"name": "small", "width": 4}
@@ -66,7 +71,11 @@ def test_building_draws_from_the_recipes_seed_and_from_nothing_else(images, meth
 @pytest.mark.parametrize("method", METHODS)
 def test_colours_may_turn_right_round_only_where_they_mean_nothing(method, profile):
     assert recipe(method, profile, "shapes").config.augment == AugmentConfig()
-    assert recipe(method, profile, "cifar10").config.augment.hue == recipe(method, profile, "holiday.zip").config.augment.hue == 0.1
+    assert (
+        recipe(method, profile, "cifar10").config.augment.hue
+        == recipe(method, profile, "holiday.zip").config.augment.hue
+        == 0.1
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -79,7 +88,16 @@ def test_the_full_profile(method):
     assert replace(stl, encoder=cifar.encoder, config=cifar.config, expected=cifar.expected) == cifar
 
 
-@pytest.mark.parametrize("dataset, side, stem", [("shapes", None, "cifar"), ("my.zip", None, "stl"), ("my.zip", 32, "cifar"), ("my.zip", 64, "cifar"), ("my.zip", 128, "stl")])
+@pytest.mark.parametrize(
+    "dataset, side, stem",
+    [
+        ("shapes", None, "cifar"),
+        ("my.zip", None, "stl"),
+        ("my.zip", 32, "cifar"),
+        ("my.zip", 64, "cifar"),
+        ("my.zip", 128, "stl"),
+    ],
+)
 def test_the_stem_suits_the_images(dataset, side, stem):
     assert recipe("simclr", "full", dataset, side=side).encoder["stem"] == stem
 
@@ -125,13 +143,30 @@ def test_what_to_expect_is_read_from_the_record_or_from_what_is_published(monkey
         return {"runs": runs, "config": {"images": 8000}}
 
     monkeypatch.setattr(records, "read", read)
-    assert recipe("simclr").expected == "kNN 0.95 to 0.97, linear 0.97 to 0.99 (8,000 images, 2 seeds, benchmarks/record_results.py)"
-    assert recipe("moco").expected == recipe("simclr", "quick", "cifar10").expected == recipe("byol", "full", "my.zip").expected == recipes.UNMEASURED
-    assert recipe("byol", "full", "cifar10").expected == "kNN 0.85 to 0.87 (lightly's benchmark: 0.872 in 2022, 0.868 in 2023)"
+    assert (
+        recipe("simclr").expected
+        == "kNN 0.95 to 0.97, linear 0.97 to 0.99 (8,000 images, 2 seeds, benchmarks/record_results.py)"
+    )
+    assert (
+        recipe("moco").expected
+        == recipe("simclr", "quick", "cifar10").expected
+        == recipe("byol", "full", "my.zip").expected
+        == recipes.UNMEASURED
+    )
+    assert (
+        recipe("byol", "full", "cifar10").expected
+        == "kNN 0.85 to 0.87 (lightly's benchmark: 0.872 in 2022, 0.868 in 2023)"
+    )
     assert "Spijkervet" in recipe("simclr", "full", "stl10").expected
 
 
-@pytest.mark.parametrize("wrong, sentence", [(("barlow",), "unknown method 'barlow'; there are simclr, moco, byol"), (("moco", "fast"), "unknown profile 'fast'; there are quick, full")])
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (("barlow",), "unknown method 'barlow'; there are simclr, moco, byol"),
+        (("moco", "fast"), "unknown profile 'fast'; there are quick, full"),
+    ],
+)
 def test_what_does_not_exist_is_named(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         recipe(*wrong)
@@ -149,7 +184,11 @@ def test_a_few_steps_of_every_method_on_every_format_in_every_precision(root, me
     before = weights(trained.encoder)
     history = pretrain(trained, images, short.config)
     assert all(torch.tensor(history.column("loss")).isfinite()) and not same(weights(trained.encoder), before)
-    assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in trained.state_dict().values() if tensor.is_floating_point())
+    assert all(
+        tensor.dtype == torch.float32 and tensor.isfinite().all()
+        for tensor in trained.state_dict().values()
+        if tensor.is_floating_point()
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -188,12 +227,21 @@ def test_the_softmax_stays_finite_where_bfloat16_would_lose_it():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_compiled_run_gives_the_same_numbers_and_leaves_the_method_as_it_was(images, monkeypatch, method):
     made = []
-    monkeypatch.setattr(torch, "compile", lambda forward, compile=torch.compile: made.append(forward) or compile(forward, backend="eager"))
+    monkeypatch.setattr(
+        torch,
+        "compile",
+        lambda forward, compile=torch.compile: made.append(forward) or compile(forward, backend="eager"),
+    )
     short = shortened(recipe(method), epochs=2, encoder=TINY, learning_rate=1e-4)
     plain, compiled = short.build(images), short.build(images)
     expected = pretrain(plain, images, short.config).column("loss")
     modes = []
-    history = pretrain(compiled, images, replace(short.config, compile=True), on_epoch=lambda row, trained: modes.append("forward" in vars(trained.encoder)))
+    history = pretrain(
+        compiled,
+        images,
+        replace(short.config, compile=True),
+        on_epoch=lambda row, trained: modes.append("forward" in vars(trained.encoder)),
+    )
     assert history.column("loss") == pytest.approx(expected, rel=1e-3)
     assert len(made) == 2 * (1 if method == "simclr" else 2), "the encoder, and its slow copy, in each epoch"
     assert modes == [False, False] and "forward" not in vars(compiled.encoder)
@@ -243,17 +291,26 @@ def test_a_plan_names_the_checkpoint_that_the_run_keeps(images):
 def test_a_plan_counts_all_steps_of_the_run(images, monkeypatch):
     monkeypatch.setattr(plans, "estimate", lambda method, images, config: float(config.epochs * len(images)))
     foretold = plan(replace(recipe("simclr"), config=TrainConfig(compile=True)), images)
-    assert foretold.seconds == 20 * 40 and "about 13.3 minutes here" in str(foretold) and "float32, compiled, on cpu" in str(foretold)
+    assert (
+        foretold.seconds == 20 * 40
+        and "about 13.3 minutes here" in str(foretold)
+        and "float32, compiled, on cpu" in str(foretold)
+    )
 
 
-@pytest.mark.parametrize("free, said", [(10**6, "MB as one tensor"), (10**5, "but cuda:1 has only 0 MB free: take fewer images")])
+@pytest.mark.parametrize(
+    "free, said", [(10**6, "MB as one tensor"), (10**5, "but cuda:1 has only 0 MB free: take fewer images")]
+)
 def test_a_plan_says_when_the_images_do_not_fit(images, monkeypatch, free, said):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
     lines = str(Plan(recipe("simclr"), images, "cuda:1", weights=10**6, seconds=1.0)).splitlines()
     assert lines[0].endswith(said)
 
 
-@pytest.mark.parametrize("seconds, text", [(3, "3 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (5399, "90.0 minutes"), (9000, "2.5 hours")])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(3, "3 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (5399, "90.0 minutes"), (9000, "2.5 hours")],
+)
 def test_durations(seconds, text):
     assert duration(seconds) == text
 

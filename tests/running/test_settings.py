@@ -17,7 +17,16 @@ from cl_course.running.reuse import load_or_train
 from cl_course.running.settings import Settings, resolve, seed_everything, settings
 from cl_course.train import keep_freed_memory
 
-NOTEBOOK = {"profile": "auto", "dataset": "auto", "seed": 0, "device": "auto", "In": ["", "profile = 'auto'"], "Out": {}, "_": "", "__name__": "__main__"}
+NOTEBOOK = {
+    "profile": "auto",
+    "dataset": "auto",
+    "seed": 0,
+    "device": "auto",
+    "In": ["", "profile = 'auto'"],
+    "Out": {},
+    "_": "",
+    "__name__": "__main__",
+}
 
 
 @pytest.fixture
@@ -56,17 +65,32 @@ def test_a_folder_of_images_is_a_dataset(no_gpu, tmp_path):
         ({"seed": 2**32}, "seed must be a whole number from 0 to 2**32 - 1, got 4294967296"),
         ({"seed": 1.0}, "seed must be a whole number from 0 to 2**32 - 1, got 1.0"),
         ({"seed": True}, "seed must be a whole number from 0 to 2**32 - 1, got True"),
-        ({"device": "tpu"}, "device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got 'tpu'; did you mean 'cpu'?"),
+        (
+            {"device": "tpu"},
+            "device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got 'tpu'; did you mean 'cpu'?",
+        ),
         ({"device": "cuda"}, "device 'cuda' is not there: torch sees 0 CUDA GPUs on this machine; use 'auto' or 'cpu'"),
         (
             {"dataset": "cifar"},
             "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got 'cifar'; did you mean 'cifar10'?",
         ),
-        ({"dataset": ""}, "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got ''"),
-        ({"dataset": None}, "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got None"),
-        ({"profle": "full"}, "unknown parameter 'profle': this lesson has profile, dataset, seed, device; did you mean 'profile'?"),
+        (
+            {"dataset": ""},
+            "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got ''",
+        ),
+        (
+            {"dataset": None},
+            "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got None",
+        ),
+        (
+            {"profle": "full"},
+            "unknown parameter 'profle': this lesson has profile, dataset, seed, device; did you mean 'profile'?",
+        ),
         ({"temperature": 0.1}, "unknown parameter 'temperature': this lesson has profile, dataset, seed, device"),
-        ({"seeds": [0, 1]}, "unknown parameter 'seeds': this lesson has profile, dataset, seed, device; did you mean 'seed'?"),
+        (
+            {"seeds": [0, 1]},
+            "unknown parameter 'seeds': this lesson has profile, dataset, seed, device; did you mean 'seed'?",
+        ),
         ({"limit": None}, "unknown parameter 'limit': this lesson has profile, dataset, seed, device"),
     ],
 )
@@ -96,7 +120,12 @@ def test_a_second_call_forgives_the_lessons_own_variables(no_gpu):
 
 
 def test_a_full_run_keeps_a_checkpoint_of_its_own(one_gpu):
-    files = {resolve(dataset=name, seed=seed).checkpoint(lesson) for name in ("cifar10", "stl10") for seed in (0, 1) for lesson in ("03_simclr", "05_byol")}
+    files = {
+        resolve(dataset=name, seed=seed).checkpoint(lesson)
+        for name in ("cifar10", "stl10")
+        for seed in (0, 1)
+        for lesson in ("03_simclr", "05_byol")
+    }
     assert len(files) == 8 and Path("runs/05_byol-stl10-seed1.pt") in files
 
 
@@ -193,11 +222,16 @@ def test_a_failed_training_leaves_nothing_behind(cache):
 
 @pytest.mark.parametrize("result", [object(), [{"model": nn.Linear(1, 1)}], {"accuracy": numpy.float64(0.5)}])
 def test_only_plain_data_is_kept(cache, result):
-    with pytest.raises(TypeError, match="train must return plain data .*, got a (object|Linear|float64); return what it holds"):
+    with pytest.raises(
+        TypeError, match="train must return plain data .*, got a (object|Linear|float64); return what it holds"
+    ):
         load_or_train({}, lambda: result)
 
 
-@pytest.mark.skipif(platform.system() == "Windows" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc, from 2.33 on, tells what it keeps")
+@pytest.mark.skipif(
+    platform.system() == "Windows" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="only glibc, from 2.33 on, tells what it keeps",
+)
 def test_what_training_frees_is_kept():
     # What malloc says of itself.
     script = """
@@ -222,7 +256,12 @@ print(held.hblkhd - before.hblkhd, held.arena - freed.arena)
 """
 
     def run(mode):
-        return map(int, subprocess.run([sys.executable, "-c", script, mode], capture_output=True, text=True, check=True).stdout.split())
+        return map(
+            int,
+            subprocess.run(
+                [sys.executable, "-c", script, mode], capture_output=True, text=True, check=True
+            ).stdout.split(),
+        )
 
     mapped, given_back = run("as is")
     if mapped + given_back < 96 * 2**20:

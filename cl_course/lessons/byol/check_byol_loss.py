@@ -58,7 +58,12 @@ def _gradients(loss: Callable, *batch: Tensor) -> tuple[Tensor | None, Tensor | 
     except Exception:  # the loss is a number, or hangs on nothing
         return None, None
     predictions, targets = ([x.grad for x in pair] for pair in (leaves[:2], leaves[2:]))
-    return tuple(None if all(g is None for g in pair) else torch.stack([torch.zeros_like(batch[0]) if g is None else g for g in pair]) for pair in (predictions, targets))
+    return tuple(
+        None
+        if all(g is None for g in pair)
+        else torch.stack([torch.zeros_like(batch[0]) if g is None else g for g in pair])
+        for pair in (predictions, targets)
+    )
 
 
 # The exercise done in wrong ways, from distances so that each shows its mistake.
@@ -79,11 +84,13 @@ _OWN_VIEW = (
     "the predictions are paired with the wrong views: p1 is compared with target1, which saw the very same view. Then there is nothing to see through, "
     "and nothing to learn. Cross over: p1 with target2, p2 with target1."
 )
-_ONE_DIRECTION = "one direction only: one prediction is compared, the other is not. Add the same term with the views exchanged."
-_BOTH_PREDICTED = (
-    "the predictor is on both sides: the predictions are compared with each other. Both would move to meet; compare p1 with target2 and p2 with target1."
+_ONE_DIRECTION = (
+    "one direction only: one prediction is compared, the other is not. Add the same term with the views exchanged."
 )
-_NO_PREDICTION = "the predictions are not used: the targets are compared with each other, and nothing that learns is in the loss."
+_BOTH_PREDICTED = "the predictor is on both sides: the predictions are compared with each other. Both would move to meet; compare p1 with target2 and p2 with target1."
+_NO_PREDICTION = (
+    "the predictions are not used: the targets are compared with each other, and nothing that learns is in the loss."
+)
 _NOT_NORMALISED = "the vectors are not normalised: their lengths must not count, or shrinking them all would lower the loss. Make each row's length 1 with F.normalize(x, dim=1)."
 _SIMSIAM = "this is minus the cosine similarity, as in SimSiam: its gradient points the same way, but BYOL's eq. 2 is the squared distance 2 - 2 s(p, z), 0 at best."
 
@@ -92,7 +99,10 @@ MISTAKES = (
     Mistake(_OWN_VIEW, lambda p1, p2, t1, t2: (_squared(p1, t1) + _squared(p2, t2)).mean() / 2),
     Mistake(_ONE_DIRECTION, lambda p1, p2, t1, t2: _squared(p1, t2).mean()),
     Mistake(_ONE_DIRECTION, lambda p1, p2, t1, t2: _squared(p2, t1).mean()),
-    Mistake("one direction counted twice: the second term must have the views exchanged, p2 with target1.", lambda p1, p2, t1, t2: 2 * _squared(p1, t2).mean()),
+    Mistake(
+        "one direction counted twice: the second term must have the views exchanged, p2 with target1.",
+        lambda p1, p2, t1, t2: 2 * _squared(p1, t2).mean(),
+    ),
     Mistake(_BOTH_PREDICTED, lambda p1, p2, t1, t2: 2 * _squared(p1, p2).mean()),
     Mistake(_BOTH_PREDICTED, lambda p1, p2, t1, t2: _squared(p1, p2).mean()),
     Mistake(_NO_PREDICTION, lambda p1, p2, t1, t2: 2 * _squared(t1, t2).mean()),
@@ -100,15 +110,30 @@ MISTAKES = (
     Mistake("twice too small: the two directions are added, not averaged.", lambda *batch: _reference(*batch) / 2),
     Mistake(_NOT_NORMALISED, lambda p1, p2, t1, t2: ((p1 - t2).square() + (p2 - t1).square()).sum(dim=1).mean()),
     Mistake(_NOT_NORMALISED, lambda p1, p2, t1, t2: F.mse_loss(p1, t2) + F.mse_loss(p2, t1)),
-    Mistake("normalised along the wrong dimension: each row is one vector, so dim=1.", lambda p1, p2, t1, t2: _columns(p1, t2) + _columns(p2, t1)),
+    Mistake(
+        "normalised along the wrong dimension: each row is one vector, so dim=1.",
+        lambda p1, p2, t1, t2: _columns(p1, t2) + _columns(p2, t1),
+    ),
     Mistake(
         "the mean is also taken over the dimensions, as F.mse_loss does, so the answer is d times too small: sum over the dimensions, then the mean over the images.",
         lambda *batch: _reference(*batch) / batch[0].shape[1],
     ),
-    Mistake("a sum over the images where the mean belongs: the loss would grow with the batch.", lambda *batch: _reference(*batch) * len(batch[0])),
-    Mistake("one value for each image came back: take their mean.", lambda p1, p2, t1, t2: _squared(p1, t2) + _squared(p2, t1)),
+    Mistake(
+        "a sum over the images where the mean belongs: the loss would grow with the batch.",
+        lambda *batch: _reference(*batch) * len(batch[0]),
+    ),
+    Mistake(
+        "one value for each image came back: take their mean.",
+        lambda p1, p2, t1, t2: _squared(p1, t2) + _squared(p2, t1),
+    ),
     Mistake(_SIMSIAM, lambda *batch: -_cosines(*batch)),
     Mistake(_SIMSIAM, lambda *batch: -_cosines(*batch) / 2),
-    Mistake("the sign is turned round: agreement must lower the loss, so it is 2 - 2 s(p, z) in each direction.", lambda *batch: 4 + 2 * _cosines(*batch)),
-    Mistake("this is the cosine similarity itself: descending it would drive prediction and target apart. The loss is 2 - 2 s(p, z) in each direction.", _cosines),
+    Mistake(
+        "the sign is turned round: agreement must lower the loss, so it is 2 - 2 s(p, z) in each direction.",
+        lambda *batch: 4 + 2 * _cosines(*batch),
+    ),
+    Mistake(
+        "this is the cosine similarity itself: descending it would drive prediction and target apart. The loss is 2 - 2 s(p, z) in each direction.",
+        _cosines,
+    ),
 )

@@ -19,7 +19,9 @@ from cl_course.momentum import ema_update
 EXERCISE = "my_byol_step"
 STEPS, IMAGES, MOMENTUM = 3, 6, 0.7
 
-NO_PAIR = "the weights are right, but two things are to be returned: the loss, and the encoder that you would keep and judge."
+NO_PAIR = (
+    "the weights are right, but two things are to be returned: the loss, and the encoder that you would keep and judge."
+)
 WRONG_LOSS = "the weights are right, but the first thing you return is not the loss of this step: return the value you called backward() on."
 TARGET_KEPT = (
     "you keep and judge the target's encoder: it is a slow copy that lags behind, and early in training it is hardly trained at all. "
@@ -46,7 +48,14 @@ def byol_step(attempt: Callable) -> None:
     if run.untouched and all(answer is None or answer is ... for answer in run.answers):
         return failed(EXERCISE, NOT_ATTEMPTED)
     sentence = _whats_wrong(run)
-    return failed(EXERCISE, sentence) if sentence else passed(EXERCISE, "three steps leave the same weights in all networks as the course's own, and you keep the right one.")
+    return (
+        failed(EXERCISE, sentence)
+        if sentence
+        else passed(
+            EXERCISE,
+            "three steps leave the same weights in all networks as the course's own, and you keep the right one.",
+        )
+    )
 
 
 @dataclass
@@ -191,20 +200,41 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     (f"{_PREDICTED} And {_GRADIENT}", {"targets": _targets_predicted_with_gradient}),
     (_FROM_ONLINE, {"targets": _targets_online}),
     (f"{_FROM_ONLINE} And {_GRADIENT}", {"targets": _targets_online_with_gradient}),
-    ("the predictor is not used: without it nothing sets the two networks apart, and they agree on one point for all.", {"predictions": lambda v1, v2, online, q: (online(v1), online(v2))}),
+    (
+        "the predictor is not used: without it nothing sets the two networks apart, and they agree on one point for all.",
+        {"predictions": lambda v1, v2, online, q: (online(v1), online(v2))},
+    ),
     (_OWN_VIEW, {"loss": lambda p1, p2, t1, t2: distance(p1, t1) + distance(p2, t2)}),
     (_ONE_DIRECTION, {"loss": lambda p1, p2, t1, t2: distance(p1, t2)}),
     (_ONE_DIRECTION, {"loss": lambda p1, p2, t1, t2: distance(p2, t1)}),
     ("twice too small: the two directions are added, not averaged.", {"loss": lambda *batch: _cross(*batch) / 2}),
-    ("the target never moves: after the optimiser's step call ema_update(target, online, momentum).", {"drift": lambda target, online, momentum: None}),
+    (
+        "the target never moves: after the optimiser's step call ema_update(target, online, momentum).",
+        {"drift": lambda target, online, momentum: None},
+    ),
     (_ROLES, {"drift": lambda target, online, momentum: ema_update(online, target, momentum)}),
     (
         "momentum and its rest are exchanged: the target keeps the share `momentum` of itself and takes 1 - momentum of the online network.",
         {"drift": lambda target, online, momentum: ema_update(target, online, 1 - momentum)},
     ),
-    ("the target is a copy of the online network, not a slow one: its momentum is 0. Hand on `momentum`.", {"drift": lambda target, online, momentum: ema_update(target, online, 0)}),
-    ("only the encoder drifts; the target's projector stays where it was. Update all of the target.", {"drift": lambda target, online, momentum: ema_update(target[0], online[0], momentum)}),
-    ("the target drifts before the optimiser's step, towards weights that are about to change; the online network learns first.", {"drift_first": True}),
-    ("gradients accumulate: without optimizer.zero_grad() each step adds its gradient to those of all steps before.", {"update": _accumulate}),
-    ("the online weights do not move: optimizer.zero_grad(), loss.backward(), optimizer.step(), all three and in this order.", {"update": _idle}),
+    (
+        "the target is a copy of the online network, not a slow one: its momentum is 0. Hand on `momentum`.",
+        {"drift": lambda target, online, momentum: ema_update(target, online, 0)},
+    ),
+    (
+        "only the encoder drifts; the target's projector stays where it was. Update all of the target.",
+        {"drift": lambda target, online, momentum: ema_update(target[0], online[0], momentum)},
+    ),
+    (
+        "the target drifts before the optimiser's step, towards weights that are about to change; the online network learns first.",
+        {"drift_first": True},
+    ),
+    (
+        "gradients accumulate: without optimizer.zero_grad() each step adds its gradient to those of all steps before.",
+        {"update": _accumulate},
+    ),
+    (
+        "the online weights do not move: optimizer.zero_grad(), loss.backward(), optimizer.step(), all three and in this order.",
+        {"update": _idle},
+    ),
 )  # sentence, the parts of the step that are done wrongly

@@ -23,23 +23,44 @@ class CollapsePicture:
         self.steps = np.arange(0, steps + 1, every)
         self.figure, (self.sphere, self.losses, self.health) = subplots(1, 3, width=9.2, height=3.5)
         self.figure.set_layout_engine("none")  # laying out again at each move would double the time
-        for panel, place in zip((self.sphere, self.losses, self.health), ((0.0, 0.03, 0.31, 0.78), (0.39, 0.15, 0.25, 0.66), (0.71, 0.15, 0.27, 0.66))):
+        for panel, place in zip(
+            (self.sphere, self.losses, self.health),
+            ((0.0, 0.03, 0.31, 0.78), (0.39, 0.15, 0.25, 0.66), (0.71, 0.15, 0.27, 0.66)),
+        ):
             panel.set_position(place)
         self.title = self.figure.text(0.012, 0.945, "", fontsize=11, va="center")
         self.points, self.chords = _sphere(self.sphere, cards)
         self.sphere.set_title("Embeddings z, from one side")
         self.losses.axhline(KNOWS_NOTHING, color=MUTED, linestyle="--", linewidth=1)
-        self.losses.annotate("4: knows nothing", (steps, KNOWS_NOTHING), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=8, ha="right")
+        self.losses.annotate(
+            "4: knows nothing",
+            (steps, KNOWS_NOTHING),
+            xytext=(0, 3),
+            textcoords="offset points",
+            color=MUTED,
+            fontsize=8,
+            ha="right",
+        )
         self.losses.set(xlim=(0, steps), ylim=(0, 4.9), xlabel="step")
         self.losses.set_title("Loss", loc="left")
         self.health.set(xlim=(0, steps), ylim=(0, 1.24), yticks=[0, 0.5, 1], xlabel="step")
         self.health.set_title("Collapse? (0 is dead)", loc="left")
-        looks = ((self.losses, BLUE, "-", "loss"), (self.health, BLUE, "-", "spread"), (self.health, ORANGE, "--", "effective rank / dimensions"))
-        self.lines = [axes.plot([], [], color=color, linestyle=style, label=name)[0] for axes, color, style, name in looks]
-        self.marks = [axes.plot([], [], color=color, marker="o", markersize=6, clip_on=False)[0] for axes, color, _, _ in looks]
+        looks = (
+            (self.losses, BLUE, "-", "loss"),
+            (self.health, BLUE, "-", "spread"),
+            (self.health, ORANGE, "--", "effective rank / dimensions"),
+        )
+        self.lines = [
+            axes.plot([], [], color=color, linestyle=style, label=name)[0] for axes, color, style, name in looks
+        ]
+        self.marks = [
+            axes.plot([], [], color=color, marker="o", markersize=6, clip_on=False)[0] for axes, color, _, _ in looks
+        ]
         self.health.legend(loc="upper left", frameon=False, fontsize=8.5, ncols=1, borderaxespad=0)
 
-    def update(self, points: np.ndarray, loss: np.ndarray, spread: np.ndarray, rank: np.ndarray, look: int, title: str) -> Figure:
+    def update(
+        self, points: np.ndarray, loss: np.ndarray, spread: np.ndarray, rank: np.ndarray, look: int, title: str
+    ) -> Figure:
         """Show one look.
 
         Args:
@@ -62,7 +83,20 @@ def _sphere(axes: Axes, cards: int, size: float = 34) -> tuple[list, list]:
     axes.plot(np.cos(turn), np.sin(turn), color=GRID, linewidth=1.5, zorder=0, clip_on=False)
     colors = [PALETTE[i % len(PALETTE)] for i in range(cards)]
     chords = [axes.plot([], [], color=color, linewidth=0.7, alpha=0.5)[0] for color in colors]
-    points = [axes.scatter(np.zeros(cards), np.zeros(cards), color=colors, marker=marker, s=s, edgecolor="white", linewidth=0.5, zorder=3, clip_on=False) for marker, s in (("o", size), ("s", size / 2))]
+    points = [
+        axes.scatter(
+            np.zeros(cards),
+            np.zeros(cards),
+            color=colors,
+            marker=marker,
+            s=s,
+            edgecolor="white",
+            linewidth=0.5,
+            zorder=3,
+            clip_on=False,
+        )
+        for marker, s in (("o", size), ("s", size / 2))
+    ]
     return points, chords
 
 

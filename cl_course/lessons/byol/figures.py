@@ -72,14 +72,36 @@ def parts_figure(runs: Sequence[Mapping], factors: Mapping[str, Sequence], chose
         runs: one dict a run with "factor", "value", the measures of ROWS; the unchanged ones have the factor "recipe".
         factors: which to show, with their values; chosen: the recipe's value of each, marked by a band.
     """
-    figure, axes = subplots(2, len(factors), width=9.8, height=4.6, sharey="row", squeeze=False, width_ratios=[0.6 + len(values) for values in factors.values()])
+    figure, axes = subplots(
+        2,
+        len(factors),
+        width=9.8,
+        height=4.6,
+        sharey="row",
+        squeeze=False,
+        width_ratios=[0.6 + len(values) for values in factors.values()],
+    )
     for row, (title, measures) in enumerate(ROWS.items()):
         for panel, (factor, values) in zip(axes[row], factors.items()):
-            panel.axvspan(values.index(chosen[factor]) - 0.45, values.index(chosen[factor]) + 0.45, color=GRID, alpha=0.6, zorder=0)
+            panel.axvspan(
+                values.index(chosen[factor]) - 0.45,
+                values.index(chosen[factor]) + 0.45,
+                color=GRID,
+                alpha=0.6,
+                zorder=0,
+            )
             for side, (measure, name, color, marker) in zip((-0.16, 0.16), measures):
                 for place, value in enumerate(values):
                     wanted = ("recipe", None) if value == chosen[factor] else (factor, value)
-                    seed_dots(panel, place + side, [run[measure] for run in runs if (run["factor"], run["value"]) == wanted], color, marker, name if place == 0 else None, width=0.14)
+                    seed_dots(
+                        panel,
+                        place + side,
+                        [run[measure] for run in runs if (run["factor"], run["value"]) == wanted],
+                        color,
+                        marker,
+                        name if place == 0 else None,
+                        width=0.14,
+                    )
             panel.set_xticks(range(len(values)), [str(value).replace(" ", "\n") for value in values])
             panel.set_xlim(-0.6, len(values) - 0.4)
             panel.grid(axis="x", visible=False)
@@ -99,11 +121,15 @@ def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float
     figure, axes = subplots(1, len(groups), width=10.5, height=2.6, sharey=True, squeeze=False)
     for panel, (name, curves) in zip(axes[0], groups.items()):
         epochs = np.arange(1, len(curves[0]) + 1)
-        for curve, color, style, marker in zip(curves, (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":", "-"), "os^Dv"):
+        for curve, color, style, marker in zip(
+            curves, (BLUE, ORANGE, GREEN, PINK, RED), ("-", "--", "-.", ":", "-"), "os^Dv"
+        ):
             panel.plot(epochs, curve, color=color, linestyle=style, marker=marker, markersize=3.5)
         panel.axhline(start, color=MUTED, linestyle="--", linewidth=1)
         panel.set_title(name, fontsize=9.5)
         panel.set(xlabel="epoch", xticks=[1, (1 + epochs[-1]) // 2, epochs[-1]])
     axes[0, 0].set(ylabel="kNN (validation)", ylim=(0, None))
-    axes[0, 0].annotate("random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5)
+    axes[0, 0].annotate(
+        "random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5
+    )
     return figure

@@ -119,7 +119,9 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         encoder = small_resnet(width=4)
-        method = take_apart(BYOL(encoder, projector(encoder.dim, 64, DIM), predictor(DIM, 64), momentum=MOMENTUM), switches)
+        method = take_apart(
+            BYOL(encoder, projector(encoder.dim, 64, DIM), predictor(DIM, 64), momentum=MOMENTUM), switches
+        )
     optimizer = make_optimizer(method, CONFIG.optimizer, CONFIG.weight_decay)
     looks, losses = [], []
     for step, batch in enumerate(shuffled_steps(len(images), CONFIG.batch_size, STEPS + 1, generator)):
@@ -134,7 +136,11 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
 def verdict(path: Path, look: int = -1) -> str:
     """One word and its reason."""
     if path.spread[look] < 0.1:
-        return "Collapsed: every view of every card is at one point, and the loss takes it for success." if path.loss[look] < 0.1 else "Collapsed: every view of every card is at one point."
+        return (
+            "Collapsed: every view of every card is at one point, and the loss takes it for success."
+            if path.loss[look] < 0.1
+            else "Collapsed: every view of every card is at one point."
+        )
     return "Apart: different cards are at different points."
 
 
@@ -148,7 +154,14 @@ def sentence(switches: Switches, path: Path, step: int = STEPS) -> str:
 
 
 def _show(picture: CollapsePicture, switches: Switches, path: Path, step: int) -> Figure:
-    return picture.update(path.flat(step // EVERY).numpy(), path.loss.numpy(), path.spread.numpy(), path.rank.numpy() / DIM, step // EVERY, f"{switches}, step {step}")
+    return picture.update(
+        path.flat(step // EVERY).numpy(),
+        path.loss.numpy(),
+        path.spread.numpy(),
+        path.rank.numpy() / DIM,
+        step // EVERY,
+        f"{switches}, step {step}",
+    )
 
 
 def collapse_figure(switches: Switches = Switches(), step: int = STEPS, seed: int = 0) -> Figure:
@@ -159,7 +172,12 @@ def collapse_figure(switches: Switches = Switches(), step: int = STEPS, seed: in
 def ends(settings: Mapping[str, Switches] = ONE_BY_ONE, seed: int = 0) -> Figure:
     """Where the embeddings of several settings lie at last, side by side."""
     runs = {name: small_run(switches, seed) for name, switches in settings.items()}
-    return ends_figure({name: (run.flat().numpy(), f"loss {run.loss[-1]:.2f}, spread {run.spread[-1]:.2f}, rank {run.rank[-1]:.1f}") for name, run in runs.items()})
+    return ends_figure(
+        {
+            name: (run.flat().numpy(), f"loss {run.loss[-1]:.2f}, spread {run.spread[-1]:.2f}, rank {run.rank[-1]:.1f}")
+            for name, run in runs.items()
+        }
+    )
 
 
 def collapse_lab(seed: int = 0) -> None:
@@ -171,14 +189,28 @@ def collapse_lab(seed: int = 0) -> None:
         return widgets.ToggleButtons(options=options, description=name, style=style, **keywords)
 
     parts = {
-        "predictor": switch("predictor", tooltips=["p = q(z) is held against the target", "z itself is held against the target"]),
-        "target": switch("target", TARGETS, tooltips=[f"momentum {MOMENTUM}", "momentum 0: the online network itself, SimSiam", "momentum 1: the random start for ever"]),
-        "stop_gradient": switch("stop-gradient", tooltips=["targets are given", "the gradient flows into the targets too"]),
+        "predictor": switch(
+            "predictor", tooltips=["p = q(z) is held against the target", "z itself is held against the target"]
+        ),
+        "target": switch(
+            "target",
+            TARGETS,
+            tooltips=[
+                f"momentum {MOMENTUM}",
+                "momentum 0: the online network itself, SimSiam",
+                "momentum 1: the random start for ever",
+            ],
+        ),
+        "stop_gradient": switch(
+            "stop-gradient", tooltips=["targets are given", "the gradient flows into the targets too"]
+        ),
         "batch_norm": switch("BatchNorm", tooltips=["in projector and predictor", "only in the encoder"]),
     }
     wide = widgets.Layout(width="400px", max_width="100%")
     again = widgets.IntSlider(seed, 0, 9, description="start (seed)", style={"description_width": "110px"}, layout=wide)
-    step = widgets.IntSlider(STEPS, 0, STEPS, EVERY, description="step", style={"description_width": "110px"}, layout=wide)
+    step = widgets.IntSlider(
+        STEPS, 0, STEPS, EVERY, description="step", style={"description_width": "110px"}, layout=wide
+    )
     play = widgets.Play(value=STEPS, min=0, max=STEPS, step=EVERY, interval=150)
     image, text = canvas(920), widgets.HTML()
 

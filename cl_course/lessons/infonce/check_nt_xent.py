@@ -15,7 +15,10 @@ PRAISE = "equal to the course's nt_xent at every batch size and temperature trie
 
 NO_EFFECT = "the temperature has no effect: the answer is that of T = 1. "
 FORGOTTEN = NO_EFFECT + "It is forgotten: divide the similarities by it before the softmax."
-CANCELLED = NO_EFFECT + "You divide by it before normalising, and normalising undoes that: make the lengths 1 first, then divide the similarities."
+CANCELLED = (
+    NO_EFFECT
+    + "You divide by it before normalising, and normalising undoes that: make the lengths 1 first, then divide the similarities."
+)
 NOT_FINITE = (
     "right at ordinary temperatures, but at T = 0.01 it is not finite: exp(1 / T) is larger than a float32 can hold. "
     "Let F.cross_entropy or torch.logsumexp take the exponentials, they subtract the largest logit first."
@@ -33,7 +36,9 @@ def nt_xent(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
         """inf, -inf and nan are the same mistake, whichever the attempt happens to reach."""
         answer = call(attempt, z1, z2, temperature)
         answer = torch.as_tensor(answer) if isinstance(answer, float | int) else answer
-        return torch.full_like(answer, torch.nan) if isinstance(answer, Tensor) and not answer.isfinite().all() else answer
+        return (
+            torch.full_like(answer, torch.nan) if isinstance(answer, Tensor) and not answer.isfinite().all() else answer
+        )
 
     # Candidates all far from the view, then a partner farther than the rest: where a weak mask wins, and log(softmax) is -inf.
     corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
@@ -49,7 +54,9 @@ def nt_xent(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
             return failed(EXERCISE, NO_GRADIENT)
         mistakes = [Mistake(sentence, code) for sentence, code in _EXTREME]
         return compare(EXERCISE, guarded, _reference, [*ordinary, cold, *extreme], mistakes, PRAISE)
-    return compare(EXERCISE, guarded, _reference, [*ordinary, cold], [Mistake(NOT_FINITE, _not_finite_when_cold)], PRAISE)
+    return compare(
+        EXERCISE, guarded, _reference, [*ordinary, cold], [Mistake(NOT_FINITE, _not_finite_when_cold)], PRAISE
+    )
 
 
 def _views(n: int, temperature: float, noise: float = 0.7) -> tuple[Tensor, Tensor, float]:
@@ -89,33 +96,73 @@ def _mistakes(attempt: Callable) -> list[Mistake]:
     """Every known wrong answer, the simplest explanation first."""
     no_effect = CANCELLED if _divides_embeddings(attempt) else FORGOTTEN
     return [
-        Mistake("your diagonal is not masked: each view is its own easiest match. Set the diagonal of the logits to -inf before the softmax.", _diagonal_kept),
-        Mistake("your diagonal is masked with 0, and exp(0) = 1 still counts as a candidate. Set it to -inf.", _diagonal_zero),
+        Mistake(
+            "your diagonal is not masked: each view is its own easiest match. Set the diagonal of the logits to -inf before the softmax.",
+            _diagonal_kept,
+        ),
+        Mistake(
+            "your diagonal is masked with 0, and exp(0) = 1 still counts as a candidate. Set it to -inf.",
+            _diagonal_zero,
+        ),
         Mistake(no_effect, lambda z1, z2, t: _reference(z1, z2, 1.0)),
-        Mistake("you multiply by the temperature: divide, so that a small one makes the softmax sharper.", lambda z1, z2, t: _reference(z1, z2, 1 / t)),
+        Mistake(
+            "you multiply by the temperature: divide, so that a small one makes the softmax sharper.",
+            lambda z1, z2, t: _reference(z1, z2, 1 / t),
+        ),
         Mistake(
             "the temperature counts twice: dividing both embeddings by it divides their product by its square. Divide the similarities, once.",
             lambda z1, z2, t: _reference(z1, z2, t * t),
         ),
-        *(Mistake("the partner is at the wrong offset: view i of 2n has its partner n places on, at (i + n) modulo 2n.", f) for f in _WRONG_PARTNERS),
-        *(Mistake("one direction only: the views in z1 look for their partner, those in z2 do not. Average over all 2n views.", f) for f in _ONE_DIRECTION),
+        *(
+            Mistake(
+                "the partner is at the wrong offset: view i of 2n has its partner n places on, at (i + n) modulo 2n.", f
+            )
+            for f in _WRONG_PARTNERS
+        ),
+        *(
+            Mistake(
+                "one direction only: the views in z1 look for their partner, those in z2 do not. Average over all 2n views.",
+                f,
+            )
+            for f in _ONE_DIRECTION
+        ),
         Mistake(
             "half of the candidates are missing: you compare z1 with z2 alone. The other views on a view's own side are negatives too, 2n - 1 candidates in all.",
             lambda z1, z2, t: (_across(z1, z2, t) + _across(z2, z1, t)) / 2,
         ),
-        Mistake("a sum where the mean belongs: divide by the number of views, 2n.", lambda z1, z2, t: 2 * len(z1) * _reference(z1, z2, t)),
-        Mistake("twice too large: the natural scale is one view, and there are 2n of them. Divide by 2n, not by n.", lambda z1, z2, t: 2 * _reference(z1, z2, t)),
-        Mistake("twice too small: average the 2n views once, or the two directions, but not both.", lambda z1, z2, t: _reference(z1, z2, t) / 2),
-        Mistake("divided by 2n twice: the mean has done it already.", lambda z1, z2, t: _reference(z1, z2, t) / (2 * len(z1))),
+        Mistake(
+            "a sum where the mean belongs: divide by the number of views, 2n.",
+            lambda z1, z2, t: 2 * len(z1) * _reference(z1, z2, t),
+        ),
+        Mistake(
+            "twice too large: the natural scale is one view, and there are 2n of them. Divide by 2n, not by n.",
+            lambda z1, z2, t: 2 * _reference(z1, z2, t),
+        ),
+        Mistake(
+            "twice too small: average the 2n views once, or the two directions, but not both.",
+            lambda z1, z2, t: _reference(z1, z2, t) / 2,
+        ),
+        Mistake(
+            "divided by 2n twice: the mean has done it already.",
+            lambda z1, z2, t: _reference(z1, z2, t) / (2 * len(z1)),
+        ),
         Mistake("one value for each view came back: average them into one number.", lambda z1, z2, t: _rows(z1, z2, t)),
-        Mistake("the embeddings are not normalised: their lengths must not count. Make each row's length 1 with F.normalize(z, dim=1).", _not_normalised),
+        Mistake(
+            "the embeddings are not normalised: their lengths must not count. Make each row's length 1 with F.normalize(z, dim=1).",
+            _not_normalised,
+        ),
         Mistake("normalised along the wrong dimension: each row is an embedding, so dim=1.", _columns_normalised),
         Mistake(
             "not finite at any temperature. The usual cause: the target of view i is i itself, whose logit is -inf; its partner is at (i + n) modulo 2n.",
             lambda z1, z2, t: torch.tensor(torch.nan),
         ),
-        Mistake("the sign is turned round: the loss is minus the logarithm of the partner's probability.", lambda z1, z2, t: -_reference(z1, z2, t)),
-        Mistake("your sum leaves the partner out: it runs over all k except i, the partner among them.", _partner_left_out),
+        Mistake(
+            "the sign is turned round: the loss is minus the logarithm of the partner's probability.",
+            lambda z1, z2, t: -_reference(z1, z2, t),
+        ),
+        Mistake(
+            "your sum leaves the partner out: it runs over all k except i, the partner among them.", _partner_left_out
+        ),
     ]
 
 

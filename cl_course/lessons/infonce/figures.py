@@ -43,11 +43,15 @@ def similarity_matrix(similarities: np.ndarray) -> Figure:
     return figure
 
 
-def chance_line(sizes: Sequence[int], chance: Sequence[float], measured: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
+def chance_line(
+    sizes: Sequence[int], chance: Sequence[float], measured: Mapping[str, Mapping[int, Sequence[float]]]
+) -> Figure:
     """ln(2n - 1) over the batch size n, and what was measured: name -> n -> one loss a seed."""
     figure, axes = subplots(width=7, height=3.4)
     axes.plot(sizes, chance, color=MUTED, linestyle="--", label="chance line, ln(2n - 1)")
-    for place, ((name, by_size), color, marker) in enumerate(zip(measured.items(), (BLUE, ORANGE, PINK, GREEN), "osD^")):
+    for place, ((name, by_size), color, marker) in enumerate(
+        zip(measured.items(), (BLUE, ORANGE, PINK, GREEN), "osD^")
+    ):
         beside = 1.05 ** (place - 1)  # so that equal losses do not hide each other
         points = [(n * beside, loss) for n, losses in by_size.items() for loss in losses]
         axes.scatter(*zip(*points), color=color, marker=marker, s=26, label=name, zorder=3)
@@ -62,11 +66,36 @@ def information_bound(true: Sequence[float], bounds: Mapping[int, np.ndarray]) -
     """ln n - loss against the information there is, both in nats: n -> (seeds, len(true))."""
     figure, axes = subplots(width=6.4, height=3.6)
     axes.plot([0, max(true)], [0, max(true)], color=MUTED, linewidth=1)
-    axes.annotate("what there is", (max(true) * 0.8, max(true) * 0.8), xytext=(-4, 4), textcoords="offset points", color=MUTED, fontsize=9, ha="right")
+    axes.annotate(
+        "what there is",
+        (max(true) * 0.8, max(true) * 0.8),
+        xytext=(-4, 4),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=9,
+        ha="right",
+    )
     for (n, values), color, marker in zip(bounds.items(), (BLUE, ORANGE, GREEN), "osD"):
         axes.axhline(np.log(n), color=color, linestyle=":", linewidth=1)
-        axes.annotate(f"ln {n}", (max(true), np.log(n)), xytext=(0, 2), textcoords="offset points", color=color, fontsize=9, ha="right")
-        axes.errorbar(true, values.mean(axis=0), yerr=values.std(axis=0, ddof=1), color=color, marker=marker, markersize=4, capsize=2, label=f"n = {n}")
+        axes.annotate(
+            f"ln {n}",
+            (max(true), np.log(n)),
+            xytext=(0, 2),
+            textcoords="offset points",
+            color=color,
+            fontsize=9,
+            ha="right",
+        )
+        axes.errorbar(
+            true,
+            values.mean(axis=0),
+            yerr=values.std(axis=0, ddof=1),
+            color=color,
+            marker=marker,
+            markersize=4,
+            capsize=2,
+            label=f"n = {n}",
+        )
     axes.set(xlabel="mutual information of the two views (nats)", ylabel="ln n - loss (nats)")
     axes.legend(loc="upper left", frameon=False)
     return figure
@@ -77,7 +106,16 @@ def loss_curves(curves: Mapping[str, np.ndarray], chance: float) -> Figure:
     figure, axes = subplots(width=7, height=3)
     axes.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
     last = max(values.shape[1] for values in curves.values()) - 1
-    axes.annotate(f"chance {chance:.2f}", (last, chance), xytext=(0, -6), textcoords="offset points", color=MUTED, fontsize=9, ha="right", va="top")
+    axes.annotate(
+        f"chance {chance:.2f}",
+        (last, chance),
+        xytext=(0, -6),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=9,
+        ha="right",
+        va="top",
+    )
     for (name, values), color, style in zip(curves.items(), (ORANGE, BLUE), ("-", "--")):
         for seed, losses in enumerate(values):
             axes.plot(losses, color=color, linestyle=style, linewidth=1.3, label=name if seed == 0 else None)

@@ -66,7 +66,11 @@ class Shares:
             f"The push on all negatives together is {self.lost / self.temperature:.2f}; its entropy is {self.entropy:.2f} nats of at most {np.log(negatives):.2f}, "
             f"so in effect {self.effective:.1f} of {negatives} negatives count."
         )
-        return text + (f" Negatives of the anchor's own class bear {self.same_class:.0%} of the push." if self.same_class > 0 else "")
+        return text + (
+            f" Negatives of the anchor's own class bear {self.same_class:.0%} of the push."
+            if self.same_class > 0
+            else ""
+        )
 
     @property
     def lost(self) -> float:
@@ -130,7 +134,9 @@ def temperature_figure(row: str = "easy", temperature: float = 0.3) -> Figure:
     """One picture out of the lab."""
     chosen = recorded_rows()[row]
     at = shares(chosen, temperature)
-    return RowPicture(chosen.anchor, chosen.pictures, chosen.similarities, chosen.kinds).update(at.probabilities, at.pull, at.title)
+    return RowPicture(chosen.anchor, chosen.pictures, chosen.similarities, chosen.kinds).update(
+        at.probabilities, at.pull, at.title
+    )
 
 
 def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
@@ -139,9 +145,25 @@ def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
     drawn = {name: RowPicture(r.anchor, r.pictures, r.similarities, r.kinds) for name, r in rows.items()}
     style = {"description_width": "90px"}
     wide = widgets.Layout(width="480px", max_width="100%")
-    slider = widgets.FloatLogSlider(temperature, base=10, min=-2, max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", style=style, layout=wide)
-    tips = ["other classes only", "the nearest images of other classes", "easy, with three images of the anchor's class"]
-    switch = widgets.ToggleButtons(options=list(rows), value=row, description="row", tooltips=tips, style=style | {"button_width": "120px"})
+    slider = widgets.FloatLogSlider(
+        temperature,
+        base=10,
+        min=-2,
+        max=np.log10(2),
+        step=0.02,
+        description="temperature",
+        readout_format=".3f",
+        style=style,
+        layout=wide,
+    )
+    tips = [
+        "other classes only",
+        "the nearest images of other classes",
+        "easy, with three images of the anchor's class",
+    ]
+    switch = widgets.ToggleButtons(
+        options=list(rows), value=row, description="row", tooltips=tips, style=style | {"button_width": "120px"}
+    )
     image = canvas(920)
     text = widgets.HTML()
 

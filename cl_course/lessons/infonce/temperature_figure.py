@@ -31,7 +31,9 @@ class RowPicture:
         self.axes = dict(zip(("similarity", "probability", "pull"), axes))
         self.title = self.figure.text(0.012, 0.965, "", fontsize=11, va="center")
         self._strip(axes[3], anchor, pictures)
-        self.bars = {name: axes.bar(range(len(kinds)), np.ones(len(kinds)), width=0.8) for name, axes in self.axes.items()}
+        self.bars = {
+            name: axes.bar(range(len(kinds)), np.ones(len(kinds)), width=0.8) for name, axes in self.axes.items()
+        }
         for bars in self.bars.values():
             for bar, kind in zip(bars, kinds):
                 bar.set(facecolor=KINDS[kind], edgecolor="white", linewidth=0, hatch=HATCH.get(kind))
@@ -67,8 +69,19 @@ class RowPicture:
             self.axes[name].set_title(title, loc="left")
         shown = [kind for kind in KINDS if kind in self.kinds]
         names = {"partner": "partner", "other class": "negative", "same class": "negative of the same class"}
-        legend = [Patch(facecolor=KINDS[kind], hatch=HATCH.get(kind), edgecolor="white", linewidth=0, label=names[kind]) for kind in shown]
-        self.figure.legend(handles=legend, loc="upper right", bbox_to_anchor=(0.998, 0.925), ncols=len(legend), handlelength=1.2, fontsize=9, frameon=False)
+        legend = [
+            Patch(facecolor=KINDS[kind], hatch=HATCH.get(kind), edgecolor="white", linewidth=0, label=names[kind])
+            for kind in shown
+        ]
+        self.figure.legend(
+            handles=legend,
+            loc="upper right",
+            bbox_to_anchor=(0.998, 0.925),
+            ncols=len(legend),
+            handlelength=1.2,
+            fontsize=9,
+            frameon=False,
+        )
 
     def _set(self, name: str, values: np.ndarray) -> None:
         for bar, value in zip(self.bars[name], values):
@@ -82,7 +95,9 @@ class RowPicture:
         return self.figure
 
 
-def temperature_sweep(temperatures: Sequence[float], counted: np.ndarray, alike: np.ndarray, total: int, share_alike: float) -> Figure:
+def temperature_sweep(
+    temperatures: Sequence[float], counted: np.ndarray, alike: np.ndarray, total: int, share_alike: float
+) -> Figure:
     """How many negatives count, and how much of the push falls on the anchor's own class.
 
     Args:
@@ -96,10 +111,33 @@ def temperature_sweep(temperatures: Sequence[float], counted: np.ndarray, alike:
         axes.plot(temperatures, curves.mean(axis=0), color=color, marker="o", markersize=4)
         axes.set(xscale="log", xlabel="temperature", xticks=[0.01, 0.1, 1], xticklabels=["0.01", "0.1", "1"])
     left.axhline(total, color=MUTED, linestyle="--", linewidth=1)
-    left.annotate(f"all {total}", (temperatures[0], total), xytext=(0, -4), textcoords="offset points", color=MUTED, va="top", fontsize=9)
-    left.set(title="Effective number of negatives", yscale="log", ylim=(1, total * 1.4), yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
+    left.annotate(
+        f"all {total}",
+        (temperatures[0], total),
+        xytext=(0, -4),
+        textcoords="offset points",
+        color=MUTED,
+        va="top",
+        fontsize=9,
+    )
+    left.set(
+        title="Effective number of negatives",
+        yscale="log",
+        ylim=(1, total * 1.4),
+        yticks=[1, 10, 100],
+        yticklabels=["1", "10", "100"],
+    )
     right.axhline(share_alike, color=MUTED, linestyle="--", linewidth=1)
-    right.annotate("their share of the negatives", (temperatures[-1], share_alike), xytext=(0, -4), textcoords="offset points", color=MUTED, va="top", ha="right", fontsize=9)
+    right.annotate(
+        "their share of the negatives",
+        (temperatures[-1], share_alike),
+        xytext=(0, -4),
+        textcoords="offset points",
+        color=MUTED,
+        va="top",
+        ha="right",
+        fontsize=9,
+    )
     right.set(title="Share of the push on negatives of the same class", ylim=(0, 1))
     return figure
 
@@ -118,5 +156,12 @@ def trained_at(runs: Sequence[Mapping]) -> Figure:
         axes.plot(range(len(values)), [np.mean(v) for v in values], color=color)
         for place, of_seeds in enumerate(values):
             axes.scatter([place] * len(of_seeds), of_seeds, color=color, edgecolor=INK, linewidth=0.5, s=28, zorder=3)
-        axes.set(title=title, ylim=limits, xlabel="trained at temperature", xticks=range(len(values)), xticklabels=[f"{t:g}" for t in temperatures], xlim=(-0.4, len(values) - 0.6))
+        axes.set(
+            title=title,
+            ylim=limits,
+            xlabel="trained at temperature",
+            xticks=range(len(values)),
+            xticklabels=[f"{t:g}" for t in temperatures],
+            xlim=(-0.4, len(values) - 0.6),
+        )
     return figure

@@ -16,7 +16,9 @@ from cl_course.lessons.shared.exercise import failed, one_or_two, passed, same, 
 EXERCISE = "my_ema_update"
 UPDATES, MOMENTUM = 3, 0.7
 
-NOT_ATTEMPTED = "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
+NOT_ATTEMPTED = (
+    "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
+)
 UNCHANGED = (
     "you look at the networks, and the key network stays as it was: `slow = ...` only gives the name to a new tensor. "
     "Change the weight that is there: slow.copy_(...), or slow.mul_(momentum).add_(...)."
@@ -37,7 +39,14 @@ def ema_update(attempt: Callable[[nn.Module, nn.Module, float], None]) -> None:
     except Exception as error:  # the learner's code may raise anything; the check must go on
         return failed(EXERCISE, stopped(error))
     sentence = _whats_wrong(run)
-    return failed(EXERCISE, sentence) if sentence else passed(EXERCISE, "three updates leave weights and buffers of both networks as the course's own, without a gradient.")
+    return (
+        failed(EXERCISE, sentence)
+        if sentence
+        else passed(
+            EXERCISE,
+            "three updates leave weights and buffers of both networks as the course's own, without a gradient.",
+        )
+    )
 
 
 @dataclass
@@ -163,8 +172,14 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     ),
     (_BUFFERS_AVERAGED, {"buffers": _average_floats}),
     (_BUFFERS_AVERAGED, {"buffers": _average}),
-    ("the key network is a copy of the query network, not a slow one: its momentum is 0. Use `momentum`.", {"weights": _copy}),
-    ("the weights are forgotten: only the buffers change, and the key network would stay at its start for ever.", {"weights": _leave}),
+    (
+        "the key network is a copy of the query network, not a slow one: its momentum is 0. Use `momentum`.",
+        {"weights": _copy},
+    ),
+    (
+        "the weights are forgotten: only the buffers change, and the key network would stay at its start for ever.",
+        {"weights": _leave},
+    ),
     (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(slow + (1 - m) * fast)}),
     (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(m * slow + fast)}),
 )  # sentence, the parts of the update that are done wrongly

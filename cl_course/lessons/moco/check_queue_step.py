@@ -45,7 +45,13 @@ def queue_step(attempt: Callable) -> None:
     except _Stopped as stopped:
         return failed(EXERCISE, str(stopped))
     sentence = _whats_wrong(run)
-    return failed(EXERCISE, sentence) if sentence else passed(EXERCISE, "loss, queue and oldest place are the course's, also where a batch runs over the queue's end.")
+    return (
+        failed(EXERCISE, sentence)
+        if sentence
+        else passed(
+            EXERCISE, "loss, queue and oldest place are the course's, also where a batch runs over the queue's end."
+        )
+    )
 
 
 class _Stopped(Exception):
@@ -97,7 +103,9 @@ def _run(step: Callable) -> _Run:
         k.requires_grad_()
         before = queue.clone()
         try:
-            answer = step(q * 1, k * 1, queue, oldest, TEMPERATURE)  # * 1: an attempt may detach_ what it is given, a leaf it may not
+            answer = step(
+                q * 1, k * 1, queue, oldest, TEMPERATURE
+            )  # * 1: an attempt may detach_ what it is given, a leaf it may not
         except NotImplementedError:
             raise
         except Exception as error:  # the learner's code may raise anything; the check must go on
@@ -222,16 +230,31 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
         "no key has gone into the queue: `queue = ...` gives the name to another tensor, and the caller's stays as it was. Write into it: queue[places] = k.",
         {"write": lambda queue, oldest, k, q: None},
     ),
-    ("the queries have gone into the queue, not their keys: only what the slow key network makes is fit to be kept.", {"write": _write_queries}),
+    (
+        "the queries have gone into the queue, not their keys: only what the slow key network makes is fit to be kept.",
+        {"write": _write_queries},
+    ),
     (_LENGTHS, {"keys": lambda k: k.detach()}),
-    ("the keys ask and the queries answer: `info_nce` takes the queries first, and the gradient belongs to them.", {"loss": lambda q, k, queue, t: info_nce(k, q, queue, t)}),
-    ("the temperature is not handed on: give it to `info_nce` as the last argument.", {"loss": lambda q, k, queue, t: info_nce(q, k, queue)}),
+    (
+        "the keys ask and the queries answer: `info_nce` takes the queries first, and the gradient belongs to them.",
+        {"loss": lambda q, k, queue, t: info_nce(k, q, queue, t)},
+    ),
+    (
+        "the temperature is not handed on: give it to `info_nce` as the last argument.",
+        {"loss": lambda q, k, queue, t: info_nce(q, k, queue)},
+    ),
     (
         "there are no negatives from the queue in your loss: hand `queue` to `info_nce`. The other keys of the batch are no candidates here.",
         {"loss": lambda q, k, queue, t: F.cross_entropy(F.normalize(q, dim=1) @ k.T / t, torch.arange(len(q)))},
     ),
     (f"{_POINTER} You return it unchanged.", {"advance": lambda oldest, n, length: oldest}),
     (f"{_POINTER} You go on by one place.", {"advance": lambda oldest, n, length: (oldest + 1) % length}),
-    (f"{_POINTER} You leave out the modulo, so it runs beyond the queue.", {"advance": lambda oldest, n, length: oldest + n}),
-    (f"{_POINTER} You start again at 0 when the end is passed, whatever lies there.", {"advance": lambda oldest, n, length: oldest + n if oldest + n < length else 0}),
+    (
+        f"{_POINTER} You leave out the modulo, so it runs beyond the queue.",
+        {"advance": lambda oldest, n, length: oldest + n},
+    ),
+    (
+        f"{_POINTER} You start again at 0 when the end is passed, whatever lies there.",
+        {"advance": lambda oldest, n, length: oldest + n if oldest + n < length else 0},
+    ),
 )  # sentence, the parts of the step that are done wrongly

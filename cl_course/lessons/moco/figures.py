@@ -89,29 +89,58 @@ class BeltPicture:
     def _draw_belt(self) -> None:
         self.belt.set(yticks=[], ylim=(0, 1), frame_on=False)
         self.belt.grid(False)
-        self.belt.set_title("The queue in memory, one place a key (light: old; grey: still the random start)", loc="left")
+        self.belt.set_title(
+            "The queue in memory, one place a key (light: old; grey: still the random start)", loc="left"
+        )
         colors = FRESH_TO_OLD.with_extremes(bad="#c9c4bb")
-        self.image = self.belt.imshow(np.zeros((1, 1)), cmap=colors, aspect="auto", interpolation="nearest", vmin=0, vmax=1)
+        self.image = self.belt.imshow(
+            np.zeros((1, 1)), cmap=colors, aspect="auto", interpolation="nearest", vmin=0, vmax=1
+        )
         self.cuts = self.belt.vlines([], 0, 1, color="white", linewidth=1)
         self.pointer = self.belt.plot([], [], marker="^", color=RED, markersize=9, clip_on=False)[0]
-        self.words = self.belt.annotate("", (0, -0.02), xytext=(0, -26), textcoords="offset points", color=RED, fontsize=9, va="top", annotation_clip=False)
+        self.words = self.belt.annotate(
+            "",
+            (0, -0.02),
+            xytext=(0, -26),
+            textcoords="offset points",
+            color=RED,
+            fontsize=9,
+            va="top",
+            annotation_clip=False,
+        )
 
     def _draw_work(self) -> None:
-        self.work.set(yscale="log", ylim=(2e-4, 1.5), xlabel="steps ago", yticks=[1e-3, 1e-2, 1e-1, 1], yticklabels=["0.001", "0.01", "0.1", "1"])
+        self.work.set(
+            yscale="log",
+            ylim=(2e-4, 1.5),
+            xlabel="steps ago",
+            yticks=[1e-3, 1e-2, 1e-1, 1],
+            yticklabels=["0.001", "0.01", "0.1", "1"],
+        )
         self.work.set_title("Share of each past query encoder in the\nencoder that made a key", loc="left")
-        self.lines = [self.work.plot([], [], color=color, marker=marker, markersize=3, linewidth=1, label=label)[0] for color, marker, label in _KEYS]
+        self.lines = [
+            self.work.plot([], [], color=color, marker=marker, markersize=3, linewidth=1, label=label)[0]
+            for color, marker, label in _KEYS
+        ]
         self.means = [self.work.axvline(0, color=color, linestyle=":", linewidth=1.3) for color, _, _ in _KEYS]
         self.work.legend(loc="upper right", frameon=False, title="dotted: mean", title_fontsize=9)
 
     def _draw_apart(self) -> None:
         grid = 1 - np.logspace(0, -3, 61)
         self.grid, place = grid, _place(grid)
-        self.apart.set(ylim=(0, 24), xlim=(-0.05, 3.05), xticks=_place(np.array(MOMENTA)), xticklabels=MOMENTA, xlabel="momentum")
+        self.apart.set(
+            ylim=(0, 24), xlim=(-0.05, 3.05), xticks=_place(np.array(MOMENTA)), xticklabels=MOMENTA, xlabel="momentum"
+        )
         self.apart.set_title("Distance of two encoders that wander\n(in lengths of a training step)", loc="left")
         self.apart.plot(place, self.behind(grid), color=PINK, label="query encoder to key encoder")
-        self.ends = self.apart.plot(place, np.zeros(61), color=BLUE, linestyle="--", label="key encoder now to oldest key's")[0]
+        self.ends = self.apart.plot(
+            place, np.zeros(61), color=BLUE, linestyle="--", label="key encoder now to oldest key's"
+        )[0]
         self.now = self.apart.axvline(0, color=MUTED, linewidth=1)
-        self.marks = [self.apart.plot([], [], color=color, marker=marker, markersize=7)[0] for color, marker in ((PINK, "o"), (BLUE, "s"))]
+        self.marks = [
+            self.apart.plot([], [], color=color, marker=marker, markersize=7)[0]
+            for color, marker in ((PINK, "o"), (BLUE, "s"))
+        ]
         self.apart.legend(loc="upper left", frameon=False)
 
     def update(self, ages: np.ndarray, oldest: int, batch_size: int, momentum: float, title: str) -> Figure:
@@ -129,7 +158,9 @@ class BeltPicture:
         self.belt.set(xlim=(0, length), xticks=[0, length], xticklabels=["0", f"{length:,}"])
         self.pointer.set_data([oldest], [-0.18])
         self.words.xy = (oldest, 0)
-        self.words.set(text=f"`oldest`: the next {batch_size} keys go here", ha="left" if oldest < 0.6 * length else "right")
+        self.words.set(
+            text=f"`oldest`: the next {batch_size} keys go here", ha="left" if oldest < 0.6 * length else "right"
+        )
         reach = max(60, int(1.5 * age))
         for line, mean, made in zip(self.lines, self.means, (0, age)):
             back = np.arange(made, reach) if momentum else np.array([made])
@@ -158,7 +189,16 @@ def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) ->
         drift, costs = (np.array([run[measure] for run in runs]) for measure in ("drift", "cost"))  # (seeds, ages)
         steps = np.arange(1, costs.shape[1] + 1)
         for panel, x, values in ((alike, ages[: drift.shape[1]], drift), (cost, steps, costs - costs[:, :1])):
-            panel.plot(x, values.mean(axis=0), color=color, linestyle=style, marker=marker, markersize=4 if len(x) < 20 else 0, linewidth=2, label=name if panel is alike else None)
+            panel.plot(
+                x,
+                values.mean(axis=0),
+                color=color,
+                linestyle=style,
+                marker=marker,
+                markersize=4 if len(x) < 20 else 0,
+                linewidth=2,
+                label=name if panel is alike else None,
+            )
             panel.plot(x, values.T, color=color, linestyle=style, linewidth=0.7, alpha=0.5)
     for panel, label in ((alike, "steps between two keys of one view"), (cost, "age of a key in the queue, in steps")):
         reach = max(line.get_xdata()[-1] for line in panel.lines)

@@ -87,7 +87,9 @@ class Belt:
     def ages(self) -> np.ndarray:
         """Of the key at each place, in steps (the newest are 1), (queue_size,); nan where the random start still lies."""
         put_in = self.step * self.batch_size
-        last = put_in - 1 - (put_in - 1 - np.arange(self.queue_size)) % self.queue_size  # number of the last key put there
+        last = (
+            put_in - 1 - (put_in - 1 - np.arange(self.queue_size)) % self.queue_size
+        )  # number of the last key put there
         return np.where(last >= 0, self.step - last // self.batch_size, np.nan)
 
     @property
@@ -98,8 +100,16 @@ class Belt:
     def sentence(self) -> str:
         """All numbers in words, beside the picture and for those who cannot see it."""
         filled = int(np.isfinite(self.ages()).sum())
-        start = "" if filled == self.queue_size else f" {filled:,} of them have been made so far, the rest are still the random start."
-        many = " That is more keys than images: every image also meets its own earlier keys, as negatives." if self.queue_size > self.images else ""
+        start = (
+            ""
+            if filled == self.queue_size
+            else f" {filled:,} of them have been made so far, the rest are still the random start."
+        )
+        many = (
+            " That is more keys than images: every image also meets its own earlier keys, as negatives."
+            if self.queue_size > self.images
+            else ""
+        )
         behind_now, behind_then = lag(self.momentum), self.longest + lag(self.momentum)
         return (
             f"Step {self.step}: {self.queue_size:,} keys, {self.batch_size} a step, so the oldest is {self.longest} steps old ({self.queue_size / self.images:.2g} epochs of {self.images:,} images)."
@@ -124,9 +134,15 @@ def queue_lab(belt: Belt = Belt()) -> None:
     style, wide = {"description_width": "90px"}, widgets.Layout(width="420px", max_width="100%")
 
     def choose(values: tuple, value: float, description: str) -> widgets.SelectionSlider:
-        return widgets.SelectionSlider(options=[(f"{v:,}", v) for v in values], value=value, description=description, style=style, layout=wide)
+        return widgets.SelectionSlider(
+            options=[(f"{v:,}", v) for v in values], value=value, description=description, style=style, layout=wide
+        )
 
-    momentum, length, batch = choose(MOMENTA, belt.momentum, "momentum"), choose(QUEUES, belt.queue_size, "queue"), choose(BATCHES, belt.batch_size, "batch")
+    momentum, length, batch = (
+        choose(MOMENTA, belt.momentum, "momentum"),
+        choose(QUEUES, belt.queue_size, "queue"),
+        choose(BATCHES, belt.batch_size, "batch"),
+    )
     step = widgets.IntSlider(belt.step, 0, LAST_STEP, description="step", style=style, layout=wide)
     play = widgets.Play(value=belt.step, min=0, max=LAST_STEP, interval=250)
     image, text = canvas(920), widgets.HTML()

@@ -6,7 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import NOT_ATTEMPTED, Mistake, NotAttempted, call, compare, failed, passed, stopped
+from cl_course.lessons.shared.exercise import (
+    NOT_ATTEMPTED,
+    Mistake,
+    NotAttempted,
+    call,
+    compare,
+    failed,
+    passed,
+    stopped,
+)
 from cl_course.losses import byol_loss
 from cl_course.methods import MoCo
 from cl_course.momentum import ema_update
@@ -50,8 +59,14 @@ def diagnosis(attempt: Callable[[], Mapping[str, int]]) -> None:
         return failed(exercise, NOT_ATTEMPTED)
     except Exception as error:  # the learner's code may raise anything; the check must go on
         return failed(exercise, stopped(error))
-    if not isinstance(answer, Mapping) or set(answer) != set(PATIENTS) or not all(isinstance(fault, int) and fault in numbers for fault in answer.values()):
-        return failed(exercise, f"return a dict with a number from 1 to {len(FAULTS)} for each of {', '.join(PATIENTS)}.")
+    if (
+        not isinstance(answer, Mapping)
+        or set(answer) != set(PATIENTS)
+        or not all(isinstance(fault, int) and fault in numbers for fault in answer.values())
+    ):
+        return failed(
+            exercise, f"return a dict with a number from 1 to {len(FAULTS)} for each of {', '.join(PATIENTS)}."
+        )
     wrong = [letter for letter, fault in PATIENTS.items() if numbers[answer[letter]] != fault]
     if not wrong:
         return passed(exercise, "all six are named.")
@@ -70,9 +85,23 @@ def simclr_ward(my_partner: Callable, my_unit: Callable, my_views: Callable) -> 
         "view1 of an image finds its view2, and the other way round.",
     )
     z = torch.randn(6, 4, generator=Generator().manual_seed(0))
-    compare("my_unit", my_unit, lambda z: F.normalize(z, dim=1), [(z,), (7 * z[:3],)], _UNIT_MISTAKES, "every row has length 1.")
+    compare(
+        "my_unit",
+        my_unit,
+        lambda z: F.normalize(z, dim=1),
+        [(z,), (7 * z[:3],)],
+        _UNIT_MISTAKES,
+        "every row has length 1.",
+    )
     seeds = [(0,), (1,)]
-    compare("my_views", _with_camera(my_views), _with_camera(_two), seeds, _VIEW_MISTAKES, "two views, each drawn for itself.")
+    compare(
+        "my_views",
+        _with_camera(my_views),
+        _with_camera(_two),
+        seeds,
+        _VIEW_MISTAKES,
+        "two views, each drawn for itself.",
+    )
 
 
 def copies_ward(my_after_step: Callable, my_byol_loss: Callable, my_optimizer: Callable) -> None:
@@ -86,7 +115,14 @@ def copies_ward(my_after_step: Callable, my_byol_loss: Callable, my_optimizer: C
         "the key encoder follows, and the queue has the new keys.",
     )
     predictions = tuple(torch.randn(4, 5, 3, generator=Generator().manual_seed(0)))
-    compare("my_byol_loss", my_byol_loss, _crossed, [predictions], _BYOL_MISTAKES, "each prediction has to see through the other view's disguise.")
+    compare(
+        "my_byol_loss",
+        my_byol_loss,
+        _crossed,
+        [predictions],
+        _BYOL_MISTAKES,
+        "each prediction has to see through the other view's disguise.",
+    )
     _check_optimizer(my_optimizer)
 
 
@@ -97,22 +133,44 @@ _PARTNER_MISTAKES = (
         f"your partners are neighbours, 1 0 3 2 ...: right where the views lie as a a b b, but here they lie as a b ... a b ..., {_OFFSET}",
         lambda n: torch.arange(2 * n) ^ 1,
     ),
-    Mistake("each view is its own partner: that place is masked, so the loss is infinite. The partner lies n rows further on.", lambda n: torch.arange(2 * n)),
-    Mistake(f"your partner is the next row: that is another image's view, {_OFFSET}", lambda n: torch.arange(2 * n).roll(-1)),
-    Mistake(f"your partner is the row before: that is another image's view, {_OFFSET}", lambda n: torch.arange(2 * n).roll(1)),
-    Mistake("view2's partners are missing: there are 2n rows, and row n + i looks for row i.", lambda n: torch.arange(n) + n),
-    Mistake("view1 is right, but view2 has itself as partner: row n + i looks for row i.", lambda n: (torch.arange(n) + n).repeat(2)),
-    Mistake("view2 is right, but view1 has itself as partner: row i looks for row n + i.", lambda n: torch.arange(n).repeat(2)),
+    Mistake(
+        "each view is its own partner: that place is masked, so the loss is infinite. The partner lies n rows further on.",
+        lambda n: torch.arange(2 * n),
+    ),
+    Mistake(
+        f"your partner is the next row: that is another image's view, {_OFFSET}", lambda n: torch.arange(2 * n).roll(-1)
+    ),
+    Mistake(
+        f"your partner is the row before: that is another image's view, {_OFFSET}",
+        lambda n: torch.arange(2 * n).roll(1),
+    ),
+    Mistake(
+        "view2's partners are missing: there are 2n rows, and row n + i looks for row i.", lambda n: torch.arange(n) + n
+    ),
+    Mistake(
+        "view1 is right, but view2 has itself as partner: row n + i looks for row i.",
+        lambda n: (torch.arange(n) + n).repeat(2),
+    ),
+    Mistake(
+        "view2 is right, but view1 has itself as partner: row i looks for row n + i.",
+        lambda n: torch.arange(n).repeat(2),
+    ),
 )
 _UNIT_MISTAKES = (
     Mistake(
         "one length for the whole batch: all similarities become tiny, as if the temperature were hundreds of times higher. Take each row's own length: dim=1.",
         lambda z: z / z.norm(),
     ),
-    Mistake("you scale each column, over the images, instead of each row: dim=1 goes along an embedding.", lambda z: F.normalize(z, dim=0)),
+    Mistake(
+        "you scale each column, over the images, instead of each row: dim=1 goes along an embedding.",
+        lambda z: F.normalize(z, dim=0),
+    ),
     Mistake("nothing is scaled: long embeddings then win by their length.", lambda z: z),
     Mistake("divide by the length, not by its square.", lambda z: z / z.square().sum(dim=1, keepdim=True)),
-    Mistake("divide by the length, the root of the sum of squares, not by the sum.", lambda z: z / z.sum(dim=1, keepdim=True)),
+    Mistake(
+        "divide by the length, the root of the sum of squares, not by the sum.",
+        lambda z: z / z.sum(dim=1, keepdim=True),
+    ),
 )
 
 
@@ -191,7 +249,9 @@ def _state(method: MoCo) -> Tensor:
     return torch.cat([value.detach().flatten().double() for value in method.state_dict().values()])
 
 
-def _after_step(method: MoCo, momentum: float | None = None, encoder: bool = True, projector: bool = True, enqueues: int = 1) -> None:
+def _after_step(
+    method: MoCo, momentum: float | None = None, encoder: bool = True, projector: bool = True, enqueues: int = 1
+) -> None:
     momentum = method.momentum if momentum is None else momentum
     if encoder:
         ema_update(method.key_encoder, method.encoder, momentum)
@@ -214,13 +274,34 @@ _DRIFT_MISTAKES = tuple(
             "the key encoder still stands where chance put it, and the queries learn to agree with a random network. Let it drift: ema_update.",
             lambda m: _after_step(m, encoder=False, projector=False),
         ),
-        ("the encoder drifts, but its projector does not: the keys are made by both.", lambda m: _after_step(m, projector=False)),
-        ("the projector drifts, but its encoder does not: the keys are made by both.", lambda m: _after_step(m, encoder=False)),
-        ("the roles are swapped: what the query network has just learned is lost. ema_update(key network, query network, momentum).", _roles_swapped),
-        ("the drift is mended, but the new keys are no longer put into the queue: keep method.enqueue(method.new_keys).", lambda m: _after_step(m, enqueues=0)),
-        ("the keys go into the queue twice, so that it is half as long as it seems.", lambda m: _after_step(m, enqueues=2)),
-        ("the key network is overwritten, not drawn along: it is to keep the share method.momentum of itself.", lambda m: _after_step(m, momentum=0.0)),
-        ("momentum and its rest are exchanged: the key network keeps the share method.momentum of itself.", lambda m: _after_step(m, momentum=1 - m.momentum)),
+        (
+            "the encoder drifts, but its projector does not: the keys are made by both.",
+            lambda m: _after_step(m, projector=False),
+        ),
+        (
+            "the projector drifts, but its encoder does not: the keys are made by both.",
+            lambda m: _after_step(m, encoder=False),
+        ),
+        (
+            "the roles are swapped: what the query network has just learned is lost. ema_update(key network, query network, momentum).",
+            _roles_swapped,
+        ),
+        (
+            "the drift is mended, but the new keys are no longer put into the queue: keep method.enqueue(method.new_keys).",
+            lambda m: _after_step(m, enqueues=0),
+        ),
+        (
+            "the keys go into the queue twice, so that it is half as long as it seems.",
+            lambda m: _after_step(m, enqueues=2),
+        ),
+        (
+            "the key network is overwritten, not drawn along: it is to keep the share method.momentum of itself.",
+            lambda m: _after_step(m, momentum=0.0),
+        ),
+        (
+            "momentum and its rest are exchanged: the key network keeps the share method.momentum of itself.",
+            lambda m: _after_step(m, momentum=1 - m.momentum),
+        ),
     )
 )
 
@@ -237,7 +318,10 @@ _BYOL_MISTAKES = (
     Mistake("one direction only: add p2 against target1.", lambda p1, p2, t1, t2: byol_loss(p1, t2)),
     Mistake("one direction only: add p1 against target2.", lambda p1, p2, t1, t2: byol_loss(p2, t1)),
     Mistake("the two directions are added, not averaged.", lambda *batch: _crossed(*batch) / 2),
-    Mistake("predictions are held against predictions: p1 against target2, p2 against target1.", lambda p1, p2, t1, t2: byol_loss(p1, p2) + byol_loss(p2, p1)),
+    Mistake(
+        "predictions are held against predictions: p1 against target2, p2 against target1.",
+        lambda p1, p2, t1, t2: byol_loss(p1, p2) + byol_loss(p2, p1),
+    ),
 )
 
 LARGEST, SMALLEST = 0.25, 1e-6  # of a weight matrix's own length, that a first step may change
@@ -269,5 +353,8 @@ def _check_optimizer(attempt: Callable) -> None:
             f"the first step changes the weights by {change:.0%} of their own length: Adam moves every weight by about its rate, however small the gradient. Take a rate well below a weight's size.",
         )
     if change < SMALLEST:
-        return failed(exercise, f"the first step changes the weights by {change:.0e} of their own length: at this rate nothing is ever learned.")
+        return failed(
+            exercise,
+            f"the first step changes the weights by {change:.0e} of their own length: at this rate nothing is ever learned.",
+        )
     return passed(exercise, f"the first step changes the weights by {change:.1%} of their own length.")

@@ -37,7 +37,15 @@ def _sheet(axes: np.ndarray, patient: Mapping, healthy: Mapping) -> None:
     loss, similarity, knn, collapse = axes
     epochs = [row["epoch"] for row in patient["rows"]]
     loss.axhline(patient["chance"], color=MUTED, linestyle=":", linewidth=1)
-    loss.annotate("chance", (epochs[-1], patient["chance"]), xytext=(0, 2), textcoords="offset points", color=MUTED, fontsize=8, ha="right")
+    loss.annotate(
+        "chance",
+        (epochs[-1], patient["chance"]),
+        xytext=(0, 2),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8,
+        ha="right",
+    )
     highest = max(patient["chance"], *(row["loss"] for row in patient["rows"]))
     loss.set_ylim(0, 1.15 * highest)
     for run, look in ((healthy, HEALTHY), (patient, {"color": BLUE, "marker": "o", "markersize": 3})):
@@ -46,13 +54,21 @@ def _sheet(axes: np.ndarray, patient: Mapping, healthy: Mapping) -> None:
         _line(knn, run, "knn", look)
     knn.set_ylim(0, 1.05)
     knn.annotate(
-        f"{patient['rows'][-1]['knn']:.2f}", (epochs[-1], patient["rows"][-1]["knn"]), xytext=(0, 5), textcoords="offset points", ha="right", fontsize=9
+        f"{patient['rows'][-1]['knn']:.2f}",
+        (epochs[-1], patient["rows"][-1]["knn"]),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
     )
     for heap, color, label in (("negative", ORANGE, "strangers"), ("positive", BLUE, "partners")):
         similarity.hist(np.clip(patient[heap], -1, 1), bins=BINS, density=True, color=color, alpha=0.65, label=label)
         similarity.hist(np.clip(healthy[heap], -1, 1), bins=BINS, density=True, histtype="step", **HEALTHY)
     similarity.set(yticks=[], xlim=(-1, 1))
-    for name, share, color, marker, label in (("spread", 1, BLUE, "o", "spread"), ("effective_rank", patient["dim"], ORANGE, "s", "eff. rank / d")):
+    for name, share, color, marker, label in (
+        ("spread", 1, BLUE, "o", "spread"),
+        ("effective_rank", patient["dim"], ORANGE, "s", "eff. rank / d"),
+    ):
         _line(collapse, healthy, name, HEALTHY, share)
         _line(collapse, patient, name, {"color": color, "marker": marker, "markersize": 3, "label": label}, share)
     collapse.set(ylim=(0, 1.45), yticks=[0, 0.5, 1])

@@ -22,9 +22,14 @@ def temperature_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mappin
     """
     figure, (left, right) = subplots(1, 2, width=9.5, height=3.4)
     temperatures = sorted({float(run["encoder"]) for run in runs if is_number(run["encoder"])})
-    for measure, color, marker, shift, label in (("knn", BLUE, "o", -0.13, "kNN"), ("linear", ORANGE, "s", 0.13, "linear probe")):
+    for measure, color, marker, shift, label in (
+        ("knn", BLUE, "o", -0.13, "kNN"),
+        ("linear", ORANGE, "s", 0.13, "linear probe"),
+    ):
         for place, temperature in enumerate(temperatures):
-            scores = [run[measure] for run in runs if is_number(run["encoder"]) and float(run["encoder"]) == temperature]
+            scores = [
+                run[measure] for run in runs if is_number(run["encoder"]) and float(run["encoder"]) == temperature
+            ]
             seed_dots(left, place + shift, scores, color, marker, label if place == 0 else None)
     _chance(left, len(temperatures))
     left.set_xticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
@@ -46,7 +51,9 @@ def temperature_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mappin
     return figure
 
 
-def strengths_figure(rates: Mapping[str, Sequence[float]], recognised: Mapping[str, Sequence[float]], runs: Sequence[Mapping]) -> Figure:
+def strengths_figure(
+    rates: Mapping[str, Sequence[float]], recognised: Mapping[str, Sequence[float]], runs: Sequence[Mapping]
+) -> Figure:
     """What can be known of three augmentations before training, beside what came of it.
 
     Args:
@@ -61,7 +68,14 @@ def strengths_figure(rates: Mapping[str, Sequence[float]], recognised: Mapping[s
     for panel, title, scores, color in zip(axes, titles, (rates, recognised, knn), (ORANGE, GREEN, BLUE)):
         for place, name in enumerate(settings):
             seed_dots(panel, place, scores[name], color, "o", None, width=0.25)
-            panel.annotate(f"{np.mean(scores[name]):.2f}", (place, max(scores[name])), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+            panel.annotate(
+                f"{np.mean(scores[name]):.2f}",
+                (place, max(scores[name])),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
         panel.set_title(title, loc="left", fontsize=11)
         panel.set_xticks(range(len(settings)), settings)
         panel.set_xlim(-0.5, len(settings) - 0.5)
@@ -79,7 +93,9 @@ def judges_figure(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
     """
     figure, axes = subplots(width=9.5, height=3.8)
     judges = list(next(iter(scores.values())))
-    looks = zip((INK, BLUE, ORANGE, PINK, SKY, GREEN), ("-", "-", "--", "-.", ":", "--"), ("D", "o", "s", "^", "v", "P"))
+    looks = zip(
+        (INK, BLUE, ORANGE, PINK, SKY, GREEN), ("-", "-", "--", "-.", ":", "--"), ("D", "o", "s", "^", "v", "P")
+    )
     for (encoder, of_judge), (color, style, marker) in zip(scores.items(), looks):
         means = [np.mean(of_judge[judge]) for judge in judges]
         axes.plot(means, color=color, linestyle=style, linewidth=1.6, marker=marker, markersize=7, label=encoder)
@@ -91,7 +107,11 @@ def judges_figure(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
     return figure
 
 
-def memory_figure(apart: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]], accuracy: Mapping[str, Sequence[float]]) -> Figure:
+def memory_figure(
+    apart: Mapping[str, Sequence[float]],
+    megabytes: Mapping[str, Sequence[float]],
+    accuracy: Mapping[str, Sequence[float]],
+) -> Figure:
     """A large batch in chunks: is it the same gradient, what does it save, what comes of it?
 
     Args:
@@ -110,7 +130,14 @@ def memory_figure(apart: Mapping[str, Sequence[float]], megabytes: Mapping[str, 
         panel.grid(axis="x", visible=False)
     left, middle, right = axes
     for place, scores in enumerate(accuracy.values()):
-        right.annotate(f"{np.mean(scores):.3f}", (place, max(scores)), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+        right.annotate(
+            f"{np.mean(scores):.3f}",
+            (place, max(scores)),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
     left.set_yscale("log")
     middle.set_ylim(0, None)
     low, high = right.get_ylim()
@@ -124,4 +151,12 @@ def is_number(text: str) -> bool:
 
 def _chance(axes: Axes, places: int) -> None:
     axes.axhline(CHANCE, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate("chance", ((places - 1) / 2, CHANCE), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=8, ha="center")
+    axes.annotate(
+        "chance",
+        ((places - 1) / 2, CHANCE),
+        xytext=(0, 3),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8,
+        ha="center",
+    )

@@ -21,7 +21,13 @@ def health_of(run: Mapping) -> Health:
     last = run["rows"][-1]
     heaps = {heap: torch.tensor(run[heap]) for heap in ("positive", "negative")}
     return Health(
-        loss=last["loss"], chance=run["chance"], spread=last["spread"], effective_rank=last["effective_rank"], dim=run["dim"], knn=last["knn"], **heaps
+        loss=last["loss"],
+        chance=run["chance"],
+        spread=last["spread"],
+        effective_rank=last["effective_rank"],
+        dim=run["dim"],
+        knn=last["knn"],
+        **heaps,
     )
 
 
@@ -42,17 +48,33 @@ class ClinicLab:
     def __init__(self, runs: Sequence[Mapping]):
         self.runs, self.verdicts = runs, {}
         wide = {"description_width": "80px"}
-        self.patient = widgets.SelectionSlider(options=list(PATIENTS), description="patient", style=wide, layout=widgets.Layout(width="320px"))
+        self.patient = widgets.SelectionSlider(
+            options=list(PATIENTS), description="patient", style=wide, layout=widgets.Layout(width="320px")
+        )
         numbered = [(f"{number}  {text}", fault) for number, (fault, text) in enumerate(FAULTS.items(), start=1)]
-        self.fault = widgets.Dropdown(options=[(UNDECIDED, None), *numbered], description="diagnosis", style=wide, layout=widgets.Layout(width="560px"))
-        self.ask = widgets.Button(description="Is that it?", button_style="primary", tooltip="check the diagnosis of this patient")
+        self.fault = widgets.Dropdown(
+            options=[(UNDECIDED, None), *numbered],
+            description="diagnosis",
+            style=wide,
+            layout=widgets.Layout(width="560px"),
+        )
+        self.ask = widgets.Button(
+            description="Is that it?", button_style="primary", tooltip="check the diagnosis of this patient"
+        )
         self.words = widgets.HTML()
         self.picture = canvas(1100)
         self.patient.observe(self._change, "value")
         self.fault.observe(lambda _: self._draw_words(), "value")
         self.ask.on_click(lambda _: self.judge())
         row = widgets.Layout(flex_flow="row wrap")
-        self.view = widgets.VBox([widgets.HBox([self.patient], layout=row), widgets.HBox([self.fault, self.ask], layout=row), self.picture, self.words])
+        self.view = widgets.VBox(
+            [
+                widgets.HBox([self.patient], layout=row),
+                widgets.HBox([self.fault, self.ask], layout=row),
+                self.picture,
+                self.words,
+            ]
+        )
         self._change()
 
     def judge(self) -> None:

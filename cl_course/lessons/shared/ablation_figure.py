@@ -8,7 +8,12 @@ from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.style import BLUE, GRID, INK, MUTED, RED, subplots
 
-LABELS = {"temperature": "temperature", "augment": "augmentation", "batch_size": "batch size", "queue_size": "keys in the queue"}
+LABELS = {
+    "temperature": "temperature",
+    "augment": "augmentation",
+    "batch_size": "batch size",
+    "queue_size": "keys in the queue",
+}
 
 
 def ablation_figure(
@@ -31,22 +36,37 @@ def ablation_figure(
         chance: accuracy of guessing.
     """
     values = {factor: _values(runs, factor) for factor in chosen}
-    figure, axes = subplots(1, len(chosen), width=9.5, height=3.1, sharey=True, width_ratios=[0.4 + len(v) for v in values.values()])
+    figure, axes = subplots(
+        1, len(chosen), width=9.5, height=3.1, sharey=True, width_ratios=[0.4 + len(v) for v in values.values()]
+    )
     for panel, factor in zip(axes, chosen):
         scores = []
         for value in values[factor]:
             setting = {**chosen, factor: value}
             covered = tuple(setting.values()) in hidden
-            scores.append([] if covered else [run[measure] for run in runs if all(run[f] == v for f, v in setting.items())])
+            scores.append(
+                [] if covered else [run[measure] for run in runs if all(run[f] == v for f, v in setting.items())]
+            )
         _panel(panel, scores, values[factor].index(chosen[factor]), chance)
         panel.set_xticks(range(len(values[factor])), [str(value) for value in values[factor]])
         panel.set_xlabel(LABELS.get(factor, factor))
         if guess is not None:
             panel.axhline(guess, color=RED, linestyle=":", linewidth=1.5)
     if guess is not None:
-        axes[0].annotate(f"dotted: your guess {guess:.2f}", (0, 1.02), xycoords="axes fraction", color=RED, fontsize=9)  # above: dots and ? may lie at its height
+        axes[0].annotate(
+            f"dotted: your guess {guess:.2f}", (0, 1.02), xycoords="axes fraction", color=RED, fontsize=9
+        )  # above: dots and ? may lie at its height
     axes[0].set(ylabel=f"{'kNN' if measure == 'knn' else measure} accuracy on test", ylim=(0, 1.03))
-    axes[-1].annotate("chance", (len(values[factor]) - 0.55, chance), xytext=(0, -3), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
+    axes[-1].annotate(
+        "chance",
+        (len(values[factor]) - 0.55, chance),
+        xytext=(0, -3),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8,
+        ha="right",
+        va="top",
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -62,14 +82,39 @@ def _panel(axes: Axes, scores: Sequence[Sequence[float]], here: int, chance: flo
     axes.axvspan(here - 0.33, here + 0.33, color=GRID, alpha=0.6, zorder=0)
     axes.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
     known = [place for place, seeds in enumerate(scores) if seeds]
-    axes.plot(known, [np.mean(scores[place]) for place in known], color=BLUE, linewidth=1.5, marker="_", markersize=22, markeredgewidth=2)
+    axes.plot(
+        known,
+        [np.mean(scores[place]) for place in known],
+        color=BLUE,
+        linewidth=1.5,
+        marker="_",
+        markersize=22,
+        markeredgewidth=2,
+    )
     for place, seeds in enumerate(scores):
         if seeds:
-            axes.scatter(np.full(len(seeds), place) + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=26, color=BLUE, edgecolor="white", linewidth=0.7, zorder=3)
+            axes.scatter(
+                np.full(len(seeds), place) + np.linspace(-0.12, 0.12, len(seeds)),
+                seeds,
+                s=26,
+                color=BLUE,
+                edgecolor="white",
+                linewidth=0.7,
+                zorder=3,
+            )
             # Under the dots where there is room, else above them.
             low = np.mean(seeds) > 0.3
             text = (min(seeds), -7, "top") if low else (max(seeds), 6, "bottom")
-            axes.annotate(f"{np.mean(seeds):.2f}", (place, text[0]), xytext=(0, text[1]), textcoords="offset points", ha="center", va=text[2], fontsize=9, color=INK)
+            axes.annotate(
+                f"{np.mean(seeds):.2f}",
+                (place, text[0]),
+                xytext=(0, text[1]),
+                textcoords="offset points",
+                ha="center",
+                va=text[2],
+                fontsize=9,
+                color=INK,
+            )
         else:
             axes.text(place, 0.5, "?", ha="center", va="center", fontsize=18, color=MUTED)
     axes.set_xlim(-0.5, len(scores) - 0.5)

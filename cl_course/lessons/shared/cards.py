@@ -10,8 +10,22 @@ from matplotlib.patches import FancyArrowPatch
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, new_figure, subplots
 
 LETTERS = "ABCDEF"
-COLOURS = {"mean colour": ORANGE, "colour histogram": PINK, "raw pixels": BLUE, "guessing": MUTED, "trained network": GREEN, "you": INK}
-MARKERS = {"mean colour": "o", "colour histogram": "D", "raw pixels": "s", "guessing": "v", "trained network": "^", "you": "*"}
+COLOURS = {
+    "mean colour": ORANGE,
+    "colour histogram": PINK,
+    "raw pixels": BLUE,
+    "guessing": MUTED,
+    "trained network": GREEN,
+    "you": INK,
+}
+MARKERS = {
+    "mean colour": "o",
+    "colour histogram": "D",
+    "raw pixels": "s",
+    "guessing": "v",
+    "trained network": "^",
+    "you": "*",
+}
 
 
 def draw_card(axes: Axes, image: np.ndarray, caption: str = "", *, frame: str | None = None, color: str = INK) -> None:
@@ -27,7 +41,9 @@ def draw_card(axes: Axes, image: np.ndarray, caption: str = "", *, frame: str | 
 def card_grid(images: np.ndarray, columns: int, captions: Sequence[str] = (), width: float = 9.0) -> Figure:
     """Cards row by row."""
     rows = -(-len(images) // columns)
-    figure, axes = subplots(rows, columns, width=width, height=width * rows / columns * (1.2 if captions else 1.0), squeeze=False)
+    figure, axes = subplots(
+        rows, columns, width=width, height=width * rows / columns * (1.2 if captions else 1.0), squeeze=False
+    )
     for i, place in enumerate(axes.flat):
         if i < len(images):
             draw_card(place, images[i], captions[i] if captions else "")
@@ -37,7 +53,12 @@ def card_grid(images: np.ndarray, columns: int, captions: Sequence[str] = (), wi
 
 
 def round_figure(
-    anchor: np.ndarray, candidates: np.ndarray, title: str, kinds: Sequence[str] = (), positive: int | None = None, picked: int | None = None
+    anchor: np.ndarray,
+    candidates: np.ndarray,
+    title: str,
+    kinds: Sequence[str] = (),
+    positive: int | None = None,
+    picked: int | None = None,
 ) -> Figure:
     """One round: the anchor, then the candidates A, B, ... to choose from.
 
@@ -109,7 +130,17 @@ def score_figure(levels: Sequence[str], scores: Mapping[str, np.ndarray], chance
         found = np.asarray(found, float).reshape(len(levels), -1)
         x = np.arange(len(levels)) + 0.05 * (number - (len(scores) - 1) / 2)
         mean, spread = mean_and_reach(found)
-        axes.errorbar(x, mean, spread, color=COLOURS.get(player, INK), marker=MARKERS.get(player, "o"), markersize=6, capsize=3, linewidth=1.5, label=player)
+        axes.errorbar(
+            x,
+            mean,
+            spread,
+            color=COLOURS.get(player, INK),
+            marker=MARKERS.get(player, "o"),
+            markersize=6,
+            capsize=3,
+            linewidth=1.5,
+            label=player,
+        )
     axes.set(
         xticks=range(len(levels)),
         xticklabels=[level.replace(", ", ",\n") for level in levels],
@@ -133,7 +164,18 @@ def roles_figure(anchor: np.ndarray, positive: np.ndarray, negatives: np.ndarray
         axes.text(x + size / 2, y - 0.08, label, ha="center", va="top", fontsize=10, color=color)
 
     def arrow(start: float, end: float, color: str) -> None:
-        axes.add_patch(FancyArrowPatch((start, 1.7), (end, 1.7), arrowstyle="-|>", color=color, linewidth=2, mutation_scale=16, shrinkA=1, shrinkB=1))
+        axes.add_patch(
+            FancyArrowPatch(
+                (start, 1.7),
+                (end, 1.7),
+                arrowstyle="-|>",
+                color=color,
+                linewidth=2,
+                mutation_scale=16,
+                shrinkA=1,
+                shrinkB=1,
+            )
+        )
 
     card(anchor, 2.6, 1.05, 1.3, "anchor", INK)
     card(positive, 0.25, 1.05, 1.3, "positive: the same card,\ndisguised anew", GREEN)
@@ -157,12 +199,25 @@ def few_labels_figure(labels_per_class: Sequence[int], accuracies: Mapping[str, 
     """
     figure, axes = subplots(width=7, height=3.4)
     axes.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate("guessing", (labels_per_class[-1], chance), xytext=(0, 3), textcoords="offset points", fontsize=8, color=MUTED, ha="right")
+    axes.annotate(
+        "guessing",
+        (labels_per_class[-1], chance),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
+        ha="right",
+    )
     for (name, accuracy), color, marker in zip(accuracies.items(), (GREEN, BLUE, ORANGE), "^sD"):
         mean, spread = mean_and_reach(accuracy)
         axes.errorbar(labels_per_class, mean, spread, color=color, marker=marker, capsize=3, label=name)
     axes.set(
-        xscale="log", xticks=labels_per_class, xticklabels=labels_per_class, ylim=(0, 1.04), xlabel="labelled cards per class", ylabel="accuracy on new cards"
+        xscale="log",
+        xticks=labels_per_class,
+        xticklabels=labels_per_class,
+        ylim=(0, 1.04),
+        xlabel="labelled cards per class",
+        ylabel="accuracy on new cards",
     )
     axes.minorticks_off()
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.6), frameon=False)

@@ -34,24 +34,62 @@ class CirclePicture:
         colors = [PALETTE[i % len(PALETTE)] for i in range(n)]
         self.chords = [self.circle.plot([], [], color=color, linewidth=1, alpha=0.6)[0] for color in colors]
         # The square fits into the disc: partners that have met show both.
-        self.points = [self.circle.scatter(np.zeros(n), np.zeros(n), color=colors, marker=marker, s=size, edgecolor="white", zorder=3) for marker, size in (("o", 130), ("s", 45))]
-        self.letters = [self.circle.text(0, 0, NAMES[i], color=colors[i], fontsize=10, ha="center", va="center", weight="bold") for i in range(n)]
-        self.arrows = self.circle.quiver(*np.zeros((4, 2 * n)), color=INK, angles="xy", scale_units="xy", scale=1, width=0.006, minlength=0, zorder=4)
-        self.circle.text(-1.28, 1.3, "disc: view 1\nsquare: view 2\narrow: where the\nloss moves it", fontsize=8, color=MUTED, va="top")
+        self.points = [
+            self.circle.scatter(
+                np.zeros(n), np.zeros(n), color=colors, marker=marker, s=size, edgecolor="white", zorder=3
+            )
+            for marker, size in (("o", 130), ("s", 45))
+        ]
+        self.letters = [
+            self.circle.text(0, 0, NAMES[i], color=colors[i], fontsize=10, ha="center", va="center", weight="bold")
+            for i in range(n)
+        ]
+        self.arrows = self.circle.quiver(
+            *np.zeros((4, 2 * n)), color=INK, angles="xy", scale_units="xy", scale=1, width=0.006, minlength=0, zorder=4
+        )
+        self.circle.text(
+            -1.28,
+            1.3,
+            "disc: view 1\nsquare: view 2\narrow: where the\nloss moves it",
+            fontsize=8,
+            color=MUTED,
+            va="top",
+        )
         veil = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none"}  # the lines between partners pass behind
-        self.caption = self.circle.text(0, 0, "", ha="center", va="center", fontsize=10, color=INK, linespacing=1.5, bbox=veil)
+        self.caption = self.circle.text(
+            0, 0, "", ha="center", va="center", fontsize=10, color=INK, linespacing=1.5, bbox=veil
+        )
 
     def _draw_curves(self, steps: int, even: float) -> None:
         self.curves.set(xlim=(0, steps), ylim=(min(-2.4, even - 0.4), 4.1), xlabel="step")
         self.curves.set_title("What the embeddings are like", loc="left")
         self.curves.axhline(even, color=ORANGE, linewidth=0.8, linestyle=":")
-        self.curves.annotate("uniformity of even points", (steps, even), xytext=(0, -3), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
+        self.curves.annotate(
+            "uniformity of even points",
+            (steps, even),
+            xytext=(0, -3),
+            textcoords="offset points",
+            color=MUTED,
+            fontsize=8,
+            ha="right",
+            va="top",
+        )
         self.now = self.curves.axvline(0, color=MUTED, linewidth=0.8)
-        self.lines = [self.curves.plot([], [], color=color, linestyle=style, label=label)[0] for color, style, label in _CURVES]
+        self.lines = [
+            self.curves.plot([], [], color=color, linestyle=style, label=label)[0] for color, style, label in _CURVES
+        ]
         self.marks = [self.curves.plot([], [], color=color, marker="o", markersize=6)[0] for color, _, _ in _CURVES]
         self.curves.legend(loc="upper right", frameon=False)
 
-    def update(self, angles: np.ndarray, push: np.ndarray, alignment: np.ndarray, uniformity: np.ndarray, step: int, caption: str) -> Figure:
+    def update(
+        self,
+        angles: np.ndarray,
+        push: np.ndarray,
+        alignment: np.ndarray,
+        uniformity: np.ndarray,
+        step: int,
+        caption: str,
+    ) -> Figure:
         """Show one step.
 
         Args:

@@ -31,8 +31,19 @@ def box(axes: Axes, x: float, y: float, name: str, color: str, width: float = 1.
     axes.text(x + width / 2, y, name, fontsize=10.5, ha="center", va="center", color=color)
 
 
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], color: str = MUTED, style: str = "->", width: float = 1.3) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=11, color=color, linewidth=width, shrinkA=0, shrinkB=0))
+def arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    color: str = MUTED,
+    style: str = "->",
+    width: float = 1.3,
+) -> None:
+    axes.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle=style, mutation_scale=11, color=color, linewidth=width, shrinkA=0, shrinkB=0
+        )
+    )
 
 
 def note(axes: Axes, x: float, y: float, text: str, color: str = INK, size: float = 8.5, **place) -> None:

@@ -102,7 +102,14 @@ def one_or_two(mistakes: Sequence[tuple[str, dict]]) -> Iterator[tuple[str, dict
             yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts
 
 
-def compare(exercise: str, attempt: Callable, reference: Callable, inputs: Sequence[tuple], mistakes: Sequence[Mistake], praise: str) -> None:
+def compare(
+    exercise: str,
+    attempt: Callable,
+    reference: Callable,
+    inputs: Sequence[tuple],
+    mistakes: Sequence[Mistake],
+    praise: str,
+) -> None:
     """Check a function of tensors: pass, name the mistake, or show the first difference."""
     try:
         answers = [call(attempt, *arguments) for arguments in inputs]

@@ -30,7 +30,16 @@ def health_panel(
     epoch = [row["epoch"] for row in rows]
 
     left.axhline(chance, color=MUTED, linestyle="--", linewidth=1)
-    left.annotate(f"chance {chance:.2f}", (epochs, chance), xytext=(0, -4), textcoords="offset points", color=MUTED, fontsize=8, ha="right", va="top")
+    left.annotate(
+        f"chance {chance:.2f}",
+        (epochs, chance),
+        xytext=(0, -4),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8,
+        ha="right",
+        va="top",
+    )
     left.plot(epoch, [row["loss"] for row in rows], color=BLUE, marker="o", markersize=3)
     left.set_title("Loss", loc="left", fontsize=11)
     left.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, chance * 1.12))
@@ -44,13 +53,29 @@ def health_panel(
 
     if any("knn" in row for row in rows):
         known = [row for row in rows if row.get("knn") is not None]
-        right.plot([row["epoch"] for row in known], [row["knn"] for row in known], color=GREEN, marker="o", markersize=3)
-        right.annotate(f"{known[-1]['knn']:.3f}", (known[-1]["epoch"], known[-1]["knn"]), xytext=(-4, 6), textcoords="offset points", ha="right", fontsize=9)
+        right.plot(
+            [row["epoch"] for row in known], [row["knn"] for row in known], color=GREEN, marker="o", markersize=3
+        )
+        right.annotate(
+            f"{known[-1]['knn']:.3f}",
+            (known[-1]["epoch"], known[-1]["knn"]),
+            xytext=(-4, 6),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9,
+        )
     right.set_title("kNN accuracy (validation)", loc="left", fontsize=11)
     right.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.05))
 
     last.plot(epoch, [row["spread"] for row in rows], color=BLUE, marker="o", markersize=3, label="spread of z")
-    last.plot(epoch, [row["effective_rank"] / dim for row in rows], color=ORANGE, marker="s", markersize=3, label="effective rank of h / d")
+    last.plot(
+        epoch,
+        [row["effective_rank"] / dim for row in rows],
+        color=ORANGE,
+        marker="s",
+        markersize=3,
+        label="effective rank of h / d",
+    )
     last.set_title("Collapse? (0 is dead)", loc="left", fontsize=11)
     last.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.5), yticks=[0, 0.5, 1])
     last.legend(loc="upper left", handlelength=1, fontsize=8, frameon=False)  # above 1, where no line goes

@@ -57,7 +57,9 @@ class HealthPanel:
         done = self.rows[-1]["epoch"]
         seconds = sum(row["seconds"] for row in self.rows)
         left = seconds / len(self.rows) * (self.config.epochs - done)
-        progress = f"epoch {done} of {self.config.epochs}, {seconds:.0f} s of training" + (f", about {left:.0f} s left" if left else "")
+        progress = f"epoch {done} of {self.config.epochs}, {seconds:.0f} s of training" + (
+            f", about {left:.0f} s left" if left else ""
+        )
         return f"{progress}\n{self.now.sentence}"
 
     def figure(self):

@@ -85,7 +85,9 @@ def simulate(angles: Tensor, temperature: float, want: str = "both", steps: int 
         push = -gradient * angles.numel() * temperature
         angles = angles.detach()
         z1, z2 = on_circle(angles)
-        measured.append([losses.nt_xent(z1, z2, temperature), losses.alignment(z1, z2), losses.uniformity(torch.cat([z1, z2]))])
+        measured.append(
+            [losses.nt_xent(z1, z2, temperature), losses.alignment(z1, z2), losses.uniformity(torch.cat([z1, z2]))]
+        )
         places.append(angles)
         pushes.append(push)
         angles = angles + rate * push
@@ -111,7 +113,9 @@ def _show(picture: CirclePicture, path: Path, step: int) -> Figure:
     caption = f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\nNT-Xent {path.loss[step]:.2f}"
     longest = 0.5  # an arrow longer than this would cover its neighbours
     push = (0.3 * path.push[step]).clamp(-longest, longest)
-    return picture.update(path.angles[step].numpy(), push.numpy(), path.alignment.numpy(), path.uniformity.numpy(), step, caption)
+    return picture.update(
+        path.angles[step].numpy(), push.numpy(), path.alignment.numpy(), path.uniformity.numpy(), step, caption
+    )
 
 
 def circle_figure(n: int = 6, temperature: float = 0.5, want: str = "both", step: int = STEPS, seed: int = 0) -> Figure:
@@ -129,9 +133,23 @@ def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: i
     style = {"description_width": "110px"}
     wide = widgets.Layout(width="430px", max_width="100%")
     picture = CirclePicture(n, STEPS, even_uniformity(n))
-    goal = widgets.ToggleButtons(options=list(WANTS), value=want, description="goal", style=style | {"button_width": "100px"})
-    heat = widgets.FloatLogSlider(temperature, base=10, min=np.log10(0.05), max=np.log10(2), step=0.02, description="temperature", readout_format=".3f", style=style, layout=wide)
-    angle = widgets.IntSlider(_degrees(start(n, seed)), -180, 180, description="A, view 1 (°)", style=style, layout=wide)
+    goal = widgets.ToggleButtons(
+        options=list(WANTS), value=want, description="goal", style=style | {"button_width": "100px"}
+    )
+    heat = widgets.FloatLogSlider(
+        temperature,
+        base=10,
+        min=np.log10(0.05),
+        max=np.log10(2),
+        step=0.02,
+        description="temperature",
+        readout_format=".3f",
+        style=style,
+        layout=wide,
+    )
+    angle = widgets.IntSlider(
+        _degrees(start(n, seed)), -180, 180, description="A, view 1 (°)", style=style, layout=wide
+    )
     again = widgets.IntSlider(seed, 0, 20, description="start (seed)", style=style, layout=wide)
     step = widgets.IntSlider(0, 0, STEPS, description="step", style=style, layout=wide)
     play = widgets.Play(value=0, min=0, max=STEPS, step=2, interval=150)

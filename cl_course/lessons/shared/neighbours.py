@@ -12,7 +12,9 @@ CLASS_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, INK, "#8a6d00", MUTED, "#5
 CLASS_MARKERS = ("o", "s", "^", "*", "h", "P", "D", "<", "v", "d")
 
 
-def neighbour_grid(queries: np.ndarray, found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: float = 9.5) -> Figure:
+def neighbour_grid(
+    queries: np.ndarray, found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: float = 9.5
+) -> Figure:
     """Each query, then what each description found for it, the nearest first.
 
     A neighbour of the query's class has a green frame, any other a dashed red one.
@@ -35,13 +37,19 @@ def neighbour_grid(queries: np.ndarray, found: Mapping[str, tuple[np.ndarray, np
         axes.text(left, -0.12, f"{name}: {right.mean():.0%} of these right", fontsize=10)
         for row, column in np.ndindex(right.shape):
             good = right[row, column]
-            _card(axes, pictures[row, column], left + column, row, GREEN if good else RED, "-" if good else (0, (2, 1.2)))
+            _card(
+                axes, pictures[row, column], left + column, row, GREEN if good else RED, "-" if good else (0, (2, 1.2))
+            )
     return figure
 
 
 def _card(axes, picture: np.ndarray, x: float, y: float, color: str, linestyle) -> None:
     axes.imshow(picture, extent=(x + 0.05, x + 0.87, y + 0.92, y + 0.1), interpolation="nearest", zorder=1)
-    axes.add_patch(Rectangle((x + 0.03, y + 0.08), 0.86, 0.86, fill=False, edgecolor=color, linewidth=2.2, linestyle=linestyle, zorder=2))
+    axes.add_patch(
+        Rectangle(
+            (x + 0.03, y + 0.08), 0.86, 0.86, fill=False, edgecolor=color, linewidth=2.2, linestyle=linestyle, zorder=2
+        )
+    )
 
 
 def embedding_map(
@@ -63,7 +71,9 @@ def embedding_map(
             of_class = xy[labels == label]
             look = label % len(CLASS_MARKERS)
             color = painted[title][labels == label] if title in painted else CLASS_COLOURS[look]
-            panel.scatter(*of_class.T, s=11, color=color, marker=CLASS_MARKERS[look], linewidth=0, alpha=0.75, label=name)
+            panel.scatter(
+                *of_class.T, s=11, color=color, marker=CLASS_MARKERS[look], linewidth=0, alpha=0.75, label=name
+            )
         panel.set_title(title, loc="left", fontsize=11)
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
@@ -72,7 +82,16 @@ def embedding_map(
             spine.set(visible=True, color="#cccccc")
     by_class = next((panel for panel, title in zip(axes[0], points) if title not in painted), axes[0, 0])
     handles, names = by_class.get_legend_handles_labels()
-    legend = figure.legend(handles, names, loc="outside lower center", ncols=len(class_names), handletextpad=0.1, columnspacing=0.9, fontsize=9, frameon=False)
+    legend = figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=len(class_names),
+        handletextpad=0.1,
+        columnspacing=0.9,
+        fontsize=9,
+        frameon=False,
+    )
     for handle in legend.legend_handles:
         handle.set(sizes=[34], alpha=1)
     return figure

@@ -7,7 +7,11 @@ from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, subplots
 
-MEASURES = {"knn": ("kNN", BLUE, "o", 0.14), "linear": ("linear probe", ORANGE, "s", -0.14), "fine_tuned": ("fine-tuned", GREEN, "D", -0.38)}
+MEASURES = {
+    "knn": ("kNN", BLUE, "o", 0.14),
+    "linear": ("linear probe", ORANGE, "s", -0.14),
+    "fine_tuned": ("fine-tuned", GREEN, "D", -0.38),
+}
 
 
 def summarise(runs: Sequence[Mapping], measure: str) -> tuple[float, float] | None:
@@ -28,9 +32,13 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
     heads = [*(name for name, *_ in measures.values()), "core min", "labels"]
     columns = np.cumsum([1.6] * len(measures) + [1.3, 1.0])
     unnamed = set(measures)  # what the legend does not show yet
-    figure, (axes, words) = subplots(1, 2, width=9.5, height=1.1 + 0.55 * len(rows), width_ratios=[6, columns[-1] - 0.4], sharey=True)
+    figure, (axes, words) = subplots(
+        1, 2, width=9.5, height=1.1 + 0.55 * len(rows), width_ratios=[6, columns[-1] - 0.4], sharey=True
+    )
     axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1)
-    axes.annotate("chance", (chance, -0.5), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="top")
+    axes.annotate(
+        "chance", (chance, -0.5), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="top"
+    )
     for place, row in enumerate(rows):
         of_row = [run for run in runs if run["row"] == row]
         cells = []
@@ -42,13 +50,27 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
             mean, deviation = summary
             label = name if measure in unnamed else None
             unnamed.discard(measure)
-            axes.errorbar(mean, place - shift, xerr=deviation, color=color, marker=marker, markersize=7, capsize=3, label=label)
+            axes.errorbar(
+                mean, place - shift, xerr=deviation, color=color, marker=marker, markersize=7, capsize=3, label=label
+            )
             seeds = [run[measure] for run in of_row if run.get(measure) is not None]
-            axes.scatter(seeds, np.full(len(seeds), place - shift), s=9, color="white", edgecolor=color, linewidth=0.8, zorder=3)
+            axes.scatter(
+                seeds, np.full(len(seeds), place - shift), s=9, color="white", edgecolor=color, linewidth=0.8, zorder=3
+            )
             cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(seeds) > 1 else f"{mean:.3f}")
             if live is not None and live["row"] == row and live.get(measure) is not None:
                 first = measure == next(iter(measures))
-                axes.scatter(live[measure], place - shift, s=330, marker="*", color="white", edgecolor=INK, linewidth=1, zorder=1.5, label="your run" if first else None)
+                axes.scatter(
+                    live[measure],
+                    place - shift,
+                    s=330,
+                    marker="*",
+                    color="white",
+                    edgecolor=INK,
+                    linewidth=1,
+                    zorder=1.5,
+                    label="your run" if first else None,
+                )
         minutes, labels = summarise(of_row, "cpu_minutes"), of_row[0].get("labels")
         cells += [f"{minutes[0]:.1f}" if minutes else "–", f"{labels:,}" if labels is not None else "–"]
         for x, cell in zip(columns, cells):

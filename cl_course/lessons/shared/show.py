@@ -18,7 +18,9 @@ def png(figure: Figure) -> bytes:
 def canvas(width: int) -> widgets.Image:
     """The picture of a lab, still empty: `width` pixels wide where there is room, and never wider than the page."""
     # With a margin it would, at full width, not fit its box, which then shows a scroll bar.
-    return widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%", align_self="flex-start", margin="0"))
+    return widgets.Image(
+        format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%", align_self="flex-start", margin="0")
+    )
 
 
 def png_bundle(picture: bytes, alt: str) -> tuple[dict, dict]:
@@ -35,7 +37,10 @@ def show(figure: Figure, alt: str, photo: bool = False) -> None:
     if photo:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": 88, "optimize": True})
-        data, metadata = {"image/jpeg": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}, {"image/jpeg": {"alt": alt}}
+        data, metadata = (
+            {"image/jpeg": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt},
+            {"image/jpeg": {"alt": alt}},
+        )
     else:
         data, metadata = png_bundle(png(figure), alt)
     display(data, metadata=metadata, raw=True)

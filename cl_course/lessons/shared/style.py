@@ -4,7 +4,15 @@ import matplotlib
 from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#222222", "#767676", "#e4e4e4"
-BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"
+BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+)
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED, INK)
 
 _SETTINGS = {

@@ -23,7 +23,11 @@ NO_GRADIENT = "no gradient reaches your loss: it was computed under torch.no_gra
 NO_BACKWARD = "you never call loss.backward(): nothing computes a gradient, so there is nothing to step along."
 NO_STEP = "you never call optimizer.step(): the gradient is computed and then not used, so no weight moves."
 STEP_FIRST = "you call optimizer.step() before loss.backward(): it steps along no gradient, or along that of the batch before. First backward(), then step()."
-AUTOGRAD_SAYS = {"'float' object has no attribute 'backward'": NO_GRADIENT, "does not require grad": NO_GRADIENT, "modified by an inplace operation": STEP_FIRST}
+AUTOGRAD_SAYS = {
+    "'float' object has no attribute 'backward'": NO_GRADIENT,
+    "does not require grad": NO_GRADIENT,
+    "modified by an inplace operation": STEP_FIRST,
+}
 STEP_TWICE = "you call optimizer.step() more than once in a step: the weights move twice along one gradient. Once is the learning rate that was asked for."
 BACKWARD_TWICE = "you call backward() more than once in a step: the second gradient is added to the first. Add up what you want in one loss, and call backward() on that."
 WIPED = "you call zero_grad() between backward() and step(): it wipes the gradient just computed, so no weight moves. Clear before backward()."
@@ -41,7 +45,11 @@ def training_step(attempt: Callable) -> None:
     if not run.calls and all(loss is None or loss is ... for loss in run.losses):
         return failed(EXERCISE, NOT_ATTEMPTED)
     sentence = _whats_wrong(run)
-    return failed(EXERCISE, sentence) if sentence else passed(EXERCISE, "three steps leave the same weights as the course's own.")
+    return (
+        failed(EXERCISE, sentence)
+        if sentence
+        else passed(EXERCISE, "three steps leave the same weights as the course's own.")
+    )
 
 
 @dataclass
@@ -191,7 +199,9 @@ def _view_of_a_view(images, make_view):
 
 
 _SAME_VIEW = "both views are the same one: make_view was called once. With nothing to see through, the task is trivial; call it twice, every call draws anew."
-_ONE_TWICE = "view1 is compared with itself: both embeddings come from it, and view2 is never embedded. Make z2 from view2."
+_ONE_TWICE = (
+    "view1 is compared with itself: both embeddings come from it, and view2 is never embedded. Make z2 from view2."
+)
 _NOT_AUGMENTED = "the images go into the network as they are: make_view is not used for both views. What the two do not differ in, the network need not learn to ignore."
 _EVAL_MODE = (
     "the network learns in eval mode, where BatchNorm uses old statistics instead of the batch's. A kNN check leaves it so: "
@@ -199,7 +209,10 @@ _EVAL_MODE = (
 )
 _ONE_VIEW = "one view carries no gradient. Stop-gradient belongs to BYOL (lesson 05); in SimCLR both views learn, so leave .detach() and torch.no_grad() out."
 MISTAKES: tuple[tuple[str, dict], ...] = (
-    ("gradients accumulate: without optimizer.zero_grad() each step adds its gradient to those of all steps before. Clear them before backward().", {"clear": False}),
+    (
+        "gradients accumulate: without optimizer.zero_grad() each step adds its gradient to those of all steps before. Clear them before backward().",
+        {"clear": False},
+    ),
     (_EVAL_MODE, {"mode": lambda encoder, projector: None}),
     (_EVAL_MODE, {"mode": lambda encoder, projector: encoder.train()}),
     (_EVAL_MODE, {"mode": lambda encoder, projector: projector.train()}),
@@ -207,7 +220,10 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
     (_NOT_AUGMENTED, {"views": lambda images, make_view: (images, images)}),
     (_NOT_AUGMENTED, {"views": lambda images, make_view: (images, make_view(images))}),
     (_NOT_AUGMENTED, {"views": lambda images, make_view: (make_view(images), images)}),
-    ("the second view is made from the first, so it is disguised twice: make both from the image.", {"views": _view_of_a_view}),
+    (
+        "the second view is made from the first, so it is disguised twice: make both from the image.",
+        {"views": _view_of_a_view},
+    ),
     (_ONE_TWICE, {"embeddings": lambda view1, view2, encoder, projector: (projector(encoder(view1)),) * 2}),
     (
         "the loss is computed on h, and the projector never learns. Compare z = projector(encoder(view)): the projector is there to keep the loss away from h.",
@@ -217,11 +233,20 @@ MISTAKES: tuple[tuple[str, dict], ...] = (
         "partners are mixed up: after torch.cat([view1, view2]) the first n rows belong to view1 and the last n to view2, so cut with .chunk(2), not with [::2].",
         {"embeddings": _interleaved},
     ),
-    ("the encoder is frozen: no gradient passes through it, so only the projector learns. Compute h without torch.no_grad().", {"embeddings": _frozen}),
+    (
+        "the encoder is frozen: no gradient passes through it, so only the projector learns. Compute h without torch.no_grad().",
+        {"embeddings": _frozen},
+    ),
     (_ONE_VIEW, {"embeddings": _second_stopped}),
     (_ONE_VIEW, {"embeddings": _first_stopped}),
-    ("the temperature is turned over: nt_xent divides by it itself. Hand on `temperature` as it is.", {"loss": lambda z1, z2, temperature: nt_xent(z1, z2, 1 / temperature)}),
-    ("the temperature is not handed on: nt_xent(z1, z2) takes its default of 0.5. Pass it as the third argument.", {"loss": lambda z1, z2, temperature: nt_xent(z1, z2)}),
+    (
+        "the temperature is turned over: nt_xent divides by it itself. Hand on `temperature` as it is.",
+        {"loss": lambda z1, z2, temperature: nt_xent(z1, z2, 1 / temperature)},
+    ),
+    (
+        "the temperature is not handed on: nt_xent(z1, z2) takes its default of 0.5. Pass it as the third argument.",
+        {"loss": lambda z1, z2, temperature: nt_xent(z1, z2)},
+    ),
     (
         "twice too large: nt_xent already lets both views look for their partner, so nt_xent(z1, z2) + nt_xent(z2, z1) counts everything twice.",
         {"loss": lambda z1, z2, temperature: 2 * nt_xent(z1, z2, temperature)},

@@ -32,8 +32,26 @@ def pipeline_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray, dim
     axes.text(1.74, 1.5, "augment,\ntwice", fontsize=8.5, ha="center", va="center", color=MUTED)
     for x in (4.06, 6.56):
         axes.text(x, 1.55, "the same\nweights", fontsize=8.5, ha="center", va="center", color=MUTED)
-    axes.add_patch(FancyArrowPatch((7.8, 1.82), (7.8, 1.08), arrowstyle="<->", mutation_scale=14, color=GREEN, linewidth=2, shrinkA=0, shrinkB=0))
-    axes.text(7.92, 1.45, "pulled together;\nthe views of all other\nimages pushed away", fontsize=8.5, va="center", color=GREEN)
+    axes.add_patch(
+        FancyArrowPatch(
+            (7.8, 1.82),
+            (7.8, 1.08),
+            arrowstyle="<->",
+            mutation_scale=14,
+            color=GREEN,
+            linewidth=2,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
+    axes.text(
+        7.92,
+        1.45,
+        "pulled together;\nthe views of all other\nimages pushed away",
+        fontsize=8.5,
+        va="center",
+        color=GREEN,
+    )
     axes.plot([5.72, 5.72], [0.12, 2.85], color=MUTED, linewidth=1, linestyle=":")
     axes.text(5.64, 0.15, "kept for later", fontsize=8.5, ha="right", color=INK)
     axes.text(5.80, 0.15, "thrown away after training", fontsize=8.5, ha="left", color=INK)
@@ -47,9 +65,17 @@ def _picture(axes: Axes, picture: np.ndarray, x: float, y: float, name: str) -> 
 
 
 def _box(axes: Axes, x: float, y: float, name: str, color: str) -> None:
-    axes.add_patch(FancyBboxPatch((x + 0.05, y - 0.3), 1.1, 0.6, boxstyle="round,pad=0.03", facecolor="white", edgecolor=color, linewidth=2))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x + 0.05, y - 0.3), 1.1, 0.6, boxstyle="round,pad=0.03", facecolor="white", edgecolor=color, linewidth=2
+        )
+    )
     axes.text(x + 0.6, y, name, fontsize=10.5, ha="center", va="center", color=color)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="->", mutation_scale=11, color=MUTED, linewidth=1.3, shrinkA=0, shrinkB=0))
+    axes.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="->", mutation_scale=11, color=MUTED, linewidth=1.3, shrinkA=0, shrinkB=0
+        )
+    )

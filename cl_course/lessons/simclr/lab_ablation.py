@@ -36,8 +36,18 @@ class AblationLab:
         self.settings = {tuple(run[f] for f in self.factors) for run in runs}
         self.revealed, self.errors = set(revealed), []
         self.controls = {factor: self._control(factor, (start or {}).get(factor)) for factor in self.factors}
-        self.guess = widgets.FloatSlider(0.5, max=1, step=0.01, description="your guess", readout_format=".2f", style=LABEL_WIDTH, layout=widgets.Layout(width="360px"))
-        self.reveal = widgets.Button(description="Reveal", button_style="primary", tooltip="show what was measured at this setting")
+        self.guess = widgets.FloatSlider(
+            0.5,
+            max=1,
+            step=0.01,
+            description="your guess",
+            readout_format=".2f",
+            style=LABEL_WIDTH,
+            layout=widgets.Layout(width="360px"),
+        )
+        self.reveal = widgets.Button(
+            description="Reveal", button_style="primary", tooltip="show what was measured at this setting"
+        )
         self.reveal_all = widgets.Button(description="Reveal all", tooltip="show every setting")
         self.words = widgets.HTML()
         self.picture = canvas(950)
@@ -48,7 +58,9 @@ class AblationLab:
         row = widgets.Layout(flex_flow="row wrap")
         sliders = [control for control in self.controls.values() if isinstance(control, widgets.SelectionSlider)]
         buttons = [control for control in self.controls.values() if control not in sliders]
-        rows = [widgets.HBox(line, layout=row) for line in (sliders, buttons, [self.guess, self.reveal, self.reveal_all])]
+        rows = [
+            widgets.HBox(line, layout=row) for line in (sliders, buttons, [self.guess, self.reveal, self.reveal_all])
+        ]
         self.view = widgets.VBox([*rows, self.picture, self.words])
         self._draw()
 
@@ -92,7 +104,9 @@ class AblationLab:
         """The picture as it stands."""
         covered = self.settings - self.revealed
         here = tuple(self.chosen.values()) in covered
-        return ablation_figure(self.runs, self.chosen, measure=self.measure, hidden=covered, guess=self.guess.value if here else None)
+        return ablation_figure(
+            self.runs, self.chosen, measure=self.measure, hidden=covered, guess=self.guess.value if here else None
+        )
 
     def _control(self, factor: str, start: object) -> widgets.SelectionSlider | widgets.ToggleButtons:
         """A slider through numbers; buttons for words, which a slider has no room for."""
@@ -121,12 +135,20 @@ def ablation_lab(runs: Sequence[Mapping], **keywords) -> None:
 def table(runs: Sequence[Mapping], rows: Sequence[str], column: str, measure: str = "knn") -> str:
     """Every setting as text: mean and standard deviation over its seeds, `column` from left to right."""
     values = {run[column]: run[column] if isinstance(run[column], str) else f"{column} {run[column]}" for run in runs}
-    left, right = (max([18, *(len(str(text)) + 2 for text in texts)]) for texts in ([run[row] for run in runs for row in rows], values.values()))
-    lines = ["".join(f"{LABELS.get(row, row):<{left}}" for row in rows) + "".join(f"{head:>{right}}" for head in values.values())]
+    left, right = (
+        max([18, *(len(str(text)) + 2 for text in texts)])
+        for texts in ([run[row] for run in runs for row in rows], values.values())
+    )
+    lines = [
+        "".join(f"{LABELS.get(row, row):<{left}}" for row in rows)
+        + "".join(f"{head:>{right}}" for head in values.values())
+    ]
     for setting in dict.fromkeys(tuple(run[row] for row in rows) for run in runs):
         line = "".join(f"{value!s:<{left}}" for value in setting)
         for value in values:
-            scores = [run[measure] for run in runs if tuple(run[row] for row in rows) == setting and run[column] == value]
+            scores = [
+                run[measure] for run in runs if tuple(run[row] for row in rows) == setting and run[column] == value
+            ]
             line += f"{f'{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}' if len(scores) > 1 else '–':>{right}}"
         lines.append(line)
     return "\n".join(lines)

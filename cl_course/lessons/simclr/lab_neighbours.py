@@ -35,7 +35,9 @@ def neighbours(gallery: ImageSet, queries: ImageSet, features: Features, which: 
 
 def neighbours_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: int = 6, rows: int = 3) -> None:
     """A slider walks through the queries, `rows` at a time; arguments as in `neighbours`."""
-    slider = widgets.IntSlider(0, min=0, max=len(queries) - rows, step=rows, description="first query", layout=widgets.Layout(width="420px"))
+    slider = widgets.IntSlider(
+        0, min=0, max=len(queries) - rows, step=rows, description="first query", layout=widgets.Layout(width="420px")
+    )
     picture = canvas(950)
     words = widgets.HTML()
 

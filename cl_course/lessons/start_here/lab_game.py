@@ -108,10 +108,14 @@ def guesser(generator: Generator) -> Player:
 def simple_players(seed: int = 0) -> dict[str, Player]:
     """Three who look at one thing each, and one who does not look."""
     features = {"mean colour": mean_colour, "colour histogram": colour_histogram, "raw pixels": raw_pixels}
-    return {name: looks_at(feature) for name, feature in features.items()} | {"guessing": guesser(Generator().manual_seed(seed))}
+    return {name: looks_at(feature) for name, feature in features.items()} | {
+        "guessing": guesser(Generator().manual_seed(seed))
+    }
 
 
-def tournament(cards: ImageSet, players: Mapping[str, Player], rounds: int, seeds: Sequence[int]) -> dict[str, dict[str, list[Counter]]]:
+def tournament(
+    cards: ImageSet, players: Mapping[str, Player], rounds: int, seeds: Sequence[int]
+) -> dict[str, dict[str, list[Counter]]]:
     """All players play the same `rounds` rounds at every level, once for each seed.
 
     Returns:
@@ -136,7 +140,9 @@ def table(taken: Mapping[str, Mapping[str, Sequence[Counter]]], levels: Sequence
     """What each player took, in percent of the rounds at `levels` (all by default), and what follows from it."""
     lines = [f"{'player':18}" + "".join(f"{kind:>13}" for kind in KINDS)]
     for player, by_level in taken.items():
-        count = sum((c for level, counts in by_level.items() if levels is None or level in levels for c in counts), Counter())
+        count = sum(
+            (c for level, counts in by_level.items() if levels is None or level in levels for c in counts), Counter()
+        )
         if count.total():
             lines.append(f"{player:18}" + "".join(f"{100 * count[kind] / count.total():12.0f}%" for kind in KINDS))
     return "\n".join(lines)
@@ -165,7 +171,10 @@ class CardGame:
         self.rounds = [deal(cards, level, generator) for level in LEVELS for _ in range(rounds_per_level)]
         self.picks: list[int] = []
         self.picture = canvas(855)
-        self.buttons = [widgets.Button(description=letter, tooltip=f"take card {letter}", layout=widgets.Layout(width="64px")) for letter in LETTERS]
+        self.buttons = [
+            widgets.Button(description=letter, tooltip=f"take card {letter}", layout=widgets.Layout(width="64px"))
+            for letter in LETTERS
+        ]
         for place, button in enumerate(self.buttons):
             button.on_click(lambda _, place=place: self.take(place))
         self.next = widgets.Button(description="Next round", button_style="primary", tooltip="deal the next round")

@@ -43,7 +43,10 @@ def choose_augmentation(attempt: Callable[[], AugmentConfig]) -> None:
     except Exception as error:  # such as a probability outside [0, 1]: AugmentConfig says which
         return failed(EXERCISE, stopped(error))
     if not isinstance(config, AugmentConfig):
-        return failed(EXERCISE, f"an AugmentConfig is expected, a {type(config).__name__} came back; return AugmentConfig(crop=..., flip=..., ...).")
+        return failed(
+            EXERCISE,
+            f"an AugmentConfig is expected, a {type(config).__name__} came back; return AugmentConfig(crop=..., flip=..., ...).",
+        )
     faults = [*destroyers(config), *open_shortcuts(config)]
     if faults:
         return failed(EXERCISE, " ALSO: ".join(faults))
@@ -87,7 +90,9 @@ def label_kept(config: AugmentConfig) -> float:
     generator = Generator().manual_seed(0)
     right = []
     for _ in range(3):  # views of every card
-        views = augment(images, replace(config, crop=(1, 1), flip=0.0), generator)  # in place, so that the mask still fits
+        views = augment(
+            images, replace(config, crop=(1, 1), flip=0.0), generator
+        )  # in place, so that the mask still fits
         named, strength = _object_colour(views, masks)
         box = draw_parameters(len(images), images.shape[-2:], config, generator)["box"]
         visible = resized_crop(masks.to(images.dtype).expand(-1, 3, -1, -1), box).mean(dim=(1, 2, 3)) > 0.05

@@ -24,7 +24,11 @@ class _Fault(Exception):
 
 def random_flip(attempt: Callable[[Tensor, float, Generator], Tensor]) -> None:
     """Check a flip with one coin for each image; name the mistake if there is one."""
-    _judge("my_random_flip", lambda: _judge_flip(attempt), "every image has its own coin, it falls as often as asked, and the input is untouched.")
+    _judge(
+        "my_random_flip",
+        lambda: _judge_flip(attempt),
+        "every image has its own coin, it falls as often as asked, and the input is untouched.",
+    )
 
 
 def two_views(attempt: Callable[[Tensor, Callable, Generator], tuple[Tensor, Tensor]]) -> None:
@@ -80,9 +84,13 @@ def _judge_flip(attempt: Callable) -> None:
             f"the coin is the wrong way round: at probability 0.2, {100 * shares[0.2]:.0f} % were mirrored. torch.rand(n) < p is True with probability p."
         )
     if abs(shares[0.2] - shares[0.5]) < 0.1:
-        raise _Fault(f"`probability` is not used: {100 * shares[0.5]:.0f} % were mirrored at 0.5 and {100 * shares[0.2]:.0f} % at 0.2.")
+        raise _Fault(
+            f"`probability` is not used: {100 * shares[0.5]:.0f} % were mirrored at 0.5 and {100 * shares[0.2]:.0f} % at 0.2."
+        )
     if any(abs(share - p) > 0.12 for p, share in shares.items()):
-        raise _Fault(f"the coins fall too often or too seldom: at probability 0.2, {100 * shares[0.2]:.0f} % were mirrored, at 0.5, {100 * shares[0.5]:.0f} %.")
+        raise _Fault(
+            f"the coins fall too often or too seldom: at probability 0.2, {100 * shares[0.2]:.0f} % were mirrored, at 0.5, {100 * shares[0.5]:.0f} %."
+        )
 
 
 def _draws(use: Callable[[Generator], object]) -> bool:
@@ -106,18 +114,28 @@ def _flipped(attempt: Callable, probability: float, seed: int, generator: Genera
         return is_mirrored
     odd = ~(is_same | is_mirrored)
     if (_rows_equal(answer, images.flip(-2)) | is_same).all():
-        raise _Fault("upside down instead of left to right: in (n, 3, h, w) the width is dimension -1 (or 3), the height is -2.")
+        raise _Fault(
+            "upside down instead of left to right: in (n, 3, h, w) the width is dimension -1 (or 3), the height is -2."
+        )
     if (_rows_equal(answer, images.flip(1)) | is_same).all():
         raise _Fault("you reversed the colour channels (dimension 1), not the width: flip dimension -1.")
     if all(any(torch.equal(row, image) or torch.equal(row, image.flip(-1)) for image in images) for row in answer):
-        raise _Fault("the images changed places: their order must stay. Flip dimension -1 of each image, not dimension 0, which counts the images.")
+        raise _Fault(
+            "the images changed places: their order must stay. Flip dimension -1 of each image, not dimension 0, which counts the images."
+        )
     by_channel = torch.stack([(answer == x).flatten(2).all(dim=2) for x in (images, mirrored)]).any(dim=0)
     if by_channel[odd].all():
-        raise _Fault("one coin for each colour channel: an image's red comes mirrored and its green does not. The mask needs the shape (n, 1, 1, 1).")
+        raise _Fault(
+            "one coin for each colour channel: an image's red comes mirrored and its green does not. The mask needs the shape (n, 1, 1, 1)."
+        )
     by_pixel = ((answer == images) | (answer == mirrored)).all()
     if by_pixel:
-        raise _Fault("one coin for each pixel: every image is shredded. Draw one number per image, and give the mask the shape (n, 1, 1, 1).")
-    raise _Fault(f"{int(odd.sum())} of {N} rows are neither the image nor its mirror image; the values must be kept as they are.")
+        raise _Fault(
+            "one coin for each pixel: every image is shredded. Draw one number per image, and give the mask the shape (n, 1, 1, 1)."
+        )
+    raise _Fault(
+        f"{int(odd.sum())} of {N} rows are neither the image nor its mirror image; the values must be kept as they are."
+    )
 
 
 def _rows_equal(a: Tensor, b: Tensor) -> Tensor:
@@ -128,14 +146,18 @@ def _expect_images(answer: object, images: Tensor, name: str = "the answer") -> 
     if not isinstance(answer, Tensor):
         raise _Fault(f"{name} is a {type(answer).__name__}; a tensor of the images' shape, (n, 3, h, w), is expected.")
     if answer.shape != images.shape:
-        raise _Fault(f"{name} has the shape {tuple(answer.shape)} for images of {tuple(images.shape)}; the shape must stay.")
+        raise _Fault(
+            f"{name} has the shape {tuple(answer.shape)} for images of {tuple(images.shape)}; the shape must stay."
+        )
 
 
 # Two views: the check's own disguise mixes in one number that can be read off again.
 def disguise_by_half(images: Tensor, amount: Tensor) -> Tensor:
     """What the check hands to the attempt: half the image, half its `amount`, one number in [0, 1) for each image."""
     if not isinstance(amount, Tensor):
-        raise TypeError(f"disguise takes a tensor of one amount for each image, shape ({len(images)},), got a {type(amount).__name__}")
+        raise TypeError(
+            f"disguise takes a tensor of one amount for each image, shape ({len(images)},), got a {type(amount).__name__}"
+        )
     amount = amount.to(images.dtype)
     if amount.ndim > 1 or amount.numel() not in (1, len(images)):
         raise ValueError(f"disguise takes one amount for each image, shape ({len(images)},), got {tuple(amount.shape)}")
@@ -164,11 +186,17 @@ def _judge_views(attempt: Callable) -> None:
         raise _Fault(RESEEDED)
     if any(a.max() - a.min() < 0.6 for a in first):  # of 48 numbers from 0 to 1: about 0.96
         low, high = float(first.min()), float(first.max())
-        raise _Fault(f"the amounts reach only from {low:.2f} to {high:.2f}, so the two views hardly differ: draw them from the whole range, torch.rand(n, generator=generator).")
+        raise _Fault(
+            f"the amounts reach only from {low:.2f} to {high:.2f}, so the two views hardly differ: draw them from the whole range, torch.rand(n, generator=generator)."
+        )
     if any(len((a * 1000).round().unique()) < N / 2 for a in first):
-        raise _Fault("only a few different amounts are drawn, so many images have twice the same view. An amount may be any number from 0 to 1: torch.rand(n, generator=generator) itself, not a coin.")
+        raise _Fault(
+            "only a few different amounts are drawn, so many images have twice the same view. An amount may be any number from 0 to 1: torch.rand(n, generator=generator) itself, not a coin."
+        )
     if torch.allclose(amount1.sort().values, amount2.sort().values, atol=1e-4) or _follows(amount1, amount2):
-        raise _Fault("the second view's random numbers follow from the first's: whoever sees one view knows the other. Draw anew for the second view.")
+        raise _Fault(
+            "the second view's random numbers follow from the first's: whoever sees one view knows the other. Draw anew for the second view."
+        )
 
 
 def _follows(amount1: Tensor, amount2: Tensor) -> bool:
@@ -192,10 +220,14 @@ def _amounts(attempt: Callable, generator: Generator) -> Tensor:
             raise _Fault(f"{name} is the picture itself: both views must be disguised, each anew.")
     sources, amounts = zip(*(_undo(view, images) for view in views))
     if sources[1] is None and _is_disguise_of(views[1], views[0]):
-        raise _Fault("view2 is a disguise of view1, not of the picture: it can only be harder, and what view1 lost is lost in both. Disguise `images` twice.")
+        raise _Fault(
+            "view2 is a disguise of view1, not of the picture: it can only be harder, and what view1 lost is lost in both. Disguise `images` twice."
+        )
     for name, source in zip(("view1", "view2"), sources):
         if source is None:
-            raise _Fault(f"{name} is not `disguise(images, amount)` of the pictures given; call disguise once for each view, and return what it gives.")
+            raise _Fault(
+                f"{name} is not `disguise(images, amount)` of the pictures given; call disguise once for each view, and return what it gives."
+            )
         if not torch.equal(source, torch.arange(N)):
             raise _Fault(
                 f"the rows of {name} are in another order than the images: row i of both views must come from image i, or partners (and labels) are mixed up."

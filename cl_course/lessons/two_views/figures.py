@@ -17,7 +17,13 @@ FACTORS = {
     "scale": "scale",
     "angle": "angle",
 }
-SETTINGS = {"untrained": (MUTED, "v"), "weak": (ORANGE, "o"), "right": (BLUE, "s"), "strong": (RED, "^"), "yours": (GREEN, "*")}
+SETTINGS = {
+    "untrained": (MUTED, "v"),
+    "weak": (ORANGE, "o"),
+    "right": (BLUE, "s"),
+    "strong": (RED, "^"),
+    "yours": (GREEN, "*"),
+}
 
 
 def view_sheet(original: np.ndarray, views: np.ndarray, caption: str = "", figure: Figure | None = None) -> Figure:
@@ -96,14 +102,25 @@ def histograms_figure(images: np.ndarray, histograms: np.ndarray, titles: Sequen
         for channel, (color, name) in enumerate(((RED, "red"), (GREEN, "green"), (BLUE, "blue"))):
             x = np.arange(bins) + channel * (bins + 1)
             below.bar(x, histogram[channel * bins : (channel + 1) * bins], color=color, width=0.9)
-            below.text(x.mean(), -0.06, name, ha="center", va="top", fontsize=8, color=color, transform=below.get_xaxis_transform())
+            below.text(
+                x.mean(),
+                -0.06,
+                name,
+                ha="center",
+                va="top",
+                fontsize=8,
+                color=color,
+                transform=below.get_xaxis_transform(),
+            )
         below.set(xticks=[], ylim=(0, 1), yticks=[0, 0.5, 1])
         below.grid(False)
     places[1][0].set_ylabel("share of\npixels", fontsize=9)
     return figure
 
 
-def meter_figure(recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int, guess: Sequence[float | None] = ()) -> Figure:
+def meter_figure(
+    recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int, guess: Sequence[float | None] = ()
+) -> Figure:
     """How often each cheap feature finds the partner, recipe by recipe.
 
     Args:
@@ -114,22 +131,51 @@ def meter_figure(recipes: Sequence[str], rates: Mapping[str, np.ndarray], n: int
     figure, axes = subplots(width=8.4, height=3.8)
     axes.axhline(1 / n, color=MUTED, linestyle="--", linewidth=1)
     axes.annotate(
-        f"1 of {n}", (len(recipes) - 0.5, 1 / n), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="center", annotation_clip=False
+        f"1 of {n}",
+        (len(recipes) - 0.5, 1 / n),
+        xytext=(3, 0),
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
+        va="center",
+        annotation_clip=False,
     )
     for number, (feature, found) in enumerate(rates.items()):
         mean, spread = mean_and_reach(found)
         x = np.arange(len(recipes)) + 0.14 * (number - (len(rates) - 1) / 2)
         color = COLOURS.get(feature, INK)
-        axes.errorbar(x, mean, spread, color=color, marker=MARKERS.get(feature, "o"), capsize=3, linestyle=":", linewidth=1, label=feature)
+        axes.errorbar(
+            x,
+            mean,
+            spread,
+            color=color,
+            marker=MARKERS.get(feature, "o"),
+            capsize=3,
+            linestyle=":",
+            linewidth=1,
+            label=feature,
+        )
     highest = np.max([found.max(axis=1) for found in rates.values()], axis=0)
     for place, (value, top) in enumerate(zip(rates["colour histogram"].mean(axis=1), highest)):
         axes.annotate(
-            f"{100 * value:.0f} %", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color=COLOURS["colour histogram"]
+            f"{100 * value:.0f} %",
+            (place, top),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=COLOURS["colour histogram"],
         )
     known = [(x, g) for x, g in enumerate(guess) if g is not None]
     if known:
         axes.plot(*zip(*known), linestyle="none", marker="*", markersize=13, color=INK, label="your guess (histogram)")
-    axes.set(xticks=range(len(recipes)), xticklabels=recipes, ylim=(0, 1.1), xlim=(-0.5, len(recipes) - 0.5), ylabel=f"partner found among {n}")
+    axes.set(
+        xticks=range(len(recipes)),
+        xticklabels=recipes,
+        ylim=(0, 1.1),
+        xlim=(-0.5, len(recipes) - 0.5),
+        ylabel=f"partner found among {n}",
+    )
     axes.legend(loc="upper right", frameon=False)
     return figure
 
@@ -154,9 +200,22 @@ def invariance_figure(runs: Sequence[Mapping]) -> Figure:
                 color, marker = SETTINGS[setting]
                 label = setting if place == 0 else None
                 axes.bar(x, max(values.mean(), 0), width=0.7 / len(settings), color=color, alpha=0.35)
-                axes.plot(np.full(len(values), x), values, linestyle="none", marker=marker, markersize=5, color=color, label=label)
+                axes.plot(
+                    np.full(len(values), x),
+                    values,
+                    linestyle="none",
+                    marker=marker,
+                    markersize=5,
+                    color=color,
+                    label=label,
+                )
         axes.axhline(0, color=MUTED, linewidth=1)
-        axes.set(xticks=range(len(measures)), xticklabels=measures, ylim=(min(0, _lowest(runs)) - 0.02, 1.25), yticks=np.arange(0, 1.1, 0.2))
+        axes.set(
+            xticks=range(len(measures)),
+            xticklabels=measures,
+            ylim=(min(0, _lowest(runs)) - 0.02, 1.25),
+            yticks=np.arange(0, 1.1, 0.2),
+        )
         axes.grid(axis="x", visible=False)
     left.set_title("Class, encoder trained\nwithout labels", fontsize=11, loc="left")
     left.set_ylabel("accuracy on test")

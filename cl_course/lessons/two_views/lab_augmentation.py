@@ -27,7 +27,9 @@ PRESETS = {
     "nothing": NOTHING,
     "crop and flip": replace(NOTHING, crop=(0.35, 1), flip=0.5),
     "the recipe": AugmentConfig(),
-    "too strong": AugmentConfig(crop=(0.03, 0.15), brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3),
+    "too strong": AugmentConfig(
+        crop=(0.03, 0.15), brightness=0.9, contrast=0.9, saturation=0.9, grey=0.5, blur=0.5, solarize=0.3
+    ),
 }
 CROPS = ("crop", "largest")  # the two sliders of the one field
 # field of AugmentConfig -> (label, largest value, what the slider means)
@@ -72,7 +74,9 @@ def enlarge(card: Tensor) -> Tensor:
     return card.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
 
 
-def draw_views(picture: Tensor, config: AugmentConfig, seed: int, caption: str = "", figure: Figure | None = None) -> Figure:
+def draw_views(
+    picture: Tensor, config: AugmentConfig, seed: int, caption: str = "", figure: Figure | None = None
+) -> Figure:
     """Eight views of one picture (3, h, w), drawn from `seed`; augmented at its own size, then enlarged for the eye."""
     views = augment(picture.expand(8, -1, -1, -1), config, Generator().manual_seed(seed))
     original, *views = (_hwc(enlarge(p)) for p in (picture, *views))
@@ -114,10 +118,19 @@ class AugmentationLab:
             for field, (label, largest, meaning) in SLIDERS.items()
         }
         # Not a Dropdown: its arrow keys would move JupyterLab's cursor to another cell.
-        self.which = widgets.ToggleButtons(options=list(self.pictures), description="picture", style=names | {"button_width": "auto"})
-        self.seed = widgets.BoundedIntText(value=seed, min=0, max=10**6, description="seed", style=names, layout=widgets.Layout(width="190px"))
-        self.reroll = widgets.Button(description="Reroll", tooltip="new random numbers, the same strengths", layout=widgets.Layout(width="92px"))
-        self.presets = [widgets.Button(description=name, tooltip=f"set the sliders to: {name}", layout=widgets.Layout(width="auto")) for name in PRESETS]
+        self.which = widgets.ToggleButtons(
+            options=list(self.pictures), description="picture", style=names | {"button_width": "auto"}
+        )
+        self.seed = widgets.BoundedIntText(
+            value=seed, min=0, max=10**6, description="seed", style=names, layout=widgets.Layout(width="190px")
+        )
+        self.reroll = widgets.Button(
+            description="Reroll", tooltip="new random numbers, the same strengths", layout=widgets.Layout(width="92px")
+        )
+        self.presets = [
+            widgets.Button(description=name, tooltip=f"set the sliders to: {name}", layout=widgets.Layout(width="auto"))
+            for name in PRESETS
+        ]
         self.picture = canvas(756)
         self.words = widgets.HTML()
 
@@ -125,7 +138,9 @@ class AugmentationLab:
         fields, wrap = list(self.sliders.values()), widgets.Layout(flex_flow="row wrap")
         left, right = widgets.VBox(fields[:6]), widgets.VBox([*fields[6:], widgets.HBox([self.seed, self.reroll])])
         presets = widgets.HBox([widgets.Label("set to:"), *self.presets], layout=wrap)
-        self.view = widgets.VBox([self.which, widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words])
+        self.view = widgets.VBox(
+            [self.which, widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words]
+        )
         self.reroll.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
         for button in self.presets:
             button.on_click(lambda pressed: self.set(PRESETS[pressed.description]))
@@ -150,9 +165,13 @@ class AugmentationLab:
         if self.busy:
             return
         name = self.which.value
-        self.figure = draw_views(self.pictures[name], self.config, self.seed.value, f"{name}, and eight views of it", self.figure)
+        self.figure = draw_views(
+            self.pictures[name], self.config, self.seed.value, f"{name}, and eight views of it", self.figure
+        )
         self.picture.value = png(self.figure)
-        found = ", ".join(f"{feature} {100 * rate:.0f} %" for feature, rate in meter(self.cards, self.config, self.seed.value).items())
+        found = ", ".join(
+            f"{feature} {100 * rate:.0f} %" for feature, rate in meter(self.cards, self.config, self.seed.value).items()
+        )
         n = len(self.cards)
         self.words.value = f'<div role="status"><b>Shortcut meter</b>, partner found among {n} cards by {found}; guessing {100 / n:.1f} %.</div>'
 

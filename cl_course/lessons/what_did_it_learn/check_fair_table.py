@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cl_course.lessons.shared.exercise import NOT_ATTEMPTED, NotAttempted, call, failed, one_or_two, passed, same, stopped
+from cl_course.lessons.shared.exercise import (
+    NOT_ATTEMPTED,
+    NotAttempted,
+    call,
+    failed,
+    one_or_two,
+    passed,
+    same,
+    stopped,
+)
 
 EXERCISE = "my_table"
 PRAISE = "chosen on validation, reported on test, over the seeds that all methods have, with the deviation of a sample."
@@ -38,7 +47,10 @@ def fair_table(attempt: Callable[[Runs], Table]) -> None:
         if same(answers, [_values(table(runs, **parts), runs) for runs in INPUTS]):
             return failed(EXERCISE, sentence)
     mine, right = answers[0][0], _values(table(INPUTS[0]), INPUTS[0])[0]
-    return failed(EXERCISE, f"for method {_methods(INPUTS[0])[0]} of one set you get {mine[0]:.4f} ± {mine[1]:.4f}, expected {right[0]:.4f} ± {right[1]:.4f}; it is none of the mistakes known here.")
+    return failed(
+        EXERCISE,
+        f"for method {_methods(INPUTS[0])[0]} of one set you get {mine[0]:.4f} ± {mine[1]:.4f}, expected {right[0]:.4f} ± {right[1]:.4f}; it is none of the mistakes known here.",
+    )
 
 
 # The right way, each step of which a mistake replaces.
@@ -118,25 +130,49 @@ _CHOSEN_ON_TEST = "chosen on test: of each seed's runs you take the one with the
 # Sentence, {name of a step: the step done wrongly}.
 MISTAKES = (
     (_CHOSEN_ON_TEST, {"pick": lambda of_seed: max(run["test"] for run in of_seed)}),
-    ("the validation accuracy is reported: it was used to choose, so it flatters. Choose by `val`, report `test`.", {"pick": lambda of_seed: max(run["val"] for run in of_seed)}),
-    ("nothing is chosen: the runs with bad learning rates are averaged in. For each seed take the one run with the best `val`.", {"pick": lambda of_seed: mean_of([run["test"] for run in of_seed])}),
-    ("all runs are thrown together: a seed's several learning rates are no repetitions. For each seed take the one run with the best `val` first.", {"pool": lambda mine: [run["test"] for run in mine]}),
-    ("the *worst* run on validation is taken: use max, not min.", {"pick": lambda of_seed: min(of_seed, key=lambda run: run["val"])["test"]}),
-    ("one learning rate is chosen for all seeds of a method. That is fair too, but here each seed chooses its own, as its user would.", {"pool": _one_rate_for_all}),
+    (
+        "the validation accuracy is reported: it was used to choose, so it flatters. Choose by `val`, report `test`.",
+        {"pick": lambda of_seed: max(run["val"] for run in of_seed)},
+    ),
+    (
+        "nothing is chosen: the runs with bad learning rates are averaged in. For each seed take the one run with the best `val`.",
+        {"pick": lambda of_seed: mean_of([run["test"] for run in of_seed])},
+    ),
+    (
+        "all runs are thrown together: a seed's several learning rates are no repetitions. For each seed take the one run with the best `val` first.",
+        {"pool": lambda mine: [run["test"] for run in mine]},
+    ),
+    (
+        "the *worst* run on validation is taken: use max, not min.",
+        {"pick": lambda of_seed: min(of_seed, key=lambda run: run["val"])["test"]},
+    ),
+    (
+        "one learning rate is chosen for all seeds of a method. That is fair too, but here each seed chooses its own, as its user would.",
+        {"pool": _one_rate_for_all},
+    ),
     (
         "the methods are compared over different seeds: one of them has seeds that another lacks, and these may be easy ones. Keep the seeds that all methods have.",
         {"seeds": _every_seed},
     ),
-    ("the divisor is n: that is the deviation of these very seeds, too small for all the seeds there could be. Divide by n - 1: ddof=1 in numpy, torch's and statistics.stdev's default.", {"spread": lambda values: float(np.std(values))}),
+    (
+        "the divisor is n: that is the deviation of these very seeds, too small for all the seeds there could be. Divide by n - 1: ddof=1 in numpy, torch's and statistics.stdev's default.",
+        {"spread": lambda values: float(np.std(values))},
+    ),
     (
         "the standard error came back, the deviation divided by the root of n: it says how well the mean is known, not how far seeds lie apart. Say which one you show; here it is the deviation.",
         {"spread": lambda values: deviation_of(values) / len(values) ** 0.5},
     ),
     ("the variance came back: take its root.", {"spread": lambda values: float(np.var(values, ddof=1))}),
-    ("the range came back: it grows with the number of seeds. Use the standard deviation, with n - 1.", {"spread": lambda values: max(values) - min(values)}),
+    (
+        "the range came back: it grows with the number of seeds. Use the standard deviation, with n - 1.",
+        {"spread": lambda values: max(values) - min(values)},
+    ),
     (_BEST_SEED, {"centre": max}),
     (_BEST_SEED, {"pool": _best_run, "spread": lambda values: 0.0}),
-    ("the median came back: with three seeds it is one of them. The table says the mean.", {"centre": lambda values: float(np.median(values))}),
+    (
+        "the median came back: with three seeds it is one of them. The table says the mean.",
+        {"centre": lambda values: float(np.median(values))},
+    ),
 )
 
 
@@ -149,7 +185,15 @@ def _runs(seed: int, seeds_of: Mapping[str, Sequence[int]]) -> list[dict]:
             for rate in (0.001, 0.003, 0.01):
                 skill = 0.6 + 0.05 * place + 0.05 * rng.normal()
                 val, test = skill + 0.06 * rng.normal(size=2)
-                runs.append({"method": method, "seed": number, "rate": rate, "val": round(float(val), 4), "test": round(float(test), 4)})
+                runs.append(
+                    {
+                        "method": method,
+                        "seed": number,
+                        "rate": rate,
+                        "val": round(float(val), 4),
+                        "test": round(float(test), 4),
+                    }
+                )
     return [runs[place] for place in rng.permutation(len(runs))]  # in no order that helps
 
 

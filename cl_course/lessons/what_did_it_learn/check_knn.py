@@ -21,7 +21,10 @@ def knn(attempt: Callable[[Tensor, Tensor, int, float], Tensor]) -> None:
     def guarded(h: Tensor, y: Tensor, k: int, temperature: float) -> Tensor:
         return _shares(call(attempt, h, y, k, temperature))
 
-    mistakes = [Mistake(mistake.sentence, lambda *arguments, code=mistake.code: _shares(code(*arguments))) for mistake in MISTAKES]
+    mistakes = [
+        Mistake(mistake.sentence, lambda *arguments, code=mistake.code: _shares(code(*arguments)))
+        for mistake in MISTAKES
+    ]
     return compare(EXERCISE, guarded, lambda *arguments: _shares(_reference(*arguments)), INPUTS, mistakes, PRAISE)
 
 
@@ -107,17 +110,38 @@ MISTAKES = (
     ),
     Mistake(_NOT_NORMALISED, lambda h, y, k, t: _votes(_without_itself(h @ h.T), y, k, lambda s: (s / t).exp())),
     Mistake("normalised along the wrong dimension: each row is one image, so dim=1.", _columns),
-    Mistake("the votes are not weighted: all k neighbours count alike. A neighbour's vote counts exp(similarity / temperature).", lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, torch.ones_like)),
-    Mistake("the temperature is forgotten: divide the similarities by it before exp.", lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, torch.exp)),
+    Mistake(
+        "the votes are not weighted: all k neighbours count alike. A neighbour's vote counts exp(similarity / temperature).",
+        lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, torch.ones_like),
+    ),
+    Mistake(
+        "the temperature is forgotten: divide the similarities by it before exp.",
+        lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, torch.exp),
+    ),
     Mistake(
         "you multiply by the temperature: divide, so that a small one lets the very nearest decide.",
         lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, lambda s: (s * t).exp()),
     ),
-    Mistake("the exponential is forgotten: a neighbour's vote counts exp(similarity / temperature), and not the similarity itself.", lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, lambda s: s)),
-    Mistake("the sign is turned round: a nearer neighbour must count more.", lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, lambda s: (-s / t).exp())),
-    Mistake("the *least* similar images vote: similarity is large where images are alike, so take the largest, as topk does.", _least_similar),
-    Mistake("everybody votes: take the k nearest alone.", lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, len(y), lambda s: (s / t).exp())),
-    Mistake("you go by the distance between vectors of different lengths: the vote is by the cosine similarity, in which lengths do not count.", _by_distance),
+    Mistake(
+        "the exponential is forgotten: a neighbour's vote counts exp(similarity / temperature), and not the similarity itself.",
+        lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, lambda s: s),
+    ),
+    Mistake(
+        "the sign is turned round: a nearer neighbour must count more.",
+        lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, k, lambda s: (-s / t).exp()),
+    ),
+    Mistake(
+        "the *least* similar images vote: similarity is large where images are alike, so take the largest, as topk does.",
+        _least_similar,
+    ),
+    Mistake(
+        "everybody votes: take the k nearest alone.",
+        lambda h, y, k, t: _votes(_without_itself(_cosine(h)), y, len(y), lambda s: (s / t).exp()),
+    ),
+    Mistake(
+        "you go by the distance between vectors of different lengths: the vote is by the cosine similarity, in which lengths do not count.",
+        _by_distance,
+    ),
     Mistake(
         "where several neighbours have one class, one of their votes overwrites the others: votes[rows, classes] += ... does so in torch. Add them up with scatter_add_, or one place at a time.",
         _overwritten,
@@ -126,5 +150,8 @@ MISTAKES = (
         "the k nearest are the right ones, but each class gets its largest vote: add up the votes of all neighbours that have the class.",
         _largest,
     ),
-    Mistake("the winning classes came back: return the votes themselves, a row for each image and a column for each class.", lambda h, y, k, t: _reference(h, y, k, t).argmax(dim=1)),
+    Mistake(
+        "the winning classes came back: return the votes themselves, a row for each image and a column for each class.",
+        lambda h, y, k, t: _reference(h, y, k, t).argmax(dim=1),
+    ),
 )

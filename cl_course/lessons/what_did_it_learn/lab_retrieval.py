@@ -15,7 +15,12 @@ from cl_course.lessons.shared.show import canvas, png
 
 Features = Mapping[str, tuple[Tensor, Tensor]]
 # factor -> what its difference is called; hues lie on a circle.
-DIFFERENCES = {"object_hue": "hue of the object", "background_hue": "hue of the background", "position": "place", "scale": "size"}
+DIFFERENCES = {
+    "object_hue": "hue of the object",
+    "background_hue": "hue of the background",
+    "position": "place",
+    "scale": "size",
+}
 
 
 def differences(gallery: ImageSet, queries: ImageSet, found: Tensor) -> dict[str, float]:
@@ -37,7 +42,9 @@ def differences(gallery: ImageSet, queries: ImageSet, found: Tensor) -> dict[str
 
 def by_chance(gallery: ImageSet, queries: ImageSet, k: int = 100) -> dict[str, float]:
     """`differences` of k images drawn at random for every query."""
-    return differences(gallery, queries, torch.randint(len(gallery), (len(queries), k), generator=Generator().manual_seed(0)))
+    return differences(
+        gallery, queries, torch.randint(len(gallery), (len(queries), k), generator=Generator().manual_seed(0))
+    )
 
 
 class RetrievalLab:
@@ -53,8 +60,14 @@ class RetrievalLab:
         self.gallery, self.queries = gallery, queries
         self.found = {name: retrieve(query_h, gallery_h, k)[0] for name, (gallery_h, query_h) in features.items()}
         self.chance = by_chance(gallery, queries)
-        self.query = widgets.IntSlider(0, max=len(queries) - 1, description="query", layout=widgets.Layout(width="420px"))
-        self.encoder = widgets.ToggleButtons(options=list(features), description="searched by", style={"button_width": "auto", "description_width": "initial"})
+        self.query = widgets.IntSlider(
+            0, max=len(queries) - 1, description="query", layout=widgets.Layout(width="420px")
+        )
+        self.encoder = widgets.ToggleButtons(
+            options=list(features),
+            description="searched by",
+            style={"button_width": "auto", "description_width": "initial"},
+        )
         self.picture, self.words = canvas(950), widgets.HTML()
         for control in (self.query, self.encoder):
             control.observe(self._draw, "value")
@@ -70,7 +83,10 @@ class RetrievalLab:
         """The picture as it stands."""
         which = torch.tensor([self.query.value])
         right = self.gallery.labels[self.nearest] == self.queries.labels[which][:, None]
-        pictures = [to_float(images).movedim(-3, -1).numpy() for images in (self.queries.images[which], self.gallery.images[self.nearest])]
+        pictures = [
+            to_float(images).movedim(-3, -1).numpy()
+            for images in (self.queries.images[which], self.gallery.images[self.nearest])
+        ]
         return neighbour_grid(pictures[0], {self.encoder.value: (pictures[1], right.numpy())})
 
     @property
@@ -79,7 +95,9 @@ class RetrievalLab:
         k, label = self.nearest.shape[1], int(query.labels)
         right = int((self.gallery.labels[self.nearest] == label).sum())
         apart = differences(self.gallery, query, self.nearest)
-        parts = ", ".join(f"{DIFFERENCES[name]} {value:.2f} (by chance {self.chance[name]:.2f})" for name, value in apart.items())
+        parts = ", ".join(
+            f"{DIFFERENCES[name]} {value:.2f} (by chance {self.chance[name]:.2f})" for name, value in apart.items()
+        )
         return f"{self.encoder.value}: {right} of {k} are a {self.queries.class_names[label]}, as the query is. Mean difference from the query: {parts}."
 
     def _draw(self, _=None) -> None:
