@@ -1,5 +1,6 @@
 """Files that are never half-written, and what may be put into them."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise OSError(what) from error
     finally:
         temporary.unlink(missing_ok=True)  # also when the process is interrupted
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file's bytes, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plain(result: T, giver: str) -> T:
