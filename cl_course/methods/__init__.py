@@ -1,4 +1,4 @@
-"""The methods, side by side. Each has `encoder`, `embeddings(view1, view2)`, `loss(view1, view2)`, `chance(n)` and `after_step()`."""
+"""The methods, side by side. `method.Method` says what each has; a method of your own derives from it."""
 
 from collections.abc import Mapping
 from inspect import signature
@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from cl_course.methods.byol import BYOL
+from cl_course.methods.method import Method
 from cl_course.methods.moco import MoCo
 from cl_course.methods.simclr import SimCLR
 from cl_course.models import predictor, projector
@@ -14,7 +15,7 @@ from cl_course.models import predictor, projector
 METHODS = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
 
 
-def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, **settings) -> nn.Module:
+def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, **settings) -> Method:
     """A method by name around an encoder, with the course's usual heads.
 
     Args:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from cl_course.losses import byol_loss
+from cl_course.methods.method import Method
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
 
 
-class BYOL(nn.Module):
+class BYOL(Method):
     """Online and target network, eq. 2 of the paper, made symmetric.
 
     Args:

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cl_course.losses import check_temperature, info_nce
+from cl_course.methods.method import Method
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
 
 KEY_NORMS = ("batch", "shuffled")
 
 
-class MoCo(nn.Module):
+class MoCo(Method):
     """Algorithm 1 of the paper, with v2's MLP head.
 
     Args:

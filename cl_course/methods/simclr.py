@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from cl_course.losses import chance_loss, check_temperature, nt_xent
+from cl_course.methods.method import Method
 
 
-class SimCLR(nn.Module):
+class SimCLR(Method):
     """Algorithm 1 of the paper.
 
     Args:

@@ -1,0 +1,43 @@
+"""The contract between a method and all that trains or watches one."""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+
+class Method(nn.Module):
+    """A network and its loss. A method of your own derives from this, sets `encoder` and overrides `loss`.
+
+    Attributes:
+        encoder: images (n, 3, h, w) -> features h (n, encoder.dim); kept after training.
+        temperature: the loss's, which messages about a failed run name; None where the loss has none.
+        rate_factors: {name of a part: how many times faster than the rest it learns}.
+        contrast: embeddings z1, z2 -> the loss, so that a large batch can go through the network in chunks; None where
+            the images of a batch are not each other's negatives, so that a smaller batch does as well.
+    """
+
+    encoder: nn.Module
+    temperature: float | None = None
+    rate_factors: Mapping[str, float] = MappingProxyType({})
+    contrast: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+        """z1, z2 (n, d), row i of both from image i; the features themselves, unless a method has heads."""
+        return self.encoder(torch.cat([view1, view2])).chunk(2)
+
+    def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
+        """What a training step minimises, a scalar, from two views (n, 3, h, w) of the same images."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss; define loss(self, view1, view2)")
+
+    def chance(self, n: int) -> float:
+        """The loss of guessing at a batch of n images; NaN where it is not known."""
+        return math.nan
+
+    def after_step(self) -> None:
+        """What follows the optimiser's step: nothing, unless a slow copy drifts or a queue moves on."""
+
+    def check_data(self, images: int, batch_size: int) -> None:
+        """Raise a ValueError, before training, for a number of images or a batch that the method cannot train on."""
