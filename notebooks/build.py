@@ -4,16 +4,21 @@
     python notebooks/build.py 03 05            only these
     python notebooks/build.py --no-execute     sources and cells only, outputs empty
     python notebooks/build.py --solved-only    only build/solved/, which is never executed here
-    python notebooks/build.py --check          say which notebooks are not what their source makes now
+    python notebooks/build.py --check          say which notebooks are out of date
 
 From notebooks/src/NN_topic.py (jupytext percent) come notebooks/NN_topic.ipynb, executed, with
 each solution cut out of its exercise and folded under the hints, and build/solved/NN_topic.ipynb.
 What stands in a source, by cell tag:
 
-    setup       the body is replaced by SETUP, and the Colab badge goes under the title
+    setup       the body is replaced by setup_cell.SETUP, and the Colab badge goes under the title
     parameters  profile, dataset, seed, device; papermill writes its own below this cell
+    folded      code that a learner need not read; its first line is a comment that says what it does
     exercise    holds ### BEGIN SOLUTION ... ### END SOLUTION; a check cell must come next
     hints       markdown after the check cell; the folded solution is appended to it
+
+Set-up, parameters and folded cells are collapsed in JupyterLab and are forms in Colab. A section whose heading begins
+with "Going deeper" is collapsed with all of its cells, and its heading says how long it takes. In the first cell,
+{minutes} and {deeper_minutes} become what minutes.py counts.
 
 Exit codes: 0 done, 1 a source, a cell or a check failed (one line on stderr), 2 wrong usage.
 """
@@ -26,6 +31,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 import jupytext
@@ -35,29 +41,26 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_notebook, new_output
 
+from minutes import FOLDED, count, deeper_sections, stated
+from setup_cell import REPOSITORY, SETUP
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-REPOSITORY = "https://github.com/cl-course/cl_course"
 BRANCH = "main"
 CELL_TIMEOUT = 300  # seconds
 MAX_BYTES = 1_000_000
 
-SETUP = f"""\
-# Finds the course. On Colab it is fetched first; the torch that is there stays.
-import importlib.util, os, sys
-from pathlib import Path
-
-if "google.colab" in sys.modules and not importlib.util.find_spec("cl_course"):
-    if not Path("cl-course").exists():
-        !git clone --quiet --depth 1 {REPOSITORY} cl-course
-    os.chdir("cl-course")
-    _missing = [name for name in ("jaxtyping", "beartype", "safetensors", "pooch", "anywidget") if not importlib.util.find_spec(name)]
-    %pip install --quiet --no-deps -e .
-    if _missing:
-        %pip install --quiet {{" ".join(_missing)}}
-sys.path[:0] = [str(folder) for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "cl_course/running/settings.py").exists()][:1]"""
-
-PARAMETERS = ("profile", "dataset", "seed", "device")
+PARAMETERS = {  # name -> its field in Colab's form
+    "profile": '["auto", "quick", "full"]',
+    "dataset": '["auto", "shapes", "cifar10", "stl10"] {allow-input: true}',
+    "seed": '{type: "integer"}',
+    "device": '["auto", "cpu", "cuda", "mps"] {allow-input: true}',
+}
+ABOUT_PARAMETERS = """\
+#@title Parameters: what this lesson runs with
+# "auto" looks at the machine: the full profile on a GPU, the quick one elsewhere.
+# dataset may also be the path of a folder or a .zip of images.
+"""
 STUB = "...  # your code here"
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[^\n]*\n(.*?)^[ \t]*### END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL
@@ -141,9 +144,8 @@ def build(source: Path, target: Path, run: bool = True) -> None:
         execute(notebook, source.stem)
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MAX_BYTES:
-        raise BuildError(
-            f"{source.stem}: {len(text.encode()) / 1e6:.2f} MB, and GitHub draws at most 1 MB; draw smaller or fewer figures"
-        )
+        size = f"{len(text.encode()) / 1e6:.2f} MB, and GitHub draws at most 1 MB"
+        raise BuildError(f"{source.stem}: {size}; draw smaller or fewer figures")
     write(target, text)
 
 
@@ -162,7 +164,8 @@ def stale(source: Path, target: Path) -> str | None:
     made, there = learner(source), nbformat.read(target, as_version=4)
     nbformat.validate(there)
     if len(made.cells) != len(there.cells):
-        return f"{source.stem}: {len(there.cells)} cells in {target.name}, {len(made.cells)} from its source; run make notebooks"
+        counts = f"{len(there.cells)} cells in {target.name}, {len(made.cells)} from its source"
+        return f"{source.stem}: {counts}; run make notebooks"
     for number, (new, old) in enumerate(zip(made.cells, there.cells), 1):
         if any(new.get(field) != old.get(field) for field in ("id", "cell_type", "source", "metadata")):
             return f"{source.stem}, cell {number}: {target.name} differs from its source; run make notebooks"
@@ -175,19 +178,51 @@ def _assemble(source: Path, solved: bool) -> NotebookNode:
     tags = [cell.metadata.get("tags", []) for cell in cells]
     _check_order(lesson, cells, tags)
     notebook = new_notebook(cells=cells)
+    folds = _state_minutes(lesson, cells)
     for index, cell in enumerate(cells):
         # Ids from the place, not from chance: building again changes nothing.
         cell.id = hashlib.sha256(f"{lesson}/{index}".encode()).hexdigest()[:8]
         cell.metadata = NotebookNode({"tags": tags[index]} if tags[index] else {})
         if "setup" in tags[index]:
             cell.source = SETUP
+        if "parameters" in tags[index]:
+            cell.source = _as_form(cell.source)
+        if FOLDED & set(tags[index]):
+            cell.source = re.sub(r"\A# *(?!@)", "#@title ", cell.source)
+            cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        if index in folds:  # JupyterLab folds what is under this heading; Colab finds it by the id
+            cell.metadata |= {"jp-MarkdownHeadingCollapsed": True, "id": cell.id}
         if "exercise" in tags[index]:
             # Hints come second after the exercise: behind its check cell.
             cells[index + 2].source += _folded(_with_solution(cell.source))
             cell.source = _with_solution(cell.source) if solved else _with_stub(cell.source)
     cells[0].source = _with_badge(cells[0].source, lesson)
+    if folds:
+        notebook.metadata.colab = {"collapsed_sections": [cells[index].id for index in folds]}
     _finish_metadata(notebook)
     return notebook
+
+
+def _state_minutes(lesson: str, cells: list) -> list[int]:
+    """Write the counted minutes where the source leaves room; returns the cells that open a section "Going deeper"."""
+    try:
+        sections = deeper_sections(cells)
+    except ValueError as error:
+        raise BuildError(f"{lesson}, {error}") from None
+    counted = count(cells)
+    for place, minutes in (("{minutes}", counted.core.minutes), ("{deeper_minutes}", counted.deeper.minutes)):
+        cells[0].source = cells[0].source.replace(place, str(stated(minutes)))
+    for section in sections:
+        minutes = count(cells[section.start : section.stop]).deeper.minutes
+        title, newline, rest = cells[section.start].source.partition("\n")
+        cells[section.start].source = f"{title.rstrip()} ({ceil(minutes)} min){newline}{rest}"
+    return [section.start for section in sections]
+
+
+def _as_form(source: str) -> str:
+    """The parameters with a field for each in Colab's form; what they are set to stays."""
+    lines = re.findall(r"^(\w+) *= *([^#\n]*?) *(?:#.*)?$", source, re.MULTILINE)
+    return ABOUT_PARAMETERS + "\n".join(f"{name} = {value}  #@param {PARAMETERS[name]}" for name, value in lines)
 
 
 def _check_order(lesson: str, cells: list, tags: list) -> None:
@@ -206,14 +241,14 @@ def _check_order(lesson: str, cells: list, tags: list) -> None:
             stop(0, f"exactly one cell must carry the tag {tag!r}, {count} do")
     parameters = next(i for i, t in enumerate(tags) if "parameters" in t)
     given = re.findall(r"^(\w+) *=", cells[parameters].source, re.MULTILINE)
-    if tuple(given) != PARAMETERS:
-        stop(
-            parameters,
-            f"the parameters cell must set {', '.join(PARAMETERS)}, in this order; it sets {', '.join(given) or 'nothing'}",
-        )
+    if given != list(PARAMETERS):
+        wanted, found = ", ".join(PARAMETERS), ", ".join(given) or "nothing"
+        stop(parameters, f"the parameters cell must set {wanted}, in this order; it sets {found}")
     if not has(parameters + 1, "code", "settings(globals()"):
         stop(parameters + 1, "the cell after the parameters must call settings(globals())")
     for index, cell in enumerate(cells):
+        if "folded" in tags[index] and not (has(index, "code") and cell.source.startswith("# ")):
+            stop(index, "a folded cell must be code, and its first line a comment that says what it does")
         marks = len(SOLUTION.findall(cell.source))
         if marks != cell.source.count("### BEGIN SOLUTION") or marks != cell.source.count("### END SOLUTION"):
             stop(index, "### BEGIN SOLUTION and ### END SOLUTION do not pair up")
@@ -247,7 +282,9 @@ def _with_badge(source: str, lesson: str) -> str:
 def _finish_metadata(notebook: NotebookNode) -> None:
     """No widget state (GitHub refuses to draw it) and no trace of the Python that ran it."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = NotebookNode(kernelspec=NotebookNode(kernel), language_info=NotebookNode(name="python"))
+    language = NotebookNode(name="python")
+    colab = {"colab": notebook.metadata.colab} if "colab" in notebook.metadata else {}
+    notebook.metadata = NotebookNode(kernelspec=NotebookNode(kernel), language_info=language, **colab)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -278,23 +315,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-execute", action="store_true", help="leave the outputs empty")
     parser.add_argument("--solved-only", action="store_true", help="write only build/solved/")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a notebook is out of date")
-    parser.add_argument(
-        "--source",
-        type=Path,
-        default=HERE / "src",
-        metavar="FOLDER",
-        help="where the sources are (default: notebooks/src)",
+    folders = (
+        ("--source", HERE / "src", "where the sources are (default: notebooks/src)"),
+        ("--target", HERE, "where notebooks go (default: notebooks)"),
+        ("--solved", ROOT / "build/solved", "where solved ones go (default: build/solved)"),
     )
-    parser.add_argument(
-        "--target", type=Path, default=HERE, metavar="FOLDER", help="where notebooks go (default: notebooks)"
-    )
-    parser.add_argument(
-        "--solved",
-        type=Path,
-        default=ROOT / "build/solved",
-        metavar="FOLDER",
-        help="where solved ones go (default: build/solved)",
-    )
+    for name, default, about in folders:
+        parser.add_argument(name, type=Path, default=default, metavar="FOLDER", help=about)
     chosen = parser.parse_args(arguments)
     try:
         lessons = sources(chosen.lessons, chosen.source)
