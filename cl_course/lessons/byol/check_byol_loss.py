@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from cl_course import losses
-from cl_course.lessons.shared.exercise import Mistake, compare, failed, same
+from cl_course.lessons.shared.old_exercise import Mistake, compare, failed, same
 
 EXERCISE = "my_byol_loss"
 PRAISE = "equal to the course's loss on every batch tried, and no gradient reaches the targets."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
+from cl_course.lessons.shared.old_exercise import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
 from cl_course.losses import byol_loss as distance
 from cl_course.momentum import ema_update
 

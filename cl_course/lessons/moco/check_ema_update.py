@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import failed, one_or_two, passed, same, stopped
+from cl_course.lessons.shared.old_exercise import failed, one_or_two, passed, same, stopped
 
 EXERCISE = "my_ema_update"
 UPDATES, MOMENTUM = 3, 0.7

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import (
+from cl_course.lessons.shared.old_exercise import (
     NOT_ATTEMPTED,
     Mistake,
     NotAttempted,

@@ -1,27 +1,41 @@
-"""What every exercise check shares: compare, and when it differs, name the mistake.
+"""The one engine behind every exercise check: observe the attempt, compare, and say what differs.
 
-A check holds an attempt against the course's own function on a few inputs. Where they differ,
-it runs the mistakes that learners make, each written out as wrong code, and says which of them
-gives the attempt's answer. Hidden inputs are never shown; the sentence names the idea to mend.
+An exercise is judged in four steps, and the first one that finds something speaks:
+
+1. The attempt is observed: run on the exercise's inputs. What it raises is an observation too.
+2. It is compared with the right way. Where both agree, the `demands` follow: what a right answer must also do.
+3. Where they differ, known mistakes are tried, one at a time and then two at once. Each is written as wrong code, and
+   its sentence is said only if that code gives the very same observation.
+4. No known mistake gives it: the `ladder` follows, probes that look at one property each and report what they saw.
+
+So a sentence about a cause is always true: the code that it describes was run. Hidden inputs are never shown; a probe
+may show the small example that it uses.
 """
 
+import linecache
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 
-NOT_ATTEMPTED = "not attempted yet, or nothing is returned; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
-
-
-# What torch and the shape checks say, in their words -> what to do about it.
+NOT_ATTEMPTED = (
+    "not attempted yet, or nothing is returned; fill in the stub above and run this cell again "
+    "(the rest of the lesson does not wait for it)."
+)
+# Words of an error message -> what to do about it. For errors whose wrong code no exercise lists.
 REMEDIES = {
-    "type-check error": "Two tensors that must have one shape do not, or one of them is no (n, d): print their shapes.",
-    "must match the size": "Two shapes do not fit together: print them. One number for each image of (n, 3, h, w) needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
-    "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all at once.",
+    "must match the size": "Two shapes do not fit together: print them. One number for each image of (n, 3, h, w) "
+    "needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
+    "is ambiguous": "`if` asks for one True or False, and here is one for each image: use torch.where, which takes all.",
+    "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
+    "values to unpack": "The names on the left and the values on the right differ in number: print the right side.",
+    "positional argument": "Keep the stub's first line as it is: it says which arguments come in, and in which order.",
+    "is not callable": "A value is called as if it were a function: look for a name that you have used twice.",
 }
 
 
@@ -33,110 +47,204 @@ class NotAttempted(Exception):
     """The attempt is still the stub."""
 
 
+class Fault(Exception):
+    """Raised while observing: the sentence about something that no answer may do, such as changing its arguments."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An observation: the attempt stopped with an error. Equal where type and message are."""
+
+    kind: str
+    message: str
+    where: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        remedy = next((remedy for words, remedy in REMEDIES.items() if words in self.message.lower()), "")
+        where = f" at `{self.where}`" if self.where else ""
+        return f"your code stopped with {self.kind}{where}: {self.message} {remedy}".rstrip()
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One known way to get it wrong.
 
     Attributes:
         sentence: what the learner did, and why it matters; shown to them.
-        code: the exercise done in that wrong way: same arguments as the attempt.
+        parts: which parts of the right way are done in another way: the arguments of the exercise's `make`.
     """
 
     sentence: str
-    code: Callable
+    parts: Mapping[str, Any]
 
 
-def passed(exercise: str, praise: str) -> None:
-    print(f"✔ {exercise}: {praise}")
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: `sentence` is the praise or the reason; `notes` are friendly remarks on a right answer."""
+
+    exercise: str
+    passed: bool
+    sentence: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        remarks = "".join(f"\n  Note: {note}" for note in self.notes)
+        return f"{'✔' if self.passed else '✘'} {self.exercise}: {self.sentence}{remarks}"
 
 
-def failed(exercise: str, sentence: str) -> None:
-    """Say what is wrong; raise it when CL_COURSE_STRICT=1."""
-    if os.environ.get("CL_COURSE_STRICT") == "1":
-        raise ExerciseError(f"{exercise}: {sentence}")
-    print(f"✘ {exercise}: {sentence}")
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise and its check; call it with the learner's function: `checks.nt_xent(my_nt_xent)`.
+
+    Attributes:
+        name: of the learner's function.
+        observe: attempt -> what it did, as numbers, strings, tensors and sequences of them; it may raise `NotAttempted`
+            and `Fault`.
+        make: the right way, in parts that can be replaced: make() does all right, make(mask=...) has another mask.
+            None where answers are random, so that no single one is right: then the demands decide alone.
+        mistakes: the known ones, the simplest explanation first.
+        praise: said of a right answer.
+        demands: attempt -> a sentence, or None; asked when the observation is right, in this order.
+        ladder: the same, asked when it is wrong and no known mistake.
+        notes: attempt -> a remark on a right answer, or None.
+    """
+
+    name: str
+    observe: Callable[[Callable], Any]
+    make: Callable[..., Callable] | None
+    mistakes: Sequence[Mistake]
+    praise: str
+    demands: Sequence[Callable[[Callable], str | None]] = ()
+    ladder: Sequence[Callable[[Callable], str | None]] = ()
+    notes: Sequence[Callable[[Callable], str | None]] = ()
+
+    def __call__(self, attempt: Callable) -> None:
+        """Print the verdict; raise it where it is no pass and CL_COURSE_STRICT=1."""
+        verdict = self.judge(attempt)
+        if not verdict.passed and os.environ.get("CL_COURSE_STRICT") == "1":
+            raise ExerciseError(f"{self.name}: {verdict.sentence}")
+        print(verdict)
+
+    def judge(self, attempt: Callable) -> Verdict:
+        """The verdict, without printing it."""
+        try:
+            seen = observed(self.observe, attempt)
+        except NotAttempted:
+            return Verdict(self.name, False, NOT_ATTEMPTED)
+        except Fault as fault:
+            return Verdict(self.name, False, str(fault))
+        if self.make is not None and not same(seen, observed(self.observe, self.make())):
+            return Verdict(self.name, False, self._whats_wrong(attempt, seen))
+        if self.make is None and isinstance(seen, Raised):
+            return Verdict(self.name, False, str(seen))
+        for demand in self.demands:
+            try:
+                sentence = observed(demand, attempt)
+            except (Fault, NotAttempted) as fault:
+                sentence = str(fault) or NOT_ATTEMPTED
+            if sentence:  # an error too: what cannot be checked is not passed
+                return Verdict(self.name, False, str(sentence))
+        notes = tuple(note for ask in self.notes if (note := first_said([ask], attempt)))
+        return Verdict(self.name, True, self.praise, notes)
+
+    def _whats_wrong(self, attempt: Callable, seen: Any) -> str:
+        for sentence, parts in one_or_two(self.mistakes):
+            try:
+                if same(seen, observed(self.observe, self.make(**parts))):
+                    return sentence
+            except (Fault, NotAttempted):  # two wrong parts may break what no observation survives
+                continue
+        if isinstance(seen, Raised):
+            return str(seen)
+        return first_said(self.ladder, attempt) or difference(seen, observed(self.observe, self.make()))
 
 
-def stopped(error: Exception) -> str:
-    """The sentence for an attempt that raised `error`: its first line, and the remedy where one is known."""
-    remedy = next((remedy for words, remedy in REMEDIES.items() if words in str(error).lower()), "")
-    return f"your code stopped with {type(error).__name__}: {str(error).strip().split(chr(10))[0]} {remedy}".rstrip()
+def observed(observe: Callable[[Callable], Any], attempt: Callable) -> Any:
+    """What `observe` saw, or `Raised` where the attempt stopped with an error."""
+    try:
+        return observe(attempt)
+    except NotImplementedError as error:  # as the stub may raise
+        raise NotAttempted from error
+    except (NotAttempted, Fault):
+        raise
+    except Exception as error:  # the learner's code may raise anything, and the lesson must go on
+        message = (str(error).strip().splitlines() or ["without a message"])[0]
+        return Raised(type(error).__name__, message, _line_of(error))
+
+
+def _line_of(error: Exception) -> str:
+    """The learner's own line at which it stopped; empty where the source is not to be had."""
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    mine = [f for f in frames if "site-packages" not in f.filename]
+    return linecache.getline(mine[-1].filename, mine[-1].lineno).strip() if mine else ""
 
 
 def call(attempt: Callable, *arguments: Any) -> Any:
     """The attempt's answer on copies of the arguments.
 
     Raises:
-        NotAttempted: it returned None or raised NotImplementedError, as the stub does.
+        NotAttempted: it returned None or ..., as the stub does.
     """
-    copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
-    try:
-        answer = attempt(*copies)
-    except NotImplementedError as error:
-        raise NotAttempted from error
+    answer = attempt(*(a.clone() if isinstance(a, Tensor) else a for a in arguments))
     if answer is None or answer is ...:
         raise NotAttempted
     return answer
 
 
+def first_said(asked: Sequence[Callable[[Callable], str | None]], attempt: Callable) -> str | None:
+    """The first sentence of those asked in turn; one in which the attempt stops has nothing to say."""
+    for ask in asked:
+        try:
+            sentence = ask(attempt)
+        except Fault as fault:
+            sentence = str(fault)
+        except Exception:  # noqa: S112 - a probe may ask what the attempt cannot do
+            continue
+        if sentence:
+            return sentence
+    return None
+
+
 def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     """Equal shapes and values, up to a relative and absolute tolerance; non-finite never matches finite."""
+    if isinstance(a, Raised | str) or isinstance(b, Raised | str):
+        return a == b
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b))
     try:
         a, b = torch.as_tensor(a), torch.as_tensor(b)
     except (TypeError, ValueError, RuntimeError):
         return False
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+    return a.shape == b.shape and torch.allclose(
+        a.detach().double(), b.detach().double(), rtol=tolerance, atol=tolerance, equal_nan=True
+    )
 
 
-def one_or_two(mistakes: Sequence[tuple[str, dict]]) -> Iterator[tuple[str, dict]]:
-    """Each mistake in a step made of parts, then each two that lie in different parts of it.
-
-    Args:
-        mistakes: sentence, {name of a part: the part done wrongly}.
-    """
-    yield from mistakes
-    for (sentence, parts), (other_sentence, other_parts) in combinations(mistakes, 2):
-        if not parts.keys() & other_parts.keys():
-            yield f"two things at once. First, {sentence} Second, {other_sentence}", parts | other_parts
+def one_or_two(mistakes: Sequence[Mistake]) -> Iterator[tuple[str, Mapping]]:
+    """Each mistake, then each two that lie in different parts: (sentence, parts)."""
+    yield from ((mistake.sentence, mistake.parts) for mistake in mistakes)
+    for first, second in combinations(mistakes, 2):
+        if not first.parts.keys() & second.parts.keys():
+            both = f"two things at once. First: {first.sentence} Second: {second.sentence}"
+            yield both, {**first.parts, **second.parts}
 
 
-def compare(
-    exercise: str,
-    attempt: Callable,
-    reference: Callable,
-    inputs: Sequence[tuple],
-    mistakes: Sequence[Mistake],
-    praise: str,
-) -> None:
-    """Check a function of tensors: pass, name the mistake, or show the first difference."""
+def difference(seen: Any, right: Any) -> str:
+    """The last resort: what came back, what was expected."""
+    if isinstance(seen, tuple | list) and isinstance(right, tuple | list) and len(seen) == len(right):
+        seen, right = next(((a, b) for a, b in zip(seen, right) if not same(a, b)), (seen, right))
     try:
-        answers = [call(attempt, *arguments) for arguments in inputs]
-    except NotAttempted:
-        return failed(exercise, NOT_ATTEMPTED)
-    except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(exercise, stopped(error))
-    expected = [reference(*arguments) for arguments in inputs]
-    if all(same(a, e) for a, e in zip(answers, expected)):
-        return passed(exercise, praise)
-    for mistake in mistakes:
-        wrong = [mistake.code(*arguments) for arguments in inputs]
-        if all(same(a, w) for a, w in zip(answers, wrong)):
-            return failed(exercise, mistake.sentence)
-    return failed(exercise, _difference(answers, expected))
+        seen, right = torch.as_tensor(seen).detach(), torch.as_tensor(right).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return f"a {type(seen).__name__} came back, where {_kind_of(right)} is expected."
+    if seen.shape != right.shape:
+        return f"the answer has the shape {tuple(seen.shape)}, expected {tuple(right.shape)}."
+    if seen.numel() == 1:
+        return f"on one of the test inputs your answer is {float(seen):.4f}, expected {float(right):.4f}."
+    worst = float((seen.double() - right.double()).abs().max())
+    return f"on one of the test inputs your values differ from the right ones by up to {worst:.4f}."
 
 
-def _difference(answers: Sequence, expected: Sequence) -> str:
-    for answer, right in zip(answers, expected):
-        if same(answer, right):
-            continue
-        if not isinstance(answer, Tensor | float | int):
-            return f"a {type(answer).__name__} came back where a tensor is expected."
-        answer = torch.as_tensor(answer)
-        if answer.shape != right.shape:
-            return f"the answer has shape {tuple(answer.shape)}, expected {tuple(right.shape)}."
-        if answer.numel() == 1:
-            return f"on one of the test inputs you get {float(answer):.4f}, expected {float(right):.4f}; it is none of the mistakes known here, so compare with the formula term by term."
-        return f"the values differ by up to {float((answer - right).abs().max()):.4f}; it is none of the mistakes known here."
-    return "the answer differs."
+def _kind_of(value: Any) -> str:
+    return "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"

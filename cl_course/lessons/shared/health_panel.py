@@ -9,7 +9,7 @@ from cl_course.data import ImageSet, to_float
 from cl_course.diagnose import Health, health
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.lessons.shared.health_figure import health_panel
-from cl_course.lessons.shared.show import png, png_bundle
+from cl_course.lessons.shared.show import figure_bundle
 from cl_course.train import TrainConfig
 
 
@@ -84,8 +84,8 @@ class HealthPanel:
         )
 
     def _redraw(self) -> None:
-        data, metadata = png_bundle(png(self.figure()), self.alt)
+        data = figure_bundle(self.figure(), self.alt)
         if self._handle is None:
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+            self._handle = display(data, raw=True, display_id=True)
         else:
-            self._handle.update(data, metadata=metadata, raw=True)
+            self._handle.update(data, raw=True)

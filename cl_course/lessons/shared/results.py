@@ -1,11 +1,17 @@
-"""The running results table as a figure: a row for each way of describing images, with its spread over seeds."""
+"""The running results table: a row for each way of describing images, with its spread over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import nn
 
+from cl_course.data import ImageSet
+from cl_course.evaluate import embed, knn_accuracy, linear_probe
+from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, subplots
+from cl_course.lessons.shared.tables import mean_and_spread, show_table
+from cl_course.running import records
 
 MEASURES = {
     "knn": ("kNN", BLUE, "o", 0.14),
@@ -14,9 +20,75 @@ MEASURES = {
 }
 
 
+def results_section(
+    record: str = "results",
+    *,
+    leave_out: Collection[str] = (),
+    more: Sequence[Mapping] = (),
+    live: Mapping | None = None,
+    caption: str = "Accuracy on test, mean ± standard deviation over seeds",
+) -> None:
+    """Show a recorded results table and its figure under a cell; the figure's alt text is made of its numbers.
+
+    Args:
+        record: "results" (the embedded set) or "results_cifar10".
+        leave_out: rows that later lessons add, such as "BYOL".
+        more: runs to add below, as in `results_figure`.
+        live: the learner's own run, from `judged`; None where it is not comparable with the record.
+    """
+    runs = [run for run in [*records.read(record)["runs"], *more] if run["row"] not in leave_out]
+    measures = _measures(runs)
+    columns = ["row", *(name for name, *_ in measures.values()), "core minutes", "labels"]
+    show_table(_table_rows(runs, live), columns, caption)
+    said = []
+    for row in dict.fromkeys(run["row"] for run in runs):
+        parts = [(name, summarise(_of(runs, row), measure)) for measure, (name, *_) in measures.items()]
+        said.append(f"{row} " + ", ".join(f"{name} {summary[0]:.2f}" for name, summary in parts if summary))
+    yours = f" Your {live['row']} run, a star: kNN {live['knn']:.2f}." if live else ""
+    show(results_figure(runs, live), alt=f"{caption}: {'; '.join(said)}. Each seed is a dot.{yours}")
+
+
+def judged(row: str, encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, seed: int = 0) -> dict:
+    """A trained encoder's own row of the table: {"row", "seed", "knn", "linear"}, accuracies on test.
+
+    Args:
+        row: its name in the table, such as "SimCLR".
+        train: what the nearest neighbours and the linear probe may see, with labels; val chooses the probe's strength.
+    """
+    train_h, val_h, test_h = (embed(encoder, images) for images in (train, val, test))
+    probe = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labels, seed=seed)
+    knn = knn_accuracy(train_h, train.labels, test_h, test.labels)
+    return {"row": row, "seed": seed, "knn": knn, "linear": probe.accuracy}
+
+
+def _table_rows(runs: Sequence[Mapping], live: Mapping | None) -> list[list]:
+    measures, rows = _measures(runs), []
+    for row in dict.fromkeys(run["row"] for run in runs):
+        of_row = _of(runs, row)
+        scores = [mean_and_spread(_values(of_row, measure)) for measure in measures]
+        minutes = summarise(of_row, "cpu_minutes")
+        rows.append([row, *scores, f"{minutes[0]:.1f}" if minutes else None, of_row[0].get("labels")])
+        if live is not None and live["row"] == row:
+            rows.append([f"{row}, your run", *(live.get(measure) for measure in measures), None, None])
+    return rows
+
+
+def _measures(runs: Sequence[Mapping]) -> dict[str, tuple]:
+    """Those of MEASURES that any run has."""
+    return {name: look for name, look in MEASURES.items() if _values(runs, name)}
+
+
+def _of(runs: Sequence[Mapping], row: str) -> list[Mapping]:
+    return [run for run in runs if run["row"] == row]
+
+
+def _values(runs: Sequence[Mapping], measure: str) -> list[float]:
+    return [run[measure] for run in runs if run.get(measure) is not None]
+
+
 def summarise(runs: Sequence[Mapping], measure: str) -> tuple[float, float] | None:
     """Mean and standard deviation (of a sample, n - 1) over the runs that have the measure; None where none has."""
-    values = [run[measure] for run in runs if run.get(measure) is not None]
+    values = _values(runs, measure)
     return (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0) if values else None
 
 
@@ -28,7 +100,7 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
         live: a run made just now, with "row" and measures; drawn as stars behind its row's dots.
     """
     rows = list(dict.fromkeys(run["row"] for run in runs))
-    measures = {name: look for name, look in MEASURES.items() if any(run.get(name) is not None for run in runs)}
+    measures = _measures(runs)
     heads = [*(name for name, *_ in measures.values()), "core min", "labels"]
     columns = np.cumsum([1.6] * len(measures) + [1.3, 1.0])
     unnamed = set(measures)  # what the legend does not show yet
@@ -40,7 +112,7 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
         "chance", (chance, -0.5), xytext=(3, 0), textcoords="offset points", fontsize=8, color=MUTED, va="top"
     )
     for place, row in enumerate(rows):
-        of_row = [run for run in runs if run["row"] == row]
+        of_row = _of(runs, row)
         cells = []
         for measure, (name, color, marker, shift) in measures.items():
             summary = summarise(of_row, measure)
@@ -53,11 +125,11 @@ def results_figure(runs: Sequence[Mapping], live: Mapping | None = None, chance:
             axes.errorbar(
                 mean, place - shift, xerr=deviation, color=color, marker=marker, markersize=7, capsize=3, label=label
             )
-            seeds = [run[measure] for run in of_row if run.get(measure) is not None]
+            seeds = _values(of_row, measure)
             axes.scatter(
                 seeds, np.full(len(seeds), place - shift), s=9, color="white", edgecolor=color, linewidth=0.8, zorder=3
             )
-            cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(seeds) > 1 else f"{mean:.3f}")
+            cells.append(mean_and_spread(seeds))
             if live is not None and live["row"] == row and live.get(measure) is not None:
                 first = measure == next(iter(measures))
                 axes.scatter(

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, draw_parameters, greyscale, resized_crop, two_views
 from cl_course.data import load, to_float
-from cl_course.lessons.shared.exercise import NOT_ATTEMPTED, NotAttempted, call, failed, passed, stopped
+from cl_course.lessons.shared.old_exercise import NOT_ATTEMPTED, NotAttempted, call, failed, passed, stopped
 from cl_course.shortcut import colour_histogram, raw_pixels, shortcut_rate
 
 EXERCISE = "my_choice"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import NOT_ATTEMPTED, NotAttempted, call, failed, passed, same, stopped
+from cl_course.lessons.shared.old_exercise import NOT_ATTEMPTED, NotAttempted, call, failed, passed, same, stopped
 
 N, SIZE = 48, 8  # images of a test batch, and their sides
 IN_PLACE = "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), or clone first; an assignment to images[...] writes into the caller's tensor."

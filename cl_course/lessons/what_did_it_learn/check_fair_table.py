@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cl_course.lessons.shared.exercise import (
+from cl_course.lessons.shared.old_exercise import (
     NOT_ATTEMPTED,
     NotAttempted,
     call,
