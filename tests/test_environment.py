@@ -1,13 +1,33 @@
-"""pip and conda get the same packages with the same floors."""
+"""pip, conda and Colab get the same packages: one list, the same floors, and every import is on it."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name differs
+FROM_PIP = {"playwright"}  # conda-forge gives this name to another package
+DISTRIBUTIONS = {
+    "IPython": "ipython",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "umap": "umap-learn",
+    "yaml": "pyyaml",
+}
+HEADLESS = {"papermill", "nbclient"}  # of the extra `dev`; cl-course run says so in a sentence where they are missing
+
+
+def named(*groups: list[str]) -> set[str]:
+    return {Requirement(line).name for group in groups for line in group} - {PROJECT["name"]}
 
 
 def conda_name(requirement: str) -> str:
@@ -16,25 +36,61 @@ def conda_name(requirement: str) -> str:
 
 
 def test_conda_environment_matches_the_package():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    wanted = [
-        f"python{project['requires-python']}",
-        *map(conda_name, project["dependencies"] + project["optional-dependencies"]["lab"]),
-    ]
-    given = [item for item in environment["dependencies"] if isinstance(item, str) and item != "pip"]
+    requirements = [line for line in PROJECT["dependencies"] + EXTRAS["lab"] + EXTRAS["dev"] if "[" not in line]
+    wanted = [f"python{PROJECT['requires-python']}", "pip"]
+    wanted += [conda_name(line) for line in requirements if line not in FROM_PIP]
+    *given, from_pip = environment["dependencies"]
     assert sorted(given) == sorted(wanted)
-    assert environment["name"] == project["name"] and environment["channels"] == ["conda-forge"]
-    assert environment["dependencies"][-1] == {"pip": ["-e ."]}
+    assert from_pip == {"pip": [*sorted(FROM_PIP), "-e ."]}
+    assert environment["name"] == PROJECT["name"] and environment["channels"] == ["conda-forge"]
 
 
 def test_a_dependency_is_named_once():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    names = [
-        re.match(r"[\w-]+", requirement).group()
-        for group in groups
-        for requirement in group
-        if not requirement.startswith("cl-course")
-    ]
-    assert len(names) == len(set(names))
+    lines = [line for group in (PROJECT["dependencies"], *EXTRAS.values()) for line in group if "[" not in line]
+    assert len(named(lines)) == len(lines)
+
+
+def test_no_floor_is_above_what_colab_has():
+    """Colab's own torch, numpy and widgets must satisfy the package, so that pip replaces none of them."""
+    lines = (ROOT / ".github" / "colab-constraints.txt").read_text().splitlines()
+    pins = dict(line.removesuffix(".*").split("==") for line in lines if not line.startswith("#"))
+    floors = {Requirement(line).name: Requirement(line).specifier for line in PROJECT["dependencies"]}
+    assert len(pins) >= 6 and pins.keys() <= floors.keys()
+    assert not [name for name, version in pins.items() if not floors[name].contains(Version(version))]
+
+
+def third_party(folder: str) -> dict[str, set[str]]:
+    """Top-level name -> the files of a folder that import it, the standard library and our own modules left out."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    ours = {path.stem for place in ("benchmarks", "notebooks", "tests") for path in (ROOT / place).rglob("*.py")}
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - ours - {"cl_course"}:
+                found.setdefault(DISTRIBUTIONS.get(name, name), set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+@pytest.mark.parametrize(
+    "folder, allowed",
+    [
+        ("cl_course", named(PROJECT["dependencies"]) | HEADLESS),
+        ("notebooks/src", named(PROJECT["dependencies"])),
+        ("notebooks", named(PROJECT["dependencies"], EXTRAS["dev"])),
+        ("benchmarks", named(PROJECT["dependencies"], EXTRAS["dev"], EXTRAS["bench"])),
+        ("tests", named(PROJECT["dependencies"], EXTRAS["dev"], EXTRAS["bench"])),
+    ],
+)
+def test_every_import_is_a_declared_dependency(folder, allowed):
+    """Also what another package happens to bring along: that one may stop to."""
+    found = third_party(folder)
+    assert "torch" in found
+    assert not {name: sorted(files) for name, files in found.items() if name not in allowed}
+
+
+def test_only_the_command_line_needs_the_headless_packages():
+    users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
+    assert users <= {"cl_course/running/cli.py"}
