@@ -37,10 +37,21 @@ from torch import Generator
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy
-from cl_course.lessons.shared.cards import card_grid, few_labels_figure, roles_figure, score_figure
+from cl_course.lessons.shared.cards import card_grid, labels_per_class_figure, roles_figure, score_figure
 from cl_course.lessons.shared.lab_circle import circle_figure, circle_lab
 from cl_course.lessons.shared.show import show
-from cl_course.lessons.start_here.lab_game import LEVELS, card_game, looks_at, share, simple_players, static_rounds, table, tournament
+from cl_course.lessons.shared.tables import show_table
+from cl_course.lessons.start_here.lab_game import (
+    LEVELS,
+    SCORE_COLUMNS,
+    card_game,
+    looks_at,
+    score_rows,
+    share,
+    simple_players,
+    static_rounds,
+    tournament,
+)
 from cl_course.models import small_resnet
 from cl_course.running import checkpoints
 from cl_course.running.doctor import report
@@ -137,8 +148,8 @@ seeds = [lesson.seed, lesson.seed + 1, lesson.seed + 2]
 taken = tournament(cards, players, rounds=30, seeds=seeds)
 colourful = list(LEVELS)[:2]
 disguised = list(LEVELS)[2:]
-print(f"colours as they are ({'; '.join(colourful)}):\n{table(taken, colourful)}\n")
-print(f"colours changed ({'; '.join(disguised)}):\n{table(taken | {'you': game.taken}, disguised)}")
+show_table(score_rows(taken, colourful), SCORE_COLUMNS, f"colours as they are ({'; '.join(colourful)})")
+show_table(score_rows(taken | {"you": game.taken}, disguised), SCORE_COLUMNS, f"colours changed ({'; '.join(disguised)})")
 
 # %%
 scores = {player: share(by_level) for player, by_level in taken.items()}
@@ -263,7 +274,7 @@ for name, describe in descriptions.items():
     accuracies[name] = torch.tensor([[accuracy_with(k, train_h, test_h, s) for s in seeds] for k in few]).numpy()
     print(f"{name:18}" + "".join(f"{k:4} names: {a.mean():.2f}" for k, a in zip(few, accuracies[name])))
 show(
-    few_labels_figure(few, accuracies, chance=0.1),
+    labels_per_class_figure(few, accuracies, chance=0.1),
     alt="Accuracy against the number of named cards per kind, for three descriptions, three seeds. The trained "
     "network is far above the other two at every number.",
 )

@@ -42,6 +42,7 @@ from cl_course import checks, shortcut
 from cl_course.augment import AugmentConfig, augment, two_views
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
+from cl_course.lessons.shared.pictures import operations_figure
 from cl_course.lessons.shared.show import show
 from cl_course.lessons.two_views import figures as plots
 from cl_course.lessons.two_views.lab_augmentation import PRESETS, augmentation_lab, credit, draw_views, photos
@@ -140,7 +141,7 @@ rows = [
     ("solarize", sweep(ops.solarize, *thresholds), [f"above {t:g}" if t <= 1 else "never" for t in thresholds]),
 ]
 show(
-    plots.operations_figure(rows, width=6.0),
+    operations_figure(rows, width=6.0),
     alt="Nine rows of the same flower: crops from the whole to 6 percent of the area, mirrored, from dark to "
     "bright, from flat to strong contrast, from pale to vivid, "
     "in purple, orange, yellow and blue, in grey, from sharp to blurred, and with bright values inverted.",
@@ -478,7 +479,7 @@ for name, strength in strengths.items():
         f"{name:7} crop {strength.crop[0]:g} to {strength.crop[1]:g} of the area, {jitter}, grey {strength.grey:g}, blur {strength.blur:g}, solarize {strength.solarize:g}"
     )
 show(
-    plots.operations_figure(sheet),
+    operations_figure(sheet),
     alt="Three rows of seven views of one card. Weak: the same colours throughout. Right: other colours, the "
     "shape always visible. Strong: tiny enlarged patches in which the shape can hardly be told.",
 )

@@ -48,9 +48,10 @@ from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.neighbours import embedding_map
 from cl_course.lessons.shared.results import results_figure
 from cl_course.lessons.shared.show import show
+from cl_course.lessons.shared.tables import show_runs
 from cl_course.lessons.simclr.figures import pipeline_figure
 from cl_course.lessons.simclr.head_figures import heads_figure, probes_figure
-from cl_course.lessons.simclr.lab_ablation import ablation_lab, table
+from cl_course.lessons.simclr.lab_ablation import ablation_lab
 from cl_course.lessons.simclr.lab_neighbours import neighbours, neighbours_lab
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
@@ -559,7 +560,7 @@ show(
     ablation_figure(ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"),
     alt="kNN accuracy against temperature, augmentation and batch size; the augmentation matters most by far.",
 )
-print(table(ablation["runs"], rows=("augment", "batch_size"), column="temperature"))
+show_runs(ablation["runs"], rows=("augment", "batch_size"), column="temperature")
 knn = {(r["temperature"], r["batch_size"], r["seed"]): r["knn"] for r in ablation["runs"] if r["augment"] == "+ jitter + grey"}
 pairs = [knn[t, 32, s] > knn[t, 128, s] for t, batch, s in knn if batch == 32]
 print(f"\nfull recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} pairs of one temperature and seed")

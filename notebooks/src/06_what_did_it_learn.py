@@ -43,7 +43,7 @@ from cl_course.finetune import FineTuneConfig, fine_tune
 from cl_course.lessons.shared.neighbours import embedding_map
 from cl_course.lessons.shared.results import results_figure
 from cl_course.lessons.shared.show import show
-from cl_course.lessons.simclr.lab_ablation import table
+from cl_course.lessons.shared.tables import show_runs
 from cl_course.lessons.what_did_it_learn import figures as plots
 from cl_course.lessons.what_did_it_learn.lab_retrieval import DIFFERENCES, by_chance, differences, retrieval_lab
 from cl_course.losses import alignment, uniformity
@@ -253,8 +253,7 @@ def in_words(runs):
 
 
 for title, runs in pretrained.items():
-    print(title)
-    print(table(in_words(runs), rows=("how",), column="share", measure="accuracy"), "\n")
+    show_runs(in_words(runs), rows=("how",), column="share", measure="accuracy", caption=title)
 
 # %% [markdown]
 # Means that lie near each other say little while their spreads overlap. But all ways were tried on the *same* encoders and the same named cards, so
@@ -568,8 +567,7 @@ show(
     "far from the random encoder, below all ten kinds with 1 % of the labels, and close to them once fine-tuned with 10 %.",
 )
 for title, runs in panels.items():
-    print(title)
-    print(table(in_words(runs), rows=("start",), column="how", measure="accuracy"), "\n")
+    show_runs(in_words(runs), rows=("start",), column="how", measure="accuracy", caption=title)
 
 
 def with_start(runs):
@@ -604,8 +602,7 @@ show(
     "random encoder and no pre-training; fine-tuned they lie beyond no pre-training.",
 )
 for (title, runs), other, own in zip(panels.items(), ("shapes", "CIFAR-10"), ("CIFAR-10", "shapes")):
-    print(title)
-    print(table(in_words(runs), rows=("start",), column="how", measure="accuracy"))
+    show_runs(in_words(runs), rows=("start",), column="how", measure="accuracy", caption=title)
     compare(with_start(runs), [(f"{other}, {probe}", without), (f"{other}, {all_tuned}", without), (f"{other}, {all_tuned}", f"{own}, {all_tuned}")])
     print()
 

@@ -44,11 +44,11 @@ from cl_course.evaluate import embed, knn_accuracy, linear_probe
 from cl_course.large_batches import accumulate, grad_cache
 from cl_course.lessons.pitfalls_and_clinic.check_clinic import FAULTS, PATIENTS, REPORTS
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import clinic_figure
-from cl_course.lessons.pitfalls_and_clinic.figures import judges_figure, memory_figure, strengths_figure, temperature_figure
+from cl_course.lessons.pitfalls_and_clinic.figures import judges_figure, memory_figure, strengths_figure, trained_temperatures_figure
 from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab, health_of, sheet
+from cl_course.lessons.shared.pictures import operations_figure
 from cl_course.lessons.shared.results import summarise
 from cl_course.lessons.shared.show import show
-from cl_course.lessons.two_views.figures import operations_figure
 from cl_course.losses import byol_loss, chance_loss, nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
@@ -85,7 +85,7 @@ by_temperature = judged["runs"] + [run | {"encoder": str(run["temperature"])} fo
 rows = records.read("similarity_rows")
 sweeps = [run["sweep"] for run in rows["runs"] if "sweep" in run]
 show(
-    temperature_figure(by_temperature, sweeps, negatives=254),
+    trained_temperatures_figure(by_temperature, sweeps, negatives=254),
     alt="Left: accuracy by temperature. Right: with falling temperature fewer of the 254 negatives count, and more of the push falls on cards of the same class.",
 )
 for temperature in ("0.01", "0.05", "0.3", "1.0", "3.0"):

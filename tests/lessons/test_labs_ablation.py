@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 
 from cl_course.lessons.shared.ablation_figure import ablation_figure
-from cl_course.lessons.simclr.lab_ablation import AblationLab, table
+from cl_course.lessons.shared.tables import runs_table
+from cl_course.lessons.simclr.lab_ablation import AblationLab
 
 TEMPERATURES, AUGMENTS, BATCHES = (0.05, 0.3), ("crop", "all"), (32, 128)
 
@@ -108,13 +109,12 @@ def test_the_figure_shows_every_seed_and_the_mean(runs):
 
 
 def test_the_table_has_every_setting(runs):
-    lines = table(runs, rows=("augment", "batch_size"), column="temperature").splitlines()
-    assert lines[0].split() == ["augmentation", "batch", "size", "temperature", "0.05", "temperature", "0.3"]
-    assert [line.split() for line in lines[1:3]] == [
-        ["crop", "32", "0.092", "±", "0.010", "0.342", "±", "0.010"],
-        ["crop", "128", "0.188", "±", "0.010", "0.438", "±", "0.010"],
+    rows, columns = runs_table(runs, rows=("augment", "batch_size"), column="temperature")
+    assert columns == ["augmentation", "batch size", "temperature 0.05", "temperature 0.3"]
+    assert rows[:2] == [
+        ["crop", "32", "0.092 ± 0.010", "0.342 ± 0.010"],
+        ["crop", "128", "0.188 ± 0.010", "0.438 ± 0.010"],
     ]
-    assert len(lines) == 5
-    assert table(runs[:1], rows=("augment",), column="temperature").split()[-2:] == ["crop", "–"], (
-        "one seed has no spread"
-    )
+    assert len(rows) == 4
+    assert len(runs_table(runs[:1], rows=("augment",), column="temperature")[0][0][1]) == 5, "one seed has no spread"
+    assert runs_table([runs[0], runs[-1]], ("augment",), "temperature")[0][0][2] == "–"

@@ -17,7 +17,7 @@ from cl_course.lessons.byol.lab_collapse import (
     EVERY,
     ONE_BY_ONE,
     STEPS,
-    Path,
+    SmallRun,
     Switches,
     collapse_figure,
     collapse_lab,
@@ -105,9 +105,9 @@ class TestSmallRun:
         assert torch.equal(torch.rand(4), expected)
 
 
-def path(z: torch.Tensor) -> Path:
+def path(z: torch.Tensor) -> SmallRun:
     one = torch.zeros(len(z))
-    return Path(z, one, one, one)
+    return SmallRun(z, one, one, one)
 
 
 def test_one_point_lies_at_the_right():

@@ -11,13 +11,14 @@ from cl_course.lessons.start_here.lab_game import (
     LEVELS,
     OTHER,
     SAME,
+    SCORE_COLUMNS,
     CardGame,
     deal,
     guesser,
+    score_rows,
     share,
     simple_players,
     static_rounds,
-    table,
     tournament,
 )
 from cl_course.shortcut import mean_colour
@@ -60,8 +61,9 @@ def test_scores_tell_what_a_player_relied_on(cards):
     assert (share(taken["mean colour"])[0] == 1).all()
     assert share(taken["mean colour"], COLOUR_TWIN)[-1].mean() > 0.8
     assert 0.02 < share(taken["guessing"]).mean() < 0.4
-    words = table(taken)
-    assert all(player in words for player in taken) and "colour twin" in words
+    rows = score_rows(taken)
+    assert [row[0] for row in rows] == list(taken) and all(len(row) == len(SCORE_COLUMNS) for row in rows)
+    assert rows[-1] == ["cheat", "100%", "0%", "0%", "0%"] and SCORE_COLUMNS[1] == SAME
 
 
 def test_a_guesser_guesses(cards):
@@ -94,4 +96,4 @@ def test_a_whole_game_by_its_buttons(cards):
 
 
 def test_a_game_not_played_has_an_empty_score(cards):
-    assert len(table({"you": CardGame(cards).taken}).splitlines()) == 1  # the heading alone
+    assert score_rows({"you": CardGame(cards).taken}) == []

@@ -87,7 +87,7 @@ def _without_batch_norm(head: nn.Sequential) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class SmallRun:
     """A run, looked at every EVERY steps on the same two views of CARDS cards.
 
     Attributes:
@@ -112,7 +112,7 @@ class Path:
 
 
 @cache
-def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
+def small_run(switches: Switches = Switches(), seed: int = 0) -> SmallRun:
     """Train a small BYOL for STEPS steps; torch's own random numbers stay where they were."""
     images, generator = load("shapes", "train", limit=512).images, Generator().manual_seed(seed)
     cards = two_views(to_float(load("shapes", "val", limit=CARDS).images), CONFIG.augment, Generator().manual_seed(0))
@@ -130,10 +130,10 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> Path:
                 looks.append(F.normalize(torch.cat(method.embeddings(*cards)), dim=1))
         losses.append(train_step(method, images[batch], optimizer, CONFIG.learning_rate, CONFIG, generator))
     measured = torch.tensor([[spread(z), effective_rank(z)] for z in looks])
-    return Path(torch.stack(looks).unflatten(1, (2, CARDS)), torch.stack(losses)[::EVERY], *measured.T)
+    return SmallRun(torch.stack(looks).unflatten(1, (2, CARDS)), torch.stack(losses)[::EVERY], *measured.T)
 
 
-def verdict(path: Path, look: int = -1) -> str:
+def verdict(path: SmallRun, look: int = -1) -> str:
     """One word and its reason."""
     if path.spread[look] < 0.1:
         return (
@@ -144,7 +144,7 @@ def verdict(path: Path, look: int = -1) -> str:
     return "Apart: different cards are at different points."
 
 
-def sentence(switches: Switches, path: Path, step: int = STEPS) -> str:
+def sentence(switches: Switches, path: SmallRun, step: int = STEPS) -> str:
     """The picture in words, beside it and for those who cannot see it."""
     look = step // EVERY
     return (
@@ -153,7 +153,7 @@ def sentence(switches: Switches, path: Path, step: int = STEPS) -> str:
     )
 
 
-def _show(picture: CollapsePicture, switches: Switches, path: Path, step: int) -> Figure:
+def _show(picture: CollapsePicture, switches: Switches, path: SmallRun, step: int) -> Figure:
     return picture.update(
         path.flat(step // EVERY).numpy(),
         path.loss.numpy(),

@@ -13,6 +13,7 @@ from torch import Generator
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
 from cl_course.lessons.infonce.temperature_figure import RowPicture
+from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.losses import check_temperature
 from cl_course.running import records
@@ -116,7 +117,7 @@ def recorded_rows() -> dict[str, Row]:
     recorded = next(run["rows"] for run in record["runs"] if "rows" in run)
 
     def picture(image: int, view: int) -> np.ndarray:
-        return made[view - 1][image].permute(1, 2, 0).numpy()
+        return channels_last(made[view - 1][image])
 
     return {
         r["name"]: Row(

@@ -12,7 +12,7 @@ from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK
 CHANCE = 0.1
 
 
-def temperature_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mapping]], negatives: int) -> Figure:
+def trained_temperatures_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mapping]], negatives: int) -> Figure:
     """Accuracy by temperature, and on whom the push falls.
 
     Args:

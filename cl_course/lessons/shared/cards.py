@@ -191,7 +191,9 @@ def roles_figure(anchor: np.ndarray, positive: np.ndarray, negatives: np.ndarray
     return figure
 
 
-def few_labels_figure(labels_per_class: Sequence[int], accuracies: Mapping[str, np.ndarray], chance: float) -> Figure:
+def labels_per_class_figure(
+    labels_per_class: Sequence[int], accuracies: Mapping[str, np.ndarray], chance: float
+) -> Figure:
     """Accuracy against how many images a class carry a label.
 
     Args:

@@ -26,7 +26,7 @@ RATE, STEPS = 0.05, 100
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class CirclePath:
     """Where the points went.
 
     Attributes:
@@ -68,7 +68,9 @@ def objective(angles: Tensor, temperature: float, want: str = "both") -> Tensor:
     return {"both": whole, "alignment": pulling, "uniformity": whole - pulling}[want]
 
 
-def simulate(angles: Tensor, temperature: float, want: str = "both", steps: int = STEPS, rate: float = RATE) -> Path:
+def simulate(
+    angles: Tensor, temperature: float, want: str = "both", steps: int = STEPS, rate: float = RATE
+) -> CirclePath:
     """Gradient descent on the angles.
 
     The gradient is taken times 2n T, so that a step is as long at every batch size and the two
@@ -92,7 +94,7 @@ def simulate(angles: Tensor, temperature: float, want: str = "both", steps: int 
         pushes.append(push)
         angles = angles + rate * push
     loss, alignment, uniformity = torch.tensor(measured, dtype=torch.float64).T
-    return Path(torch.stack(places), torch.stack(pushes), loss, alignment, uniformity)
+    return CirclePath(torch.stack(places), torch.stack(pushes), loss, alignment, uniformity)
 
 
 def even_uniformity(n: int) -> float:
@@ -100,7 +102,7 @@ def even_uniformity(n: int) -> float:
     return float(losses.uniformity(on_circle(2 * math.pi * torch.arange(2 * n, dtype=torch.float64) / (2 * n))))
 
 
-def _sentence(path: Path, step: int, temperature: float, want: str) -> str:
+def _sentence(path: CirclePath, step: int, temperature: float, want: str) -> str:
     goal = {"both": "Both halves of NT-Xent", "alignment": "Alignment alone", "uniformity": "Uniformity alone"}[want]
     n = path.angles.shape[-1]
     return (
@@ -109,7 +111,7 @@ def _sentence(path: Path, step: int, temperature: float, want: str) -> str:
     )
 
 
-def _show(picture: CirclePicture, path: Path, step: int) -> Figure:
+def _show(picture: CirclePicture, path: CirclePath, step: int) -> Figure:
     caption = f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\nNT-Xent {path.loss[step]:.2f}"
     longest = 0.5  # an arrow longer than this would cover its neighbours
     push = (0.3 * path.push[step]).clamp(-longest, longest)

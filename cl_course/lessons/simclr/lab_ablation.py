@@ -130,25 +130,3 @@ class AblationLab:
 def ablation_lab(runs: Sequence[Mapping], **keywords) -> None:
     """Show an AblationLab under the cell; its arguments."""
     display(AblationLab(runs, **keywords).view)
-
-
-def table(runs: Sequence[Mapping], rows: Sequence[str], column: str, measure: str = "knn") -> str:
-    """Every setting as text: mean and standard deviation over its seeds, `column` from left to right."""
-    values = {run[column]: run[column] if isinstance(run[column], str) else f"{column} {run[column]}" for run in runs}
-    left, right = (
-        max([18, *(len(str(text)) + 2 for text in texts)])
-        for texts in ([run[row] for run in runs for row in rows], values.values())
-    )
-    lines = [
-        "".join(f"{LABELS.get(row, row):<{left}}" for row in rows)
-        + "".join(f"{head:>{right}}" for head in values.values())
-    ]
-    for setting in dict.fromkeys(tuple(run[row] for row in rows) for run in runs):
-        line = "".join(f"{value!s:<{left}}" for value in setting)
-        for value in values:
-            scores = [
-                run[measure] for run in runs if tuple(run[row] for row in rows) == setting and run[column] == value
-            ]
-            line += f"{f'{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}' if len(scores) > 1 else '–':>{right}}"
-        lines.append(line)
-    return "\n".join(lines)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import ipywidgets as widgets
-import numpy as np
 import torch
 import torch.nn.functional as F
 from IPython.display import display
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cl_course.data import ImageSet, to_float
 from cl_course.lessons.shared.neighbours import neighbour_grid
+from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 
 Features = Mapping[str, tuple[Tensor, Tensor]]
@@ -29,8 +29,8 @@ def neighbours(gallery: ImageSet, queries: ImageSet, features: Features, which: 
         similarity = F.normalize(query_h[which], dim=1) @ F.normalize(gallery_h, dim=1).T  # (q, n)
         nearest = similarity.topk(k, dim=1).indices  # (q, k)
         right = gallery.labels[nearest] == queries.labels[which][:, None]
-        found[name] = (_pictures(gallery.images[nearest]), right.numpy())
-    return neighbour_grid(_pictures(queries.images[which]), found)
+        found[name] = (channels_last(to_float(gallery.images[nearest])), right.numpy())
+    return neighbour_grid(channels_last(to_float(queries.images[which])), found)
 
 
 def neighbours_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: int = 6, rows: int = 3) -> None:
@@ -49,8 +49,3 @@ def neighbours_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: 
     slider.observe(draw, "value")
     draw()
     display(widgets.VBox([slider, picture, words]))
-
-
-def _pictures(images: Tensor) -> np.ndarray:
-    """uint8 (..., 3, h, w) -> floats (..., h, w, 3)."""
-    return to_float(images).movedim(-3, -1).numpy()

@@ -20,7 +20,9 @@ from torch import Generator, Tensor
 from cl_course.augment import AugmentConfig, augment, greyscale, two_views
 from cl_course.data import ImageSet, to_float
 from cl_course.lessons.shared.cards import LETTERS, round_figure, rounds_figure
+from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.shared.tables import html_table
 from cl_course.shortcut import colour_histogram, mean_colour, nearest, raw_pixels
 
 _PLAIN = AugmentConfig(crop=(1, 1), flip=0, jitter=0, grey=0)
@@ -136,16 +138,20 @@ def share(taken: Mapping[str, Sequence[Counter]], kind: str = SAME) -> np.ndarra
     return np.array([[count[kind] / count.total() for count in counts] for counts in taken.values()])
 
 
-def table(taken: Mapping[str, Mapping[str, Sequence[Counter]]], levels: Sequence[str] | None = None) -> str:
-    """What each player took, in percent of the rounds at `levels` (all by default), and what follows from it."""
-    lines = [f"{'player':18}" + "".join(f"{kind:>13}" for kind in KINDS)]
+SCORE_COLUMNS = ("player", *KINDS)
+
+
+def score_rows(
+    taken: Mapping[str, Mapping[str, Sequence[Counter]]], levels: Sequence[str] | None = None
+) -> list[list[str]]:
+    """What each player took, in percent of the rounds at `levels` (all by default): rows for `SCORE_COLUMNS`."""
+    rows = []
     for player, by_level in taken.items():
-        count = sum(
-            (c for level, counts in by_level.items() if levels is None or level in levels for c in counts), Counter()
-        )
+        counts = (c for level, of_level in by_level.items() if levels is None or level in levels for c in of_level)
+        count = sum(counts, Counter())
         if count.total():
-            lines.append(f"{player:18}" + "".join(f"{100 * count[kind] / count.total():12.0f}%" for kind in KINDS))
-    return "\n".join(lines)
+            rows.append([player, *(f"{100 * count[kind] / count.total():.0f}%" for kind in KINDS)])
+    return rows
 
 
 def static_rounds(cards: ImageSet, players: Mapping[str, Player], seed: int = 0) -> Figure:
@@ -155,12 +161,16 @@ def static_rounds(cards: ImageSet, players: Mapping[str, Player], seed: int = 0)
     for level in LEVELS:
         dealt = deal(cards, level, generator)
         picks = {name: player(dealt) for name, player in players.items()}
-        shown.append((level.replace(", ", ",\n"), _hwc(dealt.anchor), _hwc(dealt.candidates), dealt.positive, picks))
+        shown.append(
+            (
+                level.replace(", ", ",\n"),
+                channels_last(dealt.anchor),
+                channels_last(dealt.candidates),
+                dealt.positive,
+                picks,
+            )
+        )
     return rounds_figure(shown)
-
-
-def _hwc(images: Tensor) -> np.ndarray:
-    return images.movedim(-3, -1).numpy()
 
 
 class CardGame:
@@ -208,7 +218,11 @@ class CardGame:
         over = len(self.picks) == len(self.rounds)
         self._say(
             f"{verdict} {found} of {len(self.picks)} found."
-            + (f"<pre>{table({'you': self.taken})}</pre>Run the next cells to see how the others did." if over else "")
+            + (
+                f"{html_table(score_rows({'you': self.taken}), SCORE_COLUMNS)}Run the next cells to see how the others did."
+                if over
+                else ""
+            )
         )
         self._playing(False)
         self.next.disabled = over
@@ -222,7 +236,9 @@ class CardGame:
     def _draw(self, dealt: Round, number: int, picked: int | None = None) -> None:
         answer = {} if picked is None else {"kinds": dealt.kinds, "positive": dealt.positive, "picked": picked}
         title = f"round {number} of {len(self.rounds)}: {dealt.level}"
-        self.picture.value = png(round_figure(_hwc(dealt.anchor), _hwc(dealt.candidates), title, **answer))
+        self.picture.value = png(
+            round_figure(channels_last(dealt.anchor), channels_last(dealt.candidates), title, **answer)
+        )
 
     def _say(self, sentence: str) -> None:
         self.words.value = f'<div role="status">{sentence}</div>'

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.cards import COLOURS, MARKERS, draw_card, mean_and_reach
-from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, RED, new_figure, subplots
+from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, RED, subplots
 
 GAP = 4  # white pixels between two pictures of a sheet
 FACTORS = {
@@ -58,23 +58,6 @@ def _mosaic(original: np.ndarray, views: np.ndarray) -> np.ndarray:
         top, left = (i // columns) * (h + unit), 2 * w + 3 * unit + (i % columns) * (w + unit)
         sheet[top : top + h, left : left + w] = view
     return sheet
-
-
-def operations_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]], width: float = 8.5) -> Figure:
-    """One operation a row, the same picture under one parameter after another.
-
-    Args:
-        rows: (operation, images (k, h, w, 3), k captions), the same k in every row.
-    """
-    columns = len(rows[0][1])
-    figure = new_figure(width, 1.05 * width / (columns + 1) * len(rows) + 0.1)
-    places = figure.subplots(len(rows), columns + 1, squeeze=False)
-    for row, (name, images, captions) in zip(places, rows):
-        row[0].set_axis_off()
-        row[0].text(1.0, 0.5, name, ha="right", va="center", fontsize=10)
-        for place, image, caption in zip(row[1:], images, captions):
-            draw_card(place, image, caption)
-    return figure
 
 
 def pairs_figure(view1: np.ndarray, view2: np.ndarray, title: str = "") -> Figure:

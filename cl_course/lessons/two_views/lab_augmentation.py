@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, two_views
+from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.lessons.two_views.figures import view_sheet
 from cl_course.shortcut import FEATURES, shortcut_rate
@@ -79,7 +80,7 @@ def draw_views(
 ) -> Figure:
     """Eight views of one picture (3, h, w), drawn from `seed`; augmented at its own size, then enlarged for the eye."""
     views = augment(picture.expand(8, -1, -1, -1), config, Generator().manual_seed(seed))
-    original, *views = (_hwc(enlarge(p)) for p in (picture, *views))
+    original, *views = (channels_last(enlarge(p)) for p in (picture, *views))
     return view_sheet(original, np.stack(views), caption, figure)
 
 
@@ -87,10 +88,6 @@ def meter(cards: Tensor, config: AugmentConfig, seed: int = 0) -> dict[str, floa
     """feature -> how often it alone finds the partner among `cards` (n, 3, h, w)."""
     view1, view2 = two_views(cards, config, Generator().manual_seed(seed))
     return {name: shortcut_rate(view1, view2, feature) for name, feature in FEATURES.items()}
-
-
-def _hwc(image: Tensor) -> np.ndarray:
-    return image.movedim(-3, -1).numpy()
 
 
 class AugmentationLab:

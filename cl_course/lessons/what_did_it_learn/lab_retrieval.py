@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from cl_course.data import ImageSet, to_float
 from cl_course.evaluate import retrieve
 from cl_course.lessons.shared.neighbours import neighbour_grid
+from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 
 Features = Mapping[str, tuple[Tensor, Tensor]]
@@ -84,7 +85,7 @@ class RetrievalLab:
         which = torch.tensor([self.query.value])
         right = self.gallery.labels[self.nearest] == self.queries.labels[which][:, None]
         pictures = [
-            to_float(images).movedim(-3, -1).numpy()
+            channels_last(to_float(images))
             for images in (self.queries.images[which], self.gallery.images[self.nearest])
         ]
         return neighbour_grid(pictures[0], {self.encoder.value: (pictures[1], right.numpy())})
