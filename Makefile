@@ -9,13 +9,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 LAB_FLAGS ?=
 
-.PHONY: help lab course test notebooks figures bench clean
+.PHONY: help lab course check test notebooks minutes lines figures bench clean
 
 help:
 	@echo "make lab        open the course in JupyterLab"
 	@echo "make course     run every lesson headless into build/course/"
+	@echo "make check      ruff and the fast tests, in under a minute"
 	@echo "make test       ruff, every test, every notebook"
 	@echo "make notebooks  build and execute notebooks/*.ipynb from notebooks/src"
+	@echo "make minutes    words, lines, exercises and minutes of each lesson"
+	@echo "make lines      lines of the library, room by room"
 	@echo "make figures    redraw figures/"
 	@echo "make bench      measure ours beside the peers"
 	@echo "make clean      delete build/ and caches (.venv stays)"
@@ -37,11 +40,22 @@ $(VENV)/installed-all: pyproject.toml | $(BIN)/python
 	$(install) '.[dev,bench]'
 	@touch $@ $(VENV)/installed-lab
 
-lab: $(VENV)/installed-lab
+# JupyterLab's question about news would cover the first lesson. This is the default of this .venv alone.
+NEWS := $(VENV)/share/jupyter/lab/settings/overrides.json
+$(NEWS): | $(VENV)/installed-lab
+	@mkdir -p $(@D)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > $@
+
+lab: $(VENV)/installed-lab $(NEWS)
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 course: $(VENV)/installed-all
 	$(BIN)/python -m cl_course run all --solved --out build/course
+
+check: $(VENV)/installed-all
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest -q -m "not slow"
+	@echo "checked: ruff, and every test that tests/conftest.py does not list as slow; make test runs the rest as well"
 
 test: $(VENV)/installed-all
 	$(BIN)/python -m ruff check .
@@ -49,6 +63,12 @@ test: $(VENV)/installed-all
 
 notebooks: $(VENV)/installed-all
 	$(BIN)/python notebooks/build.py
+
+minutes: $(VENV)/installed-all
+	$(BIN)/python notebooks/minutes.py
+
+lines: | $(BIN)/python
+	@$(BIN)/python benchmarks/lines.py
 
 figures: $(VENV)/installed-all
 	$(BIN)/python benchmarks/figures.py

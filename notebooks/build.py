@@ -39,7 +39,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook, new_output
+from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 
 from minutes import FOLDED, count, deeper_sections, stated
 from setup_cell import REPOSITORY, SETUP
@@ -61,6 +61,7 @@ ABOUT_PARAMETERS = """\
 # "auto" looks at the machine: the full profile on a GPU, the quick one elsewhere.
 # dataset may also be the path of a folder or a .zip of images.
 """
+COLLAPSED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's; Colab lists the ids of such cells
 STUB = "...  # your code here"
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[^\n]*\n(.*?)^[ \t]*### END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL
@@ -175,48 +176,50 @@ def stale(source: Path, target: Path) -> str | None:
 def _assemble(source: Path, solved: bool) -> NotebookNode:
     lesson = source.stem
     cells = jupytext.read(source, fmt="py:percent").cells
-    tags = [cell.metadata.get("tags", []) for cell in cells]
-    _check_order(lesson, cells, tags)
+    _check_order(lesson, cells, [cell.metadata.get("tags", []) for cell in cells])
+    cells = _with_minutes(lesson, cells)
     notebook = new_notebook(cells=cells)
-    folds = _state_minutes(lesson, cells)
     for index, cell in enumerate(cells):
         # Ids from the place, not from chance: building again changes nothing.
         cell.id = hashlib.sha256(f"{lesson}/{index}".encode()).hexdigest()[:8]
-        cell.metadata = NotebookNode({"tags": tags[index]} if tags[index] else {})
-        if "setup" in tags[index]:
+        tags, opens = cell.metadata.get("tags", []), COLLAPSED in cell.metadata
+        cell.metadata = NotebookNode({"tags": tags} if tags else {})
+        if "setup" in tags:
             cell.source = SETUP
-        if "parameters" in tags[index]:
+        if "parameters" in tags:
             cell.source = _as_form(cell.source)
-        if FOLDED & set(tags[index]):
+        if FOLDED & set(tags):
             cell.source = re.sub(r"\A# *(?!@)", "#@title ", cell.source)
             cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
-        if index in folds:  # JupyterLab folds what is under this heading; Colab finds it by the id
-            cell.metadata |= {"jp-MarkdownHeadingCollapsed": True, "id": cell.id}
-        if "exercise" in tags[index]:
+        if opens:
+            cell.metadata |= {COLLAPSED: True, "id": cell.id}
+            notebook.metadata.setdefault("colab", {}).setdefault("collapsed_sections", []).append(cell.id)
+        if "exercise" in tags:
             # Hints come second after the exercise: behind its check cell.
             cells[index + 2].source += _folded(_with_solution(cell.source))
             cell.source = _with_solution(cell.source) if solved else _with_stub(cell.source)
     cells[0].source = _with_badge(cells[0].source, lesson)
-    if folds:
-        notebook.metadata.colab = {"collapsed_sections": [cells[index].id for index in folds]}
     _finish_metadata(notebook)
     return notebook
 
 
-def _state_minutes(lesson: str, cells: list) -> list[int]:
-    """Write the counted minutes where the source leaves room; returns the cells that open a section "Going deeper"."""
+def _with_minutes(lesson: str, cells: list) -> list:
+    """The cells with the counted minutes; each section "Going deeper" has its heading in a cell that folds the rest."""
     try:
-        sections = deeper_sections(cells)
+        sections = {section.start: section.stop for section in deeper_sections(cells)}
     except ValueError as error:
         raise BuildError(f"{lesson}, {error}") from None
-    counted = count(cells)
+    counted, out = count(cells), []
+    for index, cell in enumerate(cells):
+        if index in sections:
+            minutes = ceil(count(cells[index : sections[index]]).deeper.minutes)
+            title, _, rest = cell.source.partition("\n")
+            out.append(new_markdown_cell(f"{title.rstrip()} ({minutes} min)", metadata={COLLAPSED: True}))
+            cell = new_markdown_cell(rest.strip())
+        out += [cell] * bool(cell.source or cell.cell_type == "code")
     for place, minutes in (("{minutes}", counted.core.minutes), ("{deeper_minutes}", counted.deeper.minutes)):
-        cells[0].source = cells[0].source.replace(place, str(stated(minutes)))
-    for section in sections:
-        minutes = count(cells[section.start : section.stop]).deeper.minutes
-        title, newline, rest = cells[section.start].source.partition("\n")
-        cells[section.start].source = f"{title.rstrip()} ({ceil(minutes)} min){newline}{rest}"
-    return [section.start for section in sections]
+        out[0].source = out[0].source.replace(place, str(stated(minutes)))
+    return out
 
 
 def _as_form(source: str) -> str:

@@ -119,8 +119,7 @@ def deeper_sections(cells: Sequence[NotebookNode]) -> list[range]:
             opens, closes = text.startswith(DEEPER), bool(level) and depth <= level
             if (opens or closes) and (place or not cell.source.startswith("#")):
                 raise ValueError(
-                    f"cell {index + 1}: the heading {text!r} must be the first line of its cell, "
-                    f"because a folded section begins or ends there"
+                    f"cell {index + 1}: the heading {text!r} must open its cell: a folded section begins or ends there"
                 )
             starts += [index] * opens
             ends += [index] * closes

@@ -1,8 +1,5 @@
 """One source, two notebooks: what the build cuts, inserts, refuses and leaves alone."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -11,6 +8,7 @@ import pytest
 import build
 
 SAMPLE = Path(__file__).parent / "lessons" / "00_sample.py"
+PARAMETERS = "cell 3: the parameters cell must set profile, dataset, seed, device, in this order"
 
 
 @pytest.fixture
@@ -44,9 +42,8 @@ def test_the_learner_gets_a_stub_and_the_folded_solution():
     (exercise,), (hints,) = with_tag(notebook, "exercise"), with_tag(notebook, "hints")
     assert exercise.source == 'def my_double(x):\n    """Twice x."""\n    ...  # your code here'
     assert hints.source.count("<details>") == hints.source.count("</details>") == 2
-    assert hints.source.endswith(
-        '<details><summary>Solution</summary>\n\n```python\ndef my_double(x):\n    """Twice x."""\n    twice = x + x\n    return twice\n```\n\n</details>'
-    )
+    solution = 'def my_double(x):\n    """Twice x."""\n    twice = x + x\n    return twice'
+    assert hints.source.endswith(f"<details><summary>Solution</summary>\n\n```python\n{solution}\n```\n\n</details>")
     assert not [cell for cell in notebook.cells if "SOLUTION" in cell.source]
 
 
@@ -58,7 +55,16 @@ def test_the_solved_notebook_differs_in_its_exercises_alone():
 
 
 def test_a_solution_may_stand_in_several_blocks():
-    text = "def f(x):\n    ### BEGIN SOLUTION\n    y = x\n    ### END SOLUTION\n    for i in x:\n        ### BEGIN SOLUTION one line\n        y += i\n        ### END SOLUTION\n    return y"
+    text = """\
+def f(x):
+    ### BEGIN SOLUTION
+    y = x
+    ### END SOLUTION
+    for i in x:
+        ### BEGIN SOLUTION one line
+        y += i
+        ### END SOLUTION
+    return y"""
     assert (
         build._with_stub(text)
         == "def f(x):\n    ...  # your code here\n    for i in x:\n        ...  # your code here\n    return y"
@@ -73,11 +79,51 @@ def test_badge_setup_and_parameters():
         "/github/cl-course/cl_course/blob/main/notebooks/00_sample.ipynb)" in notebook.cells[0].source.splitlines()[2]
     )
     assert [cell.source for cell in with_tag(notebook, "setup")] == [build.SETUP]
-    assert [cell.source.splitlines()[2] for cell in with_tag(notebook, "parameters")] == ["seed = 0"]
+    (parameters,) = with_tag(notebook, "parameters")
+    assert parameters.source.splitlines()[-4:] == [
+        'profile = "auto"  #@param ["auto", "quick", "full"]',
+        'dataset = "auto"  #@param ["auto", "shapes", "cifar10", "stl10"] {allow-input: true}',
+        'seed = 0  #@param {type: "integer"}',
+        'device = "auto"  #@param ["auto", "cpu", "cuda", "mps"] {allow-input: true}',
+    ]
+    assert notebook.metadata.pop("colab")
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+
+
+def test_what_a_lesson_sets_its_parameters_to_stays(sample):
+    change(sample, "seed = 0", "seed = 3  # another")
+    (parameters,) = with_tag(build.learner(sample), "parameters")
+    assert 'seed = 3  #@param {type: "integer"}' in parameters.source.splitlines()
+
+
+def test_setup_parameters_and_folded_code_are_collapsed():
+    """In JupyterLab by `source_hidden`, in Colab as forms, whose title is all that is seen."""
+    folded = [cell for cell in build.learner(SAMPLE).cells if "jupyter" in cell.metadata]
+    assert [cell.metadata.tags for cell in folded] == [["setup"], ["parameters"], ["folded"]]
+    for cell in folded:
+        assert cell.metadata.jupyter == {"source_hidden": True} and cell.metadata.cellView == "form"
+        assert cell.source.startswith("#@title ")
+    assert folded[-1].source == "#@title Prints 3x\nprint(3 * torch.ones(1))"
+
+
+def test_a_section_going_deeper_is_folded_under_its_heading():
+    notebook = build.learner(SAMPLE)
+    (heading,) = [cell for cell in notebook.cells if "jp-MarkdownHeadingCollapsed" in cell.metadata]
+    place = notebook.cells.index(heading)
+    assert heading.source == "## Going deeper: thrice (1 min)"
+    assert heading.metadata == {"jp-MarkdownHeadingCollapsed": True, "id": heading.id}
+    assert notebook.metadata.colab == {"collapsed_sections": [heading.id]}
+    # A notebook folds cells, not the rest of the heading's own cell; the next heading of its level ends the fold.
+    assert notebook.cells[place + 1].source.startswith("What is 3x") and notebook.cells[-1].source == "## The end"
+
+
+def test_the_head_states_the_counted_minutes(sample):
+    assert "Time: 10 minutes, 5 for the rest." in build.learner(sample).cells[0].source
+    change(sample, "(10 min, easy)", "(24 min, easy)")
+    assert "Time: 25 minutes, 5 for the rest." in build.learner(sample).cells[0].source
 
 
 def test_cell_ids_come_from_the_place():
@@ -95,12 +141,12 @@ def test_cell_ids_come_from_the_place():
         (
             "seed = 0\n",
             "",
-            "cell 3: the parameters cell must set profile, dataset, seed, device, in this order; it sets profile, dataset, device",
+            f"{PARAMETERS}; it sets profile, dataset, device",
         ),
         (
             "seed = 0\n",
             "seed = 0\nepochs = 2\n",
-            "cell 3: the parameters cell must set profile, dataset, seed, device, in this order; it sets profile, dataset, seed, epochs, device",
+            f"{PARAMETERS}; it sets profile, dataset, seed, epochs, device",
         ),
         (
             "lesson = settings(globals())",
@@ -122,6 +168,21 @@ def test_cell_ids_come_from_the_place():
             '# %% [markdown] tags=["hints"]',
             "# %% [markdown]",
             "cell 8: markdown tagged 'hints' must follow the check cell",
+        ),
+        (
+            "# Prints 3x\n",
+            "",
+            "cell 12: a folded cell must be code, and its first line a comment that says what it does",
+        ),
+        (
+            "# ## Going deeper: thrice",
+            "# An introduction.\n#\n# ## Going deeper: thrice",
+            "cell 11: the heading 'Going deeper: thrice' must open its cell: a folded section begins or ends there",
+        ),
+        (
+            "# ## The end",
+            "# A last word.\n#\n# ## The end",
+            "cell 13: the heading 'The end' must open its cell: a folded section begins or ends there",
         ),
     ],
 )
@@ -162,7 +223,7 @@ def test_check_sees_every_difference(sample, capsys):
     )
     sample.write_text(sample.read_text() + "\n# %%\nprint(1)\n")
     assert run_build(sample, "--check") == 1
-    assert "10 cells in 00_sample.ipynb, 11 from its source" in capsys.readouterr().err
+    assert "14 cells in 00_sample.ipynb, 15 from its source" in capsys.readouterr().err
     assert target.exists()
 
 
@@ -178,7 +239,7 @@ def test_execution(sample, monkeypatch):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert "widgets" not in notebook.metadata and b"widget-view" not in first and b'execution"' not in first
     assert code[5 - 1].outputs[0].data["text/markdown"] == build.NO_KERNEL
-    assert code[-2].outputs[0].text.startswith("✘ double: not attempted yet")
+    assert code[-3].outputs[0].text.startswith("✘ double: not attempted yet")
     assert [output.text for output in code[-1].outputs] == ["cl_course/losses.py\n"]
     assert run_build(sample, "--check") == 0
     assert run_build(sample) == 0
@@ -225,68 +286,3 @@ def test_a_failed_cell_leaves_the_old_notebook(sample, monkeypatch, capsys, code
     assert capsys.readouterr().err == f"build: {message}\n"
     assert target.read_text() == "the old one"
     assert [path.name for path in target.parent.glob("*.ipynb*")] == [target.name]
-
-
-# A fresh kernel that cannot import the course: an editable install would hook in through sys.path or sys.meta_path.
-KERNEL = f"""
-import os, sys, types
-sys.path[:] = [p for p in sys.path if p not in ("", {str(build.ROOT)!r})]
-sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f)]
-from IPython.core.interactiveshell import InteractiveShell
-if "colab" in sys.argv:
-    sys.modules |= {{"google": types.ModuleType("google"), "google.colab": types.ModuleType("google.colab"), "jaxtyping": None}}
-installed = []
-shell = InteractiveShell.instance()
-shell.register_magic_function(installed.append, "line", "pip")
-shell.run_cell(sys.stdin.read()).raise_error()
-import cl_course
-print(os.getcwd(), cl_course.__file__, *installed, sep="\\n")
-"""
-
-
-def run_setup(*arguments: str, cwd: Path, **environment: str) -> list[str]:
-    """The working folder after the set-up cell, where cl_course was found, and what pip was asked."""
-    command = [sys.executable, "-c", KERNEL, *arguments]
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        command,
-        input=build.SETUP,
-        cwd=cwd,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip().splitlines()
-
-
-def test_the_setup_cell_on_colab(tmp_path):
-    """With a git that only makes folders and a pip that takes notes."""
-    tools, content = tmp_path / "tools", tmp_path / "content"
-    tools.mkdir(), content.mkdir()
-    git = tools / "git"
-    git.write_text(
-        f'#!/bin/sh\nmkdir -p cl-course/cl_course/running && touch cl-course/cl_course/__init__.py cl-course/cl_course/running/settings.py\necho "$@" >> {tmp_path}/log\n'
-    )
-    git.chmod(0o755)
-    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "IPYTHONDIR": str(tmp_path / "ipython")}
-    course = content / "cl-course"
-    expected = [
-        str(course),
-        str(course / "cl_course" / "__init__.py"),
-        "install --quiet --no-deps -e .",
-        "install --quiet jaxtyping",
-    ]
-    assert run_setup("colab", cwd=content, **environment) == expected
-    assert run_setup("colab", cwd=content, **environment) == expected, "after a restart"
-    assert (tmp_path / "log").read_text() == f"clone --quiet --depth 1 {build.REPOSITORY} cl-course\n", "fetched once"
-
-
-def test_the_setup_cell_elsewhere(tmp_path):
-    """From the notebooks' folder it finds the checkout, and asks pip for nothing."""
-    assert run_setup(cwd=build.HERE, IPYTHONDIR=str(tmp_path)) == [
-        str(build.HERE),
-        str(build.ROOT / "cl_course" / "__init__.py"),
-    ]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 Sample
 #
-# A lesson in miniature: what `notebooks/build.py` is tested with. Needs nothing, takes no time.
+# A lesson in miniature: what `notebooks/build.py` is tested with. Time: {minutes} minutes, {deeper_minutes} for the rest.
 
 # %% tags=["setup"]
 # set-up cell: inserted by the build
@@ -17,7 +17,7 @@ import torch
 from IPython.display import display
 from ipywidgets import FloatSlider
 
-from cl_course.lessons.shared.exercise import Mistake, compare
+from cl_course.lessons.shared.exercise import Exercise, Mistake, call
 from cl_course.running.settings import settings
 
 lesson = settings(globals())
@@ -30,7 +30,7 @@ print(2 + 2)
 display(FloatSlider(description="strength"))
 
 # %% [markdown]
-# ## Exercise
+# ### Exercise 1: twice (10 min, easy)
 
 
 # %% tags=["exercise"]
@@ -44,14 +44,13 @@ def my_double(x):
 
 # %%
 # The course's own checks are called checks.name(attempt).
-compare(
+Exercise(
     "double",
-    my_double,
-    lambda x: 2 * x,
-    [(torch.ones(2),)],
-    [Mistake("you gave x back unchanged.", lambda x: x)],
-    "right.",
-)
+    observe=lambda double: call(double, torch.ones(2)),
+    make=lambda factor=2: lambda x: factor * x,
+    mistakes=[Mistake("you gave x back unchanged.", {"factor": 1})],
+    praise="right.",
+)(my_double)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -59,3 +58,15 @@ compare(
 # What is 2x, written as a sum?
 #
 # </details>
+
+# %% [markdown]
+# ## Going deeper: thrice
+#
+# What is 3x, written as a sum? Nine words of it.
+
+# %% tags=["folded"]
+# Prints 3x
+print(3 * torch.ones(1))
+
+# %% [markdown]
+# ## The end
