@@ -2,6 +2,7 @@
 
     python notebooks/minutes.py          every lesson
     python notebooks/minutes.py 03 05    only these, with their exercises
+    python notebooks/minutes.py --readme write the minutes into README's table of lessons
 
 minutes = words / 180 + 8 seconds for each visible line of code + the minutes that each exercise states.
 
@@ -23,6 +24,7 @@ import jupytext
 from nbformat import NotebookNode
 
 SOURCES = Path(__file__).resolve().parent / "src"
+README = SOURCES.parents[1] / "README.md"
 WORDS_A_MINUTE, SECONDS_A_LINE = 180, 8
 FOLDED = {"setup", "parameters", "folded"}
 DEEPER = "Going deeper"
@@ -84,6 +86,19 @@ def minutes_of(source: Path) -> tuple[float, float]:
     """Minutes of a lesson's core path, and of its sections "Going deeper"."""
     counted = count_of(source)
     return counted.core.minutes, counted.deeper.minutes
+
+
+def stated_of(source: Path) -> str:
+    """A lesson's time as the table of lessons states it: `45`, or `45 + 10` with its sections "Going deeper"."""
+    core, deeper = minutes_of(source)
+    return f"{stated(core)} + {stated(deeper)}" if deeper else f"{stated(core)}"
+
+
+def with_minutes(page: str, lessons: Sequence[Path]) -> str:
+    """README with the counted minutes of these lessons: the cell after the link to each one's notebook."""
+    for source in lessons:
+        page = re.sub(rf"(\(notebooks/{source.stem}\.ipynb\) \| )[^|]*( \|)", rf"\g<1>{stated_of(source)}\g<2>", page)
+    return page
 
 
 def count_of(source: Path) -> Count:
@@ -209,7 +224,9 @@ def details(source: Path) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help="03 or 03_simclr; all where none is named")
-    names = parser.parse_args(arguments).lessons
+    parser.add_argument("--readme", action="store_true", help="write the minutes into README's table of lessons")
+    given = parser.parse_args(arguments)
+    names = given.lessons
     every = sorted(SOURCES.glob("[0-9][0-9]_*.py"))
     chosen = [source for source in every if not names or any(source.stem.startswith(name) for name in names)]
     if not chosen:
@@ -219,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*table(chosen), sep="\n")
         for source in chosen if names else ():
             print(*details(source), sep="\n")
+        if given.readme:
+            README.write_text(with_minutes(README.read_text(), chosen))
     except ValueError as error:
         print(f"minutes: {error}", file=sys.stderr)
         return 1

@@ -27,8 +27,8 @@ def _holds_the_course(folder):
 _here = [folder for folder in (Path.cwd(), *Path.cwd().parents) if _holds_the_course(folder)]
 if not _here and not importlib.util.find_spec("cl_course"):
     if "google.colab" not in sys.modules and "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:
-        raise SetUpError("cl_course is not installed, and this notebook is not in a checkout of it: "
-                         f"git clone {{_REPOSITORY}}, run make lab there, and open the lesson in it.")
+        raise SetUpError("cl_course is not installed, and this notebook is not in a checkout of it: git "
+                         f"clone {{_REPOSITORY}}, run make lab there, and open the lesson in it.")
     if not _holds_the_course(Path("cl-course")):
         _git = subprocess.run(["git", "clone", "--quiet", "--depth", "1", _REPOSITORY, "cl-course"],
                               capture_output=True, text=True)
