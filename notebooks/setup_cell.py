@@ -27,15 +27,15 @@ def _holds_the_course(folder):
 _here = [folder for folder in (Path.cwd(), *Path.cwd().parents) if _holds_the_course(folder)]
 if not _here and not importlib.util.find_spec("cl_course"):
     if "google.colab" not in sys.modules and "KAGGLE_KERNEL_RUN_TYPE" not in os.environ:
-        raise SetUpError("cl_course is not installed, and this notebook is not in a checkout of it: git "
-                         f"clone {{_REPOSITORY}}, run make lab there, and open the lesson in it.")
+        raise SetUpError("cl_course is not installed, and this notebook is in no checkout of it: "
+                         f"run git clone {{_REPOSITORY}}, then make lab there, and open it there.")
     if not _holds_the_course(Path("cl-course")):
         _git = subprocess.run(["git", "clone", "--quiet", "--depth", "1", _REPOSITORY, "cl-course"],
                               capture_output=True, text=True)
         if _git.returncode:
             _why = (_git.stderr.strip().splitlines() or ["git gave no reason"])[-1]
-            raise SetUpError(f"the course could not be fetched ({{_why}}): on Kaggle switch Internet on "
-                             "under Settings, on Colab wait a minute; then run this cell again.")
+            raise SetUpError(f"the course could not be fetched ({{_why}}): on Kaggle switch Internet "
+                             "on under Settings, on Colab wait a minute; then run this cell again.")
     os.chdir("cl-course")
     _here = [Path.cwd()]
     %pip install --quiet --no-deps -e .

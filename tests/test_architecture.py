@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "cl_course"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cl_course"
 MAX_LINES = 350
 
-# Floor by floor, from the ground up: a module may import those on floors below.
+# Floor by floor, from the ground up: a module may import those on floors below. ARCHITECTURE.md draws the same.
 # A package stands for all of its files; the room `running` spans several floors, so its files stand one by one.
 FLOORS = (
     {"tensor_types", "files", "values"},
@@ -89,6 +90,44 @@ def test_every_import_goes_down():
     assert not wrong
 
 
+def test_the_picture_of_the_rooms_is_this_list():
+    picture = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
+    lines = [set(line.split()) - {"|"} for line in picture.splitlines()]
+    assert [line for line in reversed(lines) if line] == list(FLOORS)
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"])
+def test_every_path_a_page_names_is_there(page):
+    """Names in CAPITALS stand for any name, * for several, and build/ is made by the commands."""
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    named = re.findall(r"`([\w.*/-]+(?:/|\.(?:py|md|yml|toml|json)))`", text)
+    named += [link for link in re.findall(r"\]\(([\w./-]+)\)", text)]
+    real = {name for name in named if not re.search(r"[A-Z]{2,}/|[A-Z]{2,}\.(py|json)|NN_", name)}
+    real = {name for name in real if not name.startswith("build/")}
+    places = (ROOT, PACKAGE, ROOT / "notebooks", ROOT / "benchmarks", *sorted((PACKAGE / "lessons").iterdir()))
+    assert len(real) >= 3
+    assert not [name for name in real if not any(list(place.glob(name)) for place in places)]
+
+
+def test_nothing_of_the_library_imports_a_lesson():
+    """Only `checks`, the one name under which notebooks find every check."""
+    users = {module_of(path) for path in FILES if any(name.startswith("lessons") for name in own_imports(path))}
+    assert {name for name in users if not name.startswith("lessons.")} == {"checks"}
+
+
+@pytest.mark.parametrize("module", ["evaluate", "running.checkpoints"])
+def test_judging_knows_no_method(module):
+    """It takes any encoder, however that was trained. Also not by way of another module."""
+    graph = {module_of(path): set(map(resolved, own_imports(path))) for path in FILES}
+    reached, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += graph.get(name, ())
+    assert module in graph and not [name for name in reached if name.startswith("methods")]
+
+
 def test_lessons_share_through_the_shared_room_only():
     """So that a lesson's room can be read, changed or taken out by itself."""
     wrong = []
@@ -136,10 +175,7 @@ def test_a_file_is_short_and_keeps_its_annotations(path):
 @pytest.mark.parametrize("module", ["cl_course", "cl_course.running.cli"])
 def test_importing_the_package_loads_nothing_heavy(module):
     """So that `import cl_course` costs nothing over `import torch`, and `cl-course --help` answers at once."""
-    code = f"import sys; before = set(sys.modules); import {module}; print(*sorted(m for m in set(sys.modules) - before if '.' not in m))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"torch", "torchvision", "numpy", "sklearn", "matplotlib", "umap", "ipywidgets", "papermill"} & set(
-        loaded
-    )
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"torch", "torchvision", "numpy", "sklearn", "matplotlib", "umap", "ipywidgets", "papermill"}
+    assert not heavy & set(done.stdout.split())

@@ -89,7 +89,7 @@ def test_the_setup_cell_fetches_the_course_once(machine, arguments, environment)
 @pytest.mark.parametrize(
     "arguments, environment, cause, remedy",
     [
-        ([], {}, "cl_course is not installed, and this notebook is not in a checkout of it", "make lab"),
+        ([], {}, "cl_course is not installed, and this notebook is in no checkout of it", "make lab"),
         (
             ["colab"],
             {"OFFLINE": "1"},
