@@ -1,17 +1,21 @@
-"""Files that are never half-written, and what may be put into them."""
+"""Files that are never half-written and never silently changed, and what may be put into them."""
 
 import hashlib
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 T = TypeVar("T")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it.
 
     Raises:
@@ -24,8 +28,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except Exception as error:
-        what = f"could not write {path} ({error}); what was there before is untouched: free some space or choose another folder"
-        raise OSError(what) from error
+        raise OSError(
+            f"could not write {path} ({error}); what was there before is untouched: "
+            "free some space or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)  # also when the process is interrupted
 
@@ -36,8 +42,58 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_state(path: Path, state: Any) -> None:
+    """Keep plain data (see `plain`) in a file that starts with a line holding the sha256 of the rest; atomic."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    write_atomically(path, lambda temporary: temporary.write_bytes(b"".join([_seal(content), content])))
+
+
+def read_state(path: Path) -> Any:
+    """What `write_state` kept, its tensors on the CPU.
+
+    Raises:
+        ValueError: the file is damaged, or was not written by `write_state`.
+    """
+    with Path(path).open("rb") as file:
+        seal, content = file.readline(), file.read()
+    if seal != _seal(content):
+        raise ValueError("its content does not match its sha256")
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    return f"sha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only process that writes `path`; the lock ends with the process, however that ends.
+
+    Raises:
+        ValueError: another process holds it.
+        OSError: nothing can be written beside `path`.
+    """
+    path = Path(path).resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0, is_singleton=True)  # a process may nest it
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"another run is writing {path} now; wait for its end, or name another file") from None
+    except OSError as error:
+        raise OSError(f"nothing can be written to {path.parent} ({error}); choose another folder") from error
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            Path(lock.lock_file).unlink(missing_ok=True)  # before the release, so that it is never someone else's
+        lock.release()
+
+
 def plain(result: T, giver: str) -> T:
-    """`result`, if it is made of tensors, numbers, strings, lists, tuples and dicts alone, as torch.load(weights_only=True) reads them.
+    """`result`, if it is made of tensors, numbers, strings, lists, tuples and dicts, as `read_state` reads them.
 
     Raises:
         TypeError: it is not; `giver`, the function that returned it, is named.
@@ -49,6 +105,9 @@ def plain(result: T, giver: str) -> T:
             parts += [*part, *part.values()]
         elif isinstance(part, list | tuple):
             parts += part
-        elif not isinstance(part, Tensor) and type(part) not in (str, int, float, bool, type(None)):  # exactly: numpy's floats are not
-            raise TypeError(f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), got a {type(part).__name__}; return what it holds")
+        elif not isinstance(part, Tensor) and type(part) not in (str, int, float, bool, type(None)):
+            raise TypeError(  # numpy's numbers too
+                f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), "
+                f"got a {type(part).__name__}; return what it holds"
+            )
     return result

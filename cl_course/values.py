@@ -8,16 +8,14 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+MAX_SEED = 2**32 - 1  # the largest that numpy takes
+
 
 def whole(name: str, value: Any, least: int, most: int | None = None, advice: str = "") -> int:
-    """`value` as an int.
-
-    Args:
-        least, most: the bounds, both allowed; no `most`, no upper bound.
-        advice: what to do instead, put behind the sentence.
+    """`value` as an int from `least` to `most`, both allowed; `advice`, what to do instead, ends the sentence.
 
     Raises:
-        ValueError: it is no whole number (True and 3.0 are none), or out of bounds.
+        ValueError: it is not a whole number (True and 3.0 are not), or out of bounds.
     """
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < least or (most is not None and value > most):
@@ -26,50 +24,50 @@ def whole(name: str, value: Any, least: int, most: int | None = None, advice: st
     return int(value)
 
 
-def real(
-    name: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    least: float | None = None,
-    below: float | None = None,
-    most: float | None = None,
-    advice: str = "",
-) -> float:
-    """`value` as a float: a finite number within the bounds that are given; `above` and `below` are not reached themselves.
+def real(name: str, value: Any, *, above: float | None = None, least: float | None = None,
+         below: float | None = None, most: float | None = None, advice: str = "") -> float:  # fmt: skip
+    """`value` as a float: a finite number within the bounds that are given; `above` and `below` themselves are out.
 
     Raises:
-        ValueError: it is not a number (a tensor is none), not finite, or out of bounds.
+        ValueError: it is not a number (a tensor is not), not finite, or out of bounds.
     """
-    is_real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    tests = {
-        "above": (above, lambda x, bound: x > bound),
-        "at least": (least, lambda x, bound: x >= bound),
-        "below": (below, lambda x, bound: x < bound),
-        "at most": (most, lambda x, bound: x <= bound),
-    }
-    bounds = {word: (bound, holds) for word, (bound, holds) in tests.items() if bound is not None}
-    if not is_real or not all(holds(value, bound) for bound, holds in bounds.values()):
-        allowed = " and ".join(f"{word} {bound:g}" for word, (bound, _) in bounds.items())
-        raise ValueError(f"{name} must be a finite number {allowed}".rstrip() + f", got {shown(value)}{_behind(advice)}")
+    holds = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    holds = holds and (above is None or value > above) and (least is None or value >= least)
+    if not (holds and (below is None or value < below) and (most is None or value <= most)):
+        words = {"above": above, "at least": least, "below": below, "at most": most}
+        allowed = " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
+        raise ValueError(
+            f"{name} must be a finite number {allowed}".rstrip() + f", got {shown(value)}{_behind(advice)}"
+        )
     return float(value)
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """`value`, if it is among `allowed`; the ValueError names the nearest of them."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be {_listed(allowed)}, got {shown(value)}{nearest(value, allowed)}")
+        *first, last = map(repr, allowed)
+        listed = f"{', '.join(first)} or {last}" if first else last
+        raise ValueError(f"{name} must be {listed}, got {shown(value)}{nearest(value, allowed)}")
+    return value
+
+
+def instance(name: str, value: Any, kind: type, advice: str = "") -> Any:
+    """`value`, if it is a `kind`; else a TypeError in one sentence, which `advice` ends."""
+    if not isinstance(value, kind):
+        wanted = "True or False" if kind is bool else f"of class {kind.__name__}"
+        given = shown(value) if isinstance(value, str | Real) else f"one of class {type(value).__name__}"
+        raise TypeError(f"{name} must be {wanted}, got {given}{_behind(advice)}")
     return value
 
 
 def nearest(value: Any, allowed: tuple[str, ...]) -> str:
-    """"; did you mean 'quick'?", or nothing where no allowed word is near."""
+    """ "; did you mean 'quick'?", or nothing where no allowed word is near."""
     near = difflib.get_close_matches(str(value), allowed, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def shown(value: Any) -> str:
-    """A value for an error: tensors and arrays by type and shape, all others as Python writes them, cut at 80 characters."""
+    """A value for an error: tensors and arrays by type and shape, others as Python writes them, cut at 80 letters."""
     if hasattr(value, "shape") and not isinstance(value, Real):
         return f"a {type(value).__name__} of shape {tuple(value.shape)}"
     text = str(value) if isinstance(value, Real) else repr(value)
@@ -78,8 +76,3 @@ def shown(value: Any) -> str:
 
 def _behind(advice: str) -> str:
     return f"; {advice}" if advice else ""
-
-
-def _listed(values: tuple[str, ...]) -> str:
-    *first, last = map(repr, values)
-    return f"{', '.join(first)} or {last}" if first else last

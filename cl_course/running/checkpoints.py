@@ -1,72 +1,76 @@
 """Weights on disk: safetensors beside a JSON card that says what they are and how they were made.
 
-Every file is written under a temporary name and then renamed, so a full disk or a killed
-process never costs the last good one.
+The card holds the sha256 of the weights' file and of its own text, so that no changed byte goes unnoticed. A full disk
+or a killed process never costs the last good pair.
 """
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from cl_course.files import write_atomically
 from cl_course.models import ENCODERS, ResNet
 
 SHIPPED = Path(__file__).parent / "shipped"
+OF_WEIGHTS, OF_CARD = "sha256 of the weights", "sha256 of this card"
+BLANK = "0" * 64  # stands for the card's own digest while that is computed
 
 
 def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
     """Save an encoder's weights to `path` (.safetensors) and its card to the same name with .json.
+
+    Names of weights are the encoder's own, also where it or a part of it is wrapped by torch.compile or DataParallel.
 
     Args:
         card: plain data, such as method, data, config, seed, minutes, accuracies. For `shipped` and the
             command line to rebuild the encoder it holds {"encoder": {"name": ..., arguments}}.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    text = json.dumps(card, indent=2) + "\n"  # before anything is written: a TypeError here is the card's
-
-    def both(card_file: Path) -> None:  # the card is on disk before the weights are replaced, and renamed after: a full disk costs neither
-        card_file.write_text(text)
-        write_atomically(path, lambda temporary: save_file(tensors, temporary))
-
-    write_atomically(path.with_suffix(".json"), both)
+    card_file, fresh = path.with_suffix(".json"), path.with_suffix(".new.json")
+    state = encoder.state_dict()
+    weights = to_bytes({plain: state[own].detach().cpu().contiguous() for plain, own in _plain_names(encoder).items()})
+    card = {name: value for name, value in card.items() if name not in (OF_WEIGHTS, OF_CARD)}
+    text = json.dumps(card | {OF_WEIGHTS: _sha256(weights), OF_CARD: BLANK}, indent=2) + "\n"
+    before, _, behind = text.rpartition(BLANK)
+    text = f"{before}{_sha256(text.encode())}{behind}"
+    if card_file.is_dir():
+        raise OSError(f"the card {card_file} cannot be written: there is a folder of this name; choose another file")
+    # Killed at any point, the weights on disk have a card with their sha256: the old one, or the fresh one beside it.
+    write_atomically(fresh, lambda temporary: temporary.write_bytes(text.encode()))
+    try:
+        write_atomically(path, lambda temporary: temporary.write_bytes(weights))
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    os.replace(fresh, card_file)
 
 
 def read_card(path: str | Path) -> dict:
-    """The card of a checkpoint."""
-    card = Path(path).with_suffix(".json")
-    if not card.exists():
-        raise FileNotFoundError(f"no card {card.name} beside {path}; a checkpoint is a .safetensors file and a .json file of the same name")
-    try:
-        return dict(json.loads(card.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{card} is damaged or no card ({error}); make the checkpoint again") from error
+    """The card of a checkpoint; raises what `load` raises for damaged or missing files."""
+    return _read(Path(path))[1]
 
 
 def load(path: str | Path, encoder: nn.Module) -> dict:
     """Load weights into `encoder`, in place, and return the card.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is truncated, or holds another architecture; the encoder is as it was.
+        FileNotFoundError: no such file, or no card beside it.
+        ValueError: a file is damaged or was changed, or holds another architecture; the encoder is as it was.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({error}); delete it and make it again") from error
-    wanted = encoder.state_dict()
-    for name in [*wanted, *tensors]:
-        here, there = (tuple(d[name].shape) if name in d else None for d in (wanted, tensors))
+    weights, card = _read(Path(path))
+    tensors, names, state = from_bytes(weights), _plain_names(encoder), encoder.state_dict()
+    for name in [*names, *tensors]:
+        here = tuple(state[names[name]].shape) if name in names else "missing"
+        there = tuple(tensors[name].shape) if name in tensors else "missing"
         if here != there:
-            raise ValueError(f"{path} holds another architecture: {name} is {'missing' if there is None else there} there and {'missing' if here is None else here} here; build the encoder its card names")
-    card = read_card(path)  # before the weights: a missing card must leave the encoder as it was
-    encoder.load_state_dict(tensors)
+            raise ValueError(f"{path} holds another architecture: {name} is {there} there and {here} here; "
+                             "build the encoder its card names")
+    encoder.load_state_dict({names[name]: tensor for name, tensor in tensors.items()})
     return card
 
 
@@ -79,7 +83,8 @@ def build_encoder(card: dict) -> ResNet:
     described = card.get("encoder")
     name = described.get("name") if isinstance(described, dict) else None
     if name is None:
-        raise ValueError(f"""a card describes its encoder as in {{"name": "small", "width": 16}}, this one with {described!r}""")
+        raise ValueError('a card describes its encoder as in {"name": "small", "width": 16}, '
+                         f"this one with {described!r}")
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r} in the card; there are {', '.join(ENCODERS)}")
     arguments = {key: value for key, value in described.items() if key != "name"}
@@ -106,3 +111,59 @@ def shipped(name: str) -> tuple[ResNet, dict]:
         raise ValueError(f"no shipped checkpoint {name!r}; there are {', '.join(there) or 'none'}")
     encoder, card = restore(SHIPPED / f"{name}.safetensors")
     return encoder.eval(), card
+
+
+def _read(path: Path) -> tuple[bytes, dict]:
+    """The bytes of the weights, and the card that holds their sha256."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    weights = path.read_bytes()
+    cards = [card for card in (path.with_suffix(".json"), path.with_suffix(".new.json")) if card.is_file()]
+    if not cards:
+        raise FileNotFoundError(f"no card {path.stem}.json beside {path}; "
+                                "a checkpoint is a .safetensors file and a .json file of the same name")
+    for card in map(_read_card, cards):
+        if card.pop(OF_WEIGHTS, None) == _sha256(weights):
+            return weights, card
+    raise ValueError(f"{path} is damaged, or not the weights that its card describes (their sha256 differ); "
+                     "copy both files again, or save the encoder again")
+
+
+def _read_card(file: Path) -> dict:
+    try:
+        text = file.read_text(encoding="utf-8")
+        card = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged or no card ({error}); make the checkpoint again") from error
+    if OF_CARD not in card:
+        raise ValueError(f"{file} has no {OF_CARD!r}, so it is damaged or older than this rule; load the weights with "
+                         "safetensors.torch.load_file and save encoder and card again with checkpoints.save")
+    digest = str(card.pop(OF_CARD))
+    before, found, behind = text.rpartition(digest or BLANK)
+    if not found or _sha256(f"{before}{BLANK}{behind}".encode()) != digest:
+        raise ValueError(f"the card {file} was changed or damaged after it was saved (its sha256 differs); "
+                         "copy it again, or save the encoder and its card again with checkpoints.save")
+    return card
+
+
+def _plain_names(encoder: nn.Module) -> dict[str, str]:
+    """{name without those of wrappers (torch.compile, DataParallel): name in the encoder's state}."""
+    inner = {}  # what a wrapper puts before the names of what it wraps -> what stands before the wrapper's own
+    parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
+    for name, part in encoder.named_modules(remove_duplicate=False):
+        for child, _ in part.named_children():
+            if child == "_orig_mod" or child == "module" and isinstance(part, parallel):
+                outer = f"{name}." if name else ""
+                inner[f"{outer}{child}."] = outer
+    names = {}
+    for own in encoder.state_dict():
+        plain = own
+        for prefix in sorted(inner, key=len, reverse=True):  # from the inside out
+            if plain.startswith(prefix):
+                plain = inner[prefix] + plain.removeprefix(prefix)
+        names[plain] = own
+    return names
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

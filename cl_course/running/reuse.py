@@ -1,9 +1,8 @@
-"""A run that another process has made already, such as the same lesson checked a second time, need not be made again."""
+"""A run that another process has made already, such as the same lesson checked a second time, is not made again."""
 
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cl_course.files import plain, write_atomically
+from cl_course.files import plain, read_state, write_state
 
 T = TypeVar("T")
 
@@ -19,14 +18,12 @@ T = TypeVar("T")
 def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Module | None = None) -> T:
     """`train()`, or what it gave before; with CL_COURSE_REUSE unset it is always `train()`.
 
-    A lesson is to show real training, so nothing is reused unless CL_COURSE_REUSE names a folder:
-    then a run that another process has already made (the same lesson checked a second time) is
-    read from there. The folder knows keys, not code: start with an empty one.
+    A lesson shows real training, so nothing is reused unless CL_COURSE_REUSE names a folder: there a run that another
+    process has made is kept and read. A damaged file is made again. The folder knows keys, not code: start empty.
 
     Args:
         key: all that decides the result, as plain data: {"method": "simclr", "epochs": 20, ...}.
-        train: trains `module` in place; returns plain data: tensors, numbers, strings, and lists,
-            tuples and dicts of them.
+        train: trains `module` in place; returns plain data: tensors, numbers, strings, lists, tuples and dicts.
         module: whose weights are kept and, on reuse, loaded.
 
     Raises:
@@ -35,20 +32,19 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     folder = os.environ.get("CL_COURSE_REUSE")
     if not folder:
         return plain(train(), "train")
-    name = hashlib.sha256(json.dumps({**key, "torch": torch.__version__}, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    path = Path(folder) / f"{name}.pt"
+    text = json.dumps({**key, "torch": torch.__version__}, sort_keys=True, default=str)
+    path = Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+        kept = read_state(path)
         if module is None:
             return kept["result"]
-        if _shapes(kept["weights"]) == _shapes(module.state_dict()):  # first, for a part of other weights would spoil the start
+        if _shapes(kept["weights"]) == _shapes(module.state_dict()):  # other weights must not spoil the start in part
             module.load_state_dict(kept["weights"])
             return kept["result"]
-    except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError):
-        pass  # not there, or cut short
+    except (OSError, ValueError):
+        pass  # not there, or damaged
     result = plain(train(), "train")
-    state = {"weights": module.state_dict() if module is not None else {}, "result": result}
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    write_state(path, {"weights": module.state_dict() if module is not None else {}, "result": result})
     return result
 
 
