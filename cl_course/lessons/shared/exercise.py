@@ -31,7 +31,7 @@ NOT_ATTEMPTED = (
 REMEDIES = {
     "must match the size": "Two shapes do not fit together: print them. One number for each image of (n, 3, h, w) "
     "needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
-    "is ambiguous": "`if` asks for one True or False, and here is one for each image: use torch.where, which takes all.",
+    "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all.",
     "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
     "values to unpack": "The names on the left and the values on the right differ in number: print the right side.",
     "positional argument": "Keep the stub's first line as it is: it says which arguments come in, and in which order.",
@@ -127,6 +127,14 @@ class Exercise:
 
     def judge(self, attempt: Callable) -> Verdict:
         """The verdict, without printing it."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the inputs are tiny; on a busy machine, threads that wait for each other cost seconds
+        try:
+            return self._judge(attempt)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _judge(self, attempt: Callable) -> Verdict:
         try:
             seen = observed(self.observe, attempt)
         except NotAttempted:
