@@ -44,20 +44,16 @@ def main() -> int:
 
     def watch(row: dict, method) -> None:
         if row["epoch"] % 10 == 0:
-            print(
-                f"epoch {row['epoch']}: loss {row['loss']:.3f}, kNN on validation {vote(lambda x: embed(encoder, x), val):.3f}",
-                flush=True,
-            )
+            accuracy = vote(lambda x: embed(encoder, x), val)
+            print(f"epoch {row['epoch']}: loss {row['loss']:.3f}, kNN on validation {accuracy:.3f}", flush=True)
 
     start = time.process_time()
     history = pretrain(method, train, CONFIG, on_epoch=watch)
     pixels, learned = vote(lambda x: to_float(x.images).flatten(1), test), vote(lambda x: embed(encoder, x), test)
-    print(
-        f"{history.seconds / 60:.1f} minutes of training ({(time.process_time() - start) / 60:.1f} core minutes with watching)"
-    )
-    print(
-        f"kNN on {len(test):,} test images: raw pixels {pixels:.3f}, SimCLR {learned:.3f}: {100 * (learned - pixels):.1f} points more (bar: {100 * BAR:.0f}, in {MINUTES} minutes)"
-    )
+    core_minutes = (time.process_time() - start) / 60
+    print(f"{history.seconds / 60:.1f} minutes of training ({core_minutes:.1f} core minutes with watching)")
+    print(f"kNN on {len(test):,} test images: raw pixels {pixels:.3f}, SimCLR {learned:.3f}, that is")
+    print(f"{100 * (learned - pixels):.1f} points more (bar: {100 * BAR:.0f}, in {MINUTES} minutes)")
     return int(learned - pixels < BAR or history.seconds > 60 * MINUTES)
 
 

@@ -72,9 +72,8 @@ def results_table(runs: list[dict]) -> str:
         for measure in ("knn", "linear"):
             mean, deviation = summarise(of_row, measure)
             cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(of_row) > 1 else f"{mean:.3f}")
-        lines.append(
-            f"| {row} | {cells[0]} | {cells[1]} | {of_row[0]['labels']:,} | {summarise(of_row, 'cpu_minutes')[0]:.1f} | {len(of_row)} |"
-        )
+        cells += [f"{of_row[0]['labels']:,}", f"{summarise(of_row, 'cpu_minutes')[0]:.1f}", str(len(of_row))]
+        lines.append(f"| {' | '.join([row, *cells])} |")
     return "\n".join(lines)
 
 
@@ -83,14 +82,8 @@ def main() -> None:
     results = {name: records.read(name)["runs"] for name in RESULTS}
     for name, runs in results.items():
         table = f"<!-- {name} -->\n{results_table(runs)}\n<!-- end of {name} -->"
-        readme.write_text(
-            re.sub(
-                rf"<!-- {name} -->\n.*?<!-- end of {name} -->",
-                lambda _, table=table: table,
-                readme.read_text(),
-                flags=re.DOTALL,
-            )
-        )
+        between = re.compile(rf"<!-- {name} -->\n.*?<!-- end of {name} -->", re.DOTALL)
+        readme.write_text(between.sub(lambda _, table=table: table, readme.read_text()))
     found = features()
     drawn = {"minute": minute(found), "neighbours": neighbours(found)} | {
         name: results_figure(runs) for name, runs in results.items()

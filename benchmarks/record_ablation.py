@@ -65,7 +65,10 @@ if __name__ == "__main__":
         "projection_head",
         room="lessons/simclr",
         script="benchmarks/record_ablation.py",
-        about="SimCLR on shapes with no, a linear and an MLP projection head: accuracy on test and factor probes, read from h and from z.",
+        about=(
+            "SimCLR on shapes with no, a linear and an MLP projection head: "
+            "accuracy on test and factor probes, read from h and from z."
+        ),
         config=asdict(CONFIG),
         runs=runs,
         minutes=minutes,

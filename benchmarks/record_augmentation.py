@@ -37,7 +37,10 @@ if __name__ == "__main__":
         "augmentation_strength",
         room="lessons/two_views",
         script="benchmarks/record_augmentation.py",
-        about="SimCLR on shapes under augmentations of three strengths: accuracy on test, and R^2 of a linear read-out of each factor (accuracy for the class).",
+        about=(
+            "SimCLR on shapes under augmentations of three strengths: "
+            "accuracy on test, and R^2 of a linear read-out of each factor (accuracy for the class)."
+        ),
         config=config,
         runs=runs,
         minutes=minutes,

@@ -2,7 +2,7 @@
 
     python benchmarks/record_byol.py collapse      5 epochs, parts switched off or turned: record `byol`
     python benchmarks/record_byol.py parts         8 epochs, as the lesson's live run: record `byol_parts`
-    python benchmarks/record_byol.py whole         20 epochs, as the recipe: which of the parts only bring the start forward: record `byol_whole`
+    python benchmarks/record_byol.py whole         20 epochs: which parts only bring the start forward: `byol_whole`
 
 Every epoch is watched on validation; test is asked once, at the end.
 """
@@ -107,7 +107,7 @@ def build(factor: str, value: object, seed: int, epochs: int, images) -> tuple[B
 
 
 def watcher(train, val, augment) -> Callable:
-    """What every epoch is measured by, on 2,000 validation images, in eval mode: z of two views of 512 of them, h of all."""
+    """What every epoch is measured by, on 2,000 validation images in eval mode: z of two views of 512, h of all."""
     gallery = train.subset(torch.randperm(len(train), generator=Generator().manual_seed(0))[:4000])
     views = torch.cat(two_views(to_float(val.images[:512]), augment, Generator().manual_seed(0)))
 
@@ -158,7 +158,10 @@ if __name__ == "__main__":
         "byol" if chosen == "collapse" else f"byol_{chosen}",
         room="lessons/byol",
         script="benchmarks/record_byol.py",
-        about="BYOL on shapes with one thing changed at a time: curves by epoch on validation; accuracy and factor probes on test at the end.",
+        about=(
+            "BYOL on shapes with one thing changed at a time: "
+            "curves by epoch on validation; accuracy and factor probes on test at the end."
+        ),
         config=asdict(RECIPE.config)
         | {"epochs": epochs, "head": RECIPE.head, "settings": RECIPE.settings, "chosen": CHOSEN, "values": varied},
         runs=runs,

@@ -2,7 +2,8 @@
 
     python benchmarks/record_clinic.py
 
-The faults are those of real reports (cl_course/lessons/pitfalls_and_clinic/check_clinic.py cites them). Judged on validation, as a health panel is; test is not
+The faults are those of real reports (cl_course/lessons/pitfalls_and_clinic/check_clinic.py cites them).
+Judged on validation, as a health panel is; test is not
 asked.
 """
 
@@ -123,7 +124,10 @@ if __name__ == "__main__":
         "clinic",
         room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_clinic.py",
-        about="Five epochs of SimCLR, MoCo and BYOL on shapes, healthy and with one fault each: what the health panel shows, on validation.",
+        about=(
+            "Five epochs of SimCLR, MoCo and BYOL on shapes, healthy and with one fault each: "
+            "what the health panel shows, on validation."
+        ),
         config={run: asdict(prescribed(run, 0)) for run in names},
         runs=runs,
         minutes=minutes,

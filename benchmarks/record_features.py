@@ -1,4 +1,6 @@
-"""Records what lies in the features of three encoders, three seeds each: retrieval, factors, and numbers that need no label. Lesson 06.
+"""Records what lies in the features of three encoders, three seeds each: lesson 06.
+
+Retrieval, factors, and numbers that need no label.
 
     python benchmarks/record_features.py
 
@@ -39,7 +41,7 @@ def run(row: str, seed: int) -> dict:
 
 
 def without_labels(encoder: ResNet, test: ImageSet, seed: int) -> dict[str, float]:
-    """Of h: alignment and uniformity of two views (of the recipe's augmentation), and the effective rank of the images as they are."""
+    """Of h: alignment and uniformity of two views (the recipe's), and the effective rank of the images as they are."""
     views = two_views(to_float(test.images[:VIEWED]), AugmentConfig(), Generator().manual_seed(seed))
     h1, h2 = (embed(encoder, ImageSet((255 * view).round().byte())) for view in views)
     return {
@@ -56,7 +58,10 @@ if __name__ == "__main__":
         "features",
         room="lessons/what_did_it_learn",
         script="benchmarks/record_features.py",
-        about="Features h of test images of shapes: retrieval, alignment, uniformity, effective rank, and R^2 of a linear read-out of each factor.",
+        about=(
+            "Features h of test images of shapes: retrieval, alignment, uniformity, "
+            "effective rank, and R^2 of a linear read-out of each factor."
+        ),
         config={"nearest": NEAREST, "viewed": VIEWED},
         runs=runs,
         minutes=spent + minutes,

@@ -1,10 +1,12 @@
-"""Records what labels are worth with a pre-trained encoder, judged in five ways, at 1, 10 and 100 % of the labels: lesson 06.
+"""Records what labels are worth with a pre-trained encoder: lesson 06.
+
+An encoder is judged in five ways, at 1, 10 and 100 % of the labels.
 
     python benchmarks/record_few_labels.py shapes      record `few_labels`
     python benchmarks/record_few_labels.py cifar10     10,000 images of CIFAR-10: record `few_labels_cifar10`
 
-Everything is chosen on validation, and test is asked once. Learning rates are chosen with seed 0, for each way and share, and
-kept for the other seeds; the number of neighbours and the strength of the linear probe are chosen with every seed.
+Everything is chosen on validation, and test is asked once. Learning rates are chosen with seed 0, for each way and
+share, and kept for the other seeds; the number of neighbours and the strength of the linear probe with every seed.
 The encoders are those of the results table: from build/encoders, or trained again.
 """
 
@@ -28,7 +30,7 @@ SHARES = (0.01, 0.1, 1.0)
 SEEDS = range(3)
 NEIGHBOURS = (1, 5, 20)  # from which validation chooses
 TUNED = ("last", "all", "scratch")
-# As many for what starts from scratch. With all labels of 8,000 images each is seen ten times, with 1 % of them 320 times.
+# As many from scratch. With all labels of 8,000 images each is seen ten times, with 1 % of them 320 times.
 STEPS = {0.01: 400, 0.1: 400, 1.0: 1200}
 CONFIG = FineTuneConfig()
 
@@ -47,7 +49,10 @@ def images_of(dataset: str, split: str) -> ImageSet:
 
 
 def make_encoder(row: str, dataset: str, seed: int) -> dict:
-    """Train the encoder of a row of the results table and keep it; on half of the classes for twice the epochs, that is as many steps."""
+    """Train the encoder of a row of the results table and keep it.
+
+    On half of the classes for twice the epochs, which is as many steps.
+    """
     train = images_of(dataset, "train")
     chosen = matched("simclr", "shapes" if dataset in CLASSES else dataset, seed)
     if dataset in CLASSES:
@@ -71,7 +76,10 @@ def make_missing(wanted: list[tuple[str, str]]) -> float:
 
 
 def run(row: str, source: str, target: str, share: float, how: str, seed: int, rates: list[float]) -> dict:
-    """An encoder that has learned from `source`, judged on `target` with a share of its labels; `rates` to choose from where it is tuned."""
+    """An encoder that has learned from `source`, judged on `target` with a share of its labels.
+
+    `rates` are those to choose from where it is tuned.
+    """
     train, val, test = (
         few_labels(images_of(target, "train"), share, seed),
         images_of(target, "val"),
@@ -139,7 +147,10 @@ if __name__ == "__main__":
         "few_labels" if dataset == "shapes" else f"few_labels_{dataset}",
         room="lessons/what_did_it_learn",
         script="benchmarks/record_few_labels.py",
-        about=f"Accuracy on the test images of {dataset} with 1, 10 and 100 % of the labels: frozen features, fine-tuning, and from scratch.",
+        about=(
+            f"Accuracy on the test images of {dataset} with 1, 10 and 100 % of the labels: "
+            f"frozen features, fine-tuning, and from scratch."
+        ),
         config=asdict(CONFIG)
         | {"steps": {str(share): steps for share, steps in STEPS.items()}, "neighbours": NEIGHBOURS},
         runs=runs,

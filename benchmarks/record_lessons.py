@@ -33,7 +33,10 @@ def minutes(lesson: str) -> float:
 if __name__ == "__main__":
     config = {"profile": "quick", "threads": torch.get_num_threads(), "step_seconds": round(step_seconds(steps=20), 4)}
     runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons()]
-    about = "Minutes each lesson takes headless, start of its kernel included; step_seconds is one SimCLR step of 128 images on the CPU."
+    about = (
+        "Minutes each lesson takes headless, start of its kernel included; "
+        "step_seconds is one SimCLR step of 128 images on the CPU."
+    )
     spent = sum(run["minutes"] for run in runs) * config["threads"]
     print(
         records.write(

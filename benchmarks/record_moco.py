@@ -26,7 +26,7 @@ from cl_course.train import pretrain
 SEEDS = range(3)
 EPOCHS = 6
 RECIPE = recipe("moco")
-# Question -> what is changed of the recipe, which is the one of momentum 0.95; "simclr" is SimCLR's recipe in its place.
+# Question -> what is changed of the recipe (momentum 0.95); "simclr" is SimCLR's recipe in its place.
 QUESTIONS = {
     "momentum": [{"momentum": m} for m in (0.0, 0.9, 0.95, 0.99, 0.999)],
     "queue": [{"queue_size": 256}, {"queue_size": 4096}, {"queue_size": 4096, "momentum": 0.99}],
@@ -48,7 +48,10 @@ COMPANY = 8  # an image's other company: seven of eight in its batch are exchang
 
 
 def chosen(method: str, seed: int, epochs: int, batch_size: int | None = None, **changed) -> Recipe:
-    """The recipe with something changed; with another batch size the rate goes by its square root, as in the ablation of lesson 03."""
+    """The recipe with something changed.
+
+    With another batch size the rate goes by its square root, as in the ablation of lesson 03.
+    """
     one = recipe(method, seed=seed)
     batch = batch_size or one.config.batch_size
     rate = one.config.learning_rate * (batch / one.config.batch_size) ** 0.5
@@ -57,13 +60,14 @@ def chosen(method: str, seed: int, epochs: int, batch_size: int | None = None, *
 
 
 class Watch:
-    """What every epoch is measured by: kNN on validation and, of MoCo, how far encoders have drifted and whether BatchNorm leaks.
+    """What every epoch is measured by: kNN on validation; of MoCo also the drift of keys, and whether BatchNorm leaks.
 
     drift: cosine similarity of the keys that the key network makes of the probes now and `AGES` steps ago.
     behind: the same of query and key of one view, now.
-    cost: for the keys of each age in the queue, the newest first, log of the mean of exp(s / T) over queries of validation images: what such
-        a negative adds to the loss. Where old keys cost less than fresh ones, a query tells its own key by being fresh.
-    leak: what the loss gains in another company: with keys that BatchNorm normalised beside other images than their queries'.
+    cost: for the keys of each age in the queue, the newest first, log of the mean of exp(s / T) over queries of
+        validation images: what such a negative adds to the loss. Where old keys cost less than fresh ones, a query
+        tells its own key by being fresh.
+    leak: how much the loss rises when BatchNorm normalises the keys beside other images than their queries'.
     """
 
     def __init__(self, train, val, config):
@@ -153,7 +157,10 @@ if __name__ == "__main__":
         "moco",
         room="lessons/moco",
         script="benchmarks/record_moco.py",
-        about="MoCo on shapes with one thing changed at a time, and SimCLR at two batch sizes: curves by epoch on validation, accuracy on test at the end.",
+        about=(
+            "MoCo on shapes with one thing changed at a time, and SimCLR at two batch sizes: "
+            "curves by epoch on validation, accuracy on test at the end."
+        ),
         config=asdict(RECIPE.config)
         | {"epochs": EPOCHS, "settings": RECIPE.settings, "ages": AGES, "questions": QUESTIONS},
         runs=runs,

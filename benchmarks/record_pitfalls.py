@@ -1,6 +1,6 @@
 """Records what the pitfalls of lesson 07 cost: temperatures, judges that disagree, and a large batch in small memory.
 
-    python benchmarks/record_pitfalls.py judges     temperatures and a supervised encoder, under six judges: record `judges`
+    python benchmarks/record_pitfalls.py judges     temperatures, a supervised encoder, six judges: record `judges`
     python benchmarks/record_pitfalls.py memory     a batch of 256 whole and in chunks: record `small_memory`
 
 Every run sees each image equally often. What a judge has to choose it chooses on validation.
@@ -102,7 +102,10 @@ def record_judges() -> None:
         "judges",
         room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_pitfalls.py",
-        about="SimCLR on shapes at three temperatures, a supervised and a random encoder, each judged in several ways on test.",
+        about=(
+            "SimCLR on shapes at three temperatures, a supervised and a random encoder, "
+            "each judged in several ways on test."
+        ),
         config=asdict(CONFIG) | {"supervised": asdict(SUPERVISED) | {"rate": SUPERVISED_RATE}},
         runs=runs,
         minutes=minutes,
@@ -115,7 +118,10 @@ def record_memory() -> None:
         "small_memory",
         room="lessons/pitfalls_and_clinic",
         script="benchmarks/record_pitfalls.py",
-        about="SimCLR on shapes at batch 256 whole, by GradCache, accumulated, at batch 32, and MoCo at batch 32: accuracy on test.",
+        about=(
+            "SimCLR on shapes at batch 256 whole, by GradCache, accumulated, at batch 32, "
+            "and MoCo at batch 32: accuracy on test."
+        ),
         config={way: asdict(memory_config(way)) for way in WAYS} | {"queue_size": QUEUE},
         runs=runs,
         minutes=minutes,

@@ -1,10 +1,13 @@
-"""Records how hard the line to beat is: training from scratch with SimCLR's augmentation, and with four times the steps. Lesson 06.
+"""Records how hard the line to beat is: lesson 06.
+
+Training from scratch with SimCLR's augmentation, and with four times the steps.
 
     python benchmarks/record_scratch.py      record `from_scratch`
 
-Two objections to comparing a pre-trained network with one from scratch. Pre-training was told by its augmentation what does not
-matter, say hues, and training from scratch, on crops and flips, was not. And whoever starts from a good place is there sooner: few steps
-flatter it (He, Girshick & Dollár 2018, arXiv:1811.08883). Choices as in record_few_labels.py.
+There are two objections to comparing a pre-trained network with one from scratch. The augmentation of pre-training
+says what does not matter, such as hues, and training from scratch with crops and flips does not have that. And a
+network that starts from a good place needs fewer steps, so a comparison after few steps favours it (He, Girshick &
+Dollár 2018, arXiv:1811.08883). Choices as in record_few_labels.py.
 """
 
 from dataclasses import replace
@@ -25,7 +28,7 @@ CROPS, PRETRAINING = "crop and flip", "as in pre-training"
 def run(
     source: str, target: str, share: float, how: str, steps: int, augment: str, seed: int, rates: list[float]
 ) -> dict:
-    """A SimCLR encoder of `source`, all layers fine-tuned ("all") or forgotten first ("scratch"), judged on `target`."""
+    """A SimCLR encoder of `source`, judged on `target`: fine-tuned ("all"), or drawn anew first ("scratch")."""
     train, val, test = (
         few_labels(images_of(target, "train"), share, seed),
         images_of(target, "val"),
@@ -66,7 +69,10 @@ def main() -> None:
         "from_scratch",
         room="lessons/what_did_it_learn",
         script="benchmarks/record_scratch.py",
-        about="Accuracy on test: training from scratch with SimCLR's augmentation, and with four times the steps, beside fine-tuning with as many.",
+        about=(
+            "Accuracy on test: training from scratch with SimCLR's augmentation, "
+            "and with four times the steps, beside fine-tuning with as many."
+        ),
         config={"learning_rates": CONFIG.learning_rates, "batch_size": CONFIG.batch_size},
         runs=runs,
         minutes=spent + minutes,

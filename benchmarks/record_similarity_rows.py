@@ -139,7 +139,10 @@ if __name__ == "__main__":
         "similarity_rows",
         room="lessons/infonce",
         script="benchmarks/record_similarity_rows.py",
-        about="SimCLR on shapes at three temperatures: rows of similarities of one view, how temperature shares out the pull on negatives, and how each run ended.",
+        about=(
+            "SimCLR on shapes at three temperatures: rows of similarities of one view, "
+            "how temperature shares out the pull on negatives, and how each run ended."
+        ),
         config={
             "data": "shapes",
             "encoder": "small_resnet(width=16)",

@@ -1,4 +1,4 @@
-"""Records where features go on: to classes and data sets that pre-training has not seen, and to where the object is. Lesson 06.
+"""Records transfer: to classes and data sets that pre-training has not seen, and to where the object is. Lesson 06.
 
     python benchmarks/record_transfer.py classes         record `transfer_classes`
     python benchmarks/record_transfer.py datasets        record `transfer_datasets`
@@ -37,10 +37,15 @@ TRANSFER = {
     ],
 }
 ABOUT = {
-    "classes": "Accuracy on five classes of shapes, of an encoder that has seen the other five, against one that has seen all ten, a random one and no pre-training.",
-    "datasets": "Accuracy with a tenth of the labels on CIFAR-10 and on shapes, of an encoder that has learned from the other.",
+    "classes": (
+        "Accuracy on five classes of shapes, of an encoder that has seen the other five, "
+        "against one that has seen all ten, a random one and no pre-training."
+    ),
+    "datasets": (
+        "Accuracy with a tenth of the labels on CIFAR-10 and on shapes, of an encoder that has learned from the other."
+    ),
 }
-MASKED = 0.1  # share of the embedded set's training images whose masks are lent
+MASKED = 0.1  # share of the embedded set's training images whose masks are used
 LOOKED_AT = 1000  # images of validation and of test that the heads are judged on: a million pixels
 
 
@@ -92,7 +97,10 @@ def record_segmentation() -> None:
         "segmentation",
         room="lessons/what_did_it_learn",
         script="benchmarks/record_transfer.py",
-        about="IoU of the object's pixels on test images of shapes: a 1x1 head on the frozen maps of each stage of three encoders.",
+        about=(
+            "IoU of the object's pixels on test images of shapes: "
+            "a 1x1 head on the frozen maps of each stage of three encoders."
+        ),
         config={"masked": MASKED, "judged on": LOOKED_AT},
         runs=runs,
         minutes=spent + minutes,

@@ -1,10 +1,12 @@
 """Imports go one way. Read from the source with `ast`, so that an import inside a function counts as well."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,13 @@ def resolved(name: str) -> str:
     return ".".join(parts)
 
 
+def is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # what should hold it is no package
+        return False
+
+
 def test_every_import_goes_down():
     wrong = []
     for path in FILES:
@@ -126,6 +135,20 @@ def test_judging_knows_no_method(module):
             reached.add(name)
             waiting += graph.get(name, ())
     assert module in graph and not [name for name in reached if name.startswith("methods")]
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "notebooks/src"])
+def test_every_name_that_scripts_and_lessons_import_is_there(folder):
+    """A recording script runs once in months: a name that has moved would be found after hours, or by a learner."""
+    missing = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("cl_course"):
+                module = importlib.import_module(node.module)
+                names = [alias.name for alias in node.names]
+                gone = [name for name in names if not hasattr(module, name) and not is_module(f"{node.module}.{name}")]
+                missing += [f"{path.name}: {node.module}.{name}" for name in gone]
+    assert not missing
 
 
 def test_lessons_share_through_the_shared_room_only():
