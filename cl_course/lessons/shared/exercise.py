@@ -128,7 +128,7 @@ class Exercise:
     def judge(self, attempt: Callable) -> Verdict:
         """The verdict, without printing it."""
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the inputs are tiny; on a busy machine, threads that wait for each other cost seconds
+        torch.set_num_threads(1)  # the inputs are tiny; on a busy machine, two threads that wait cost seconds
         try:
             return self._judge(attempt)
         finally:
