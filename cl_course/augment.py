@@ -1,12 +1,12 @@
 """Augmentations as batched tensor code: every image of a batch gets its own random numbers.
 
-The operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et
-al. 2020, arXiv:2006.07733, App. B), each callable with explicit parameters, one per image.
-`augment` draws the parameters and applies them; `two_views` does so twice. Where an image's coin
-leaves the colour jitter out, its parameters are neutral ones, so that the batch stays whole.
+The operations of SimCLR (Chen et al. 2020, arXiv:2002.05709, App. A) and BYOL (Grill et al. 2020, arXiv:2006.07733,
+App. B), each callable with explicit parameters, one per image. `augment` draws the parameters and applies them;
+`two_views` does so twice. Where an image's coin leaves the colour jitter out, its parameters are neutral ones, so that
+the batch stays whole.
 
-Colour jitter is always applied in the order brightness, contrast, saturation, hue. BYOL shuffles
-the four, which a batch cannot do per image at a comparable speed.
+Colour jitter is always applied in the order brightness, contrast, saturation, hue. BYOL shuffles the four, which a
+batch cannot do per image at a comparable speed.
 """
 
 import math
@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64
 from torch import Generator, Tensor
 
-from cl_course.tensor_types import Images, PerImage
+from cl_course.tensor_types import Images, PerImage, check_images
+from cl_course.values import real, shown
 
-LUMA = (0.2989, 0.587, 0.114)  # what red, green and blue weigh in an image's grey: ITU-R BT.601, as torchvision rounds them
+LUMA = (0.2989, 0.587, 0.114)  # weights of red, green and blue in grey: ITU-R BT.601, as torchvision rounds them
 HUES = (0, 1 / 3, 2 / 3)  # of red, green and blue, in turns of the circle
-CHUNK = 128 * 32 * 32  # pixels that a processor core augments at a time, so that what lies between two operations stays in its cache
+CHUNK = 128 * 32 * 32  # pixels that a core augments at a time, so that they stay in its cache between two operations
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,10 @@ class AugmentConfig:
 
     Attributes:
         crop: smallest and largest share of the image's area that a crop keeps; (1, 1) is none.
-        ratio: smallest and largest width / height of a crop.
+        ratio: smallest and largest width / height of a crop, as a multiple of the image's own.
         flip, jitter, grey, blur, solarize: the probability of each, in [0, 1].
-        brightness, contrast, saturation: a jittered image's factor is drawn from
-            [max(0, 1 - s), 1 + s].
-        hue: a jittered image's hue is turned by at most this share of the circle, either way;
-            in [0, 0.5].
+        brightness, contrast, saturation: a jittered image's factor is drawn from [max(0, 1 - s), 1 + s].
+        hue: a jittered image's hue is turned by at most this share of the circle, either way; in [0, 0.5].
         blur_sigma: smallest and largest standard deviation of the blur, in pixels.
     """
 
@@ -53,20 +52,23 @@ class AugmentConfig:
     solarize: float = 0.0
 
     def __post_init__(self):
-        for name in ("flip", "jitter", "grey", "blur", "solarize"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability in [0, 1], got {getattr(self, name)}")
-        for name in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}; 0 leaves it as is, 0.4 is usual")
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"hue is at most half the circle, in [0, 0.5], got {self.hue}")
-        if not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(f"crop is a range of area shares within (0, 1], smallest first, got {self.crop}; (1, 1) is no crop")
-        for name in ("ratio", "blur_sigma"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise ValueError(f"{name} is a range of positive, finite numbers, smallest first, got {getattr(self, name)}")
+        shares = dict.fromkeys(("flip", "jitter", "grey", "blur", "solarize"), 1)
+        amounts = dict.fromkeys(("brightness", "contrast", "saturation"))  # without an upper bound
+        for name, most in (shares | amounts | {"hue": 0.5}).items():
+            object.__setattr__(self, name, real(name, getattr(self, name), least=0, most=most))
+        for name, most in {"crop": 1, "ratio": None, "blur_sigma": None}.items():
+            object.__setattr__(self, name, _pair(name, getattr(self, name), most))
+
+
+def _pair(name: str, pair: tuple[float, float], most: float | None) -> tuple[float, float]:
+    try:
+        low, high = (real(name, bound, above=0, most=most) for bound in pair)
+    except (TypeError, ValueError):
+        low, high = math.inf, 0
+    if low > high:
+        bounds = "above 0" if most is None else f"above 0 and at most {most:g}"
+        raise ValueError(f"{name} must be a pair of numbers {bounds}, the smaller first, got {shown(pair)}")
+    return low, high
 
 
 def augment(images: Images, config: AugmentConfig, generator: Generator | None = None) -> Images:
@@ -80,50 +82,55 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
         Views of the same shape, values in [0, 1]; no gradient flows back to the images.
 
     Raises:
-        TypeError: not a tensor, a tensor of integers (divide by 255 first), or of half precision.
+        TypeError: not a tensor, a tensor of integers, or of half precision.
         ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
+        Each error names the expression that converts such images.
     """
-    _check_form(images)
+    check_images(images)
     return _augmented(images, config, generator, copies=1)
 
 
 def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
     """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
-    _check_form(images)
+    check_images(images)
     view1, view2 = _augmented(images, config, generator, copies=2).chunk(2)
     return view1, view2
-
-
-def _check_form(images: Tensor) -> None:
-    """Raise one sentence unless `images` are floats (n, 3, h, w). By hand, since it is what a beginner meets first."""
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor (n, 3, h, w) of floats in [0, 1], got a {type(images).__name__}; torch.as_tensor makes one of an array")
-    if not images.is_floating_point():
-        raise TypeError(f"images must be floats in [0, 1], got {images.dtype}; convert with images.float() / 255")
-    if images.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"images must be float32 or float64, got {images.dtype}, too coarse for positions and hues; convert with images.float()")
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise ValueError(f"images must be a batch (n, 3, h, w) of at least one, got {tuple(images.shape)}; images[None] makes a batch of one image")
 
 
 def _check_range(part: Tensor, images: Tensor) -> None:
     """Raise unless this part of `images` lies in [0, 1]; the sentence has the range of all."""
     low, high = torch.stack(torch.aminmax(part)).tolist()  # together: a GPU is waited for once
     if not (low >= 0 and high <= 1):  # so that NaN is refused too
-        low, high = torch.aminmax(images)
-        raise ValueError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}; divide by 255 or undo the normalisation")
+        low, high = torch.stack(torch.aminmax(images)).tolist()
+        found = f"values from {low:.3g} to {high:.3g}"
+        raise ValueError(f"images must lie in [0, 1], got {found}; {_range_remedy(low, high)}")
 
 
-def draw_parameters(n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None) -> dict[str, Tensor]:
+def _range_remedy(low: float, high: float) -> str:
+    if not math.isfinite(high - low):
+        return "images.nan_to_num(0, 1, 0) replaces what is not finite, but find out where it comes from"
+    if low >= -0.1 and high <= 1.1:
+        return "images.clamp(0, 1) cuts what lies just outside"
+    if low >= 0:
+        return "images / 255 converts bytes" if high <= 255 else "images / images.max() scales them"
+    if low >= -1 and high <= 1:
+        return "(images + 1) / 2 undoes the normalisation to [-1, 1]"
+    return "undo the normalisation with images * std + mean, one number a channel each"
+
+
+def draw_parameters(
+    n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None
+) -> dict[str, Tensor]:
     """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
     device = generator.device if generator is not None else "cpu"
     u = torch.rand(14, n, generator=generator, device=device)
-    chances = torch.tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize], dtype=u.dtype, device=device)
+    chances = u.new_tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize])
     flipped, jittered, greyed, blurred, solarized = u[:5] < chances[:, None]
-    factors = [(max(0, 1 - strength), 1 + strength) for strength in (config.brightness, config.contrast, config.saturation)]
-    low, high = torch.tensor([*factors, (-config.hue, config.hue), config.blur_sigma], dtype=u.dtype, device=device).T[:, :, None]
+    ranges = [(max(0, 1 - amount), 1 + amount) for amount in (config.brightness, config.contrast, config.saturation)]
+    ranges += [(-config.hue, config.hue), config.blur_sigma]
+    low, high = u.new_tensor(ranges).T[:, :, None]
     in_range = torch.lerp(low, high, u[9:])
-    neutral = torch.tensor([1, 1, 1, 0], dtype=u.dtype, device=device)[:, None]
+    neutral = u.new_tensor([1, 1, 1, 0])[:, None]
     brightness, contrast, saturation, hue = torch.where(jittered, in_range[:4], neutral)
     return {
         "box": _draw_boxes(u[5:9], size, config),
@@ -142,8 +149,8 @@ def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tens
     """Random crops (n, 4): top, left, height, width in whole pixels, inside the image."""
     h, w = size
     area = (config.crop[0] + (config.crop[1] - config.crop[0]) * u[0]) * h * w
-    # A crop must fit: its ratio is drawn from the wanted range, as far as the area leaves room for it.
-    low, high = area.new_tensor(config.ratio)[:, None].clamp(min=area / h**2, max=w**2 / area).log()
+    # A crop must fit: its ratio is drawn from the wanted range, cut to what the area leaves room for.
+    low, high = (area.new_tensor(config.ratio) * (w / h))[:, None].clamp(min=area / h**2, max=w**2 / area).log()
     ratio = torch.lerp(low, high, u[1]).exp()
     limits = torch.tensor([[h], [w]], dtype=area.dtype, device=area.device)
     sides = torch.stack([area / ratio, area * ratio]).sqrt().round().clamp(min=1).minimum(limits)
@@ -162,8 +169,8 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
     views = images.new_empty(copies * n, 3, h, w)
     with torch.inference_mode():  # no gradient is wanted, and without one small operations start faster
         drawn = draw_parameters(copies * n, (h, w), config, generator)
-        drawn = {name: values.to(images if values.is_floating_point() else images.device) for name, values in drawn.items()}
-        # Worked out once, for all views: an operation on so few numbers costs little more than its start.
+        drawn = {name: x.to(images if x.is_floating_point() else images.device) for name, x in drawn.items()}
+        # Once for all views: an operation on so few numbers costs little more than its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn["box"].to(images), (h, w), drawn["flipped"])
         drawn["hue_turns"] = _hue_turns(drawn["hue"])
         for start in range(0, n, chunk):
@@ -176,12 +183,12 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
 
 
 def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows: slice, out: Tensor) -> None:
-    """The operations in SimCLR's order, with these rows of what was drawn; those that the config never uses are skipped."""
+    """The operations in SimCLR's order, with these rows of what was drawn; what the config never uses is skipped."""
     if config.crop != (1, 1):
         views = _sample(images, drawn["x"][rows], drawn["y"][rows])  # mirrored while it is sampled, at no cost
     else:
         views = horizontal_flip(images, drawn["flipped"][rows])
-    # From here on the views are ours, and written over: memory that is in the cache already is the fastest.
+    # From here on the views are written over in place: memory that is in the cache already is the fastest.
     if config.jitter > 0:
         if config.brightness > 0:
             adjust_brightness(views, drawn["brightness"][rows], out=views)
@@ -203,8 +210,8 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows
 def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor, " n"] | None = None) -> Images:
     """Cut box (top, left, height, width in pixels) out of each image and resize it to the image's size.
 
-    Bilinear, as torchvision's `resized_crop` does it: nothing outside the box is looked at.
-    Where `flipped` is True the crop is mirrored as well.
+    Bilinear, as torchvision's `resized_crop`: no pixel outside the box is used. Where `flipped` is True the crop is
+    mirrored as well.
     """
     return _sample(images, *_crop_positions(box.to(images), images.shape[-2:], flipped)).clamp_(0, 1)  # rounding
 
@@ -217,16 +224,17 @@ def _crop_positions(box: Tensor, size: tuple[int, int], flipped: Tensor | None) 
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where each of `size` outputs of a bilinear resize looks: start and length in pixels (n, 1) -> (n, size) in [-1, 1] over the axis."""
+    """Where `size` outputs of a bilinear resize look: start, length in pixels (n, 1) -> (n, size) in [-1, 1]."""
     start, length = start * (2 / size) - 1, length * (2 / size)
     steps = (torch.arange(size, device=start.device, dtype=start.dtype) + 0.5) / size
     half_pixel = 1 / size
-    # No farther out than the centres of the outermost pixels: nothing outside the box is looked at.
+    # No farther out than the centres of the outermost pixels, so that no pixel outside the box is used.
     return torch.addcmul(start, steps, length).clamp_(start + half_pixel, start + length - half_pixel)
 
 
 def _sample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=1)  # (n, 2, h, w): apart in memory they are written three times as fast
+    # (n, 2, h, w): x and y apart in memory are written three times as fast.
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=1)
     return F.grid_sample(images, grid.movedim(1, -1), mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -241,7 +249,10 @@ def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = Non
 
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
-    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is. `out` may be `images`."""
+    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is.
+
+    `out` may be `images`.
+    """
     mean_grey = _luma(images.mean(dim=(-2, -1), keepdim=True))  # (n, 1, 1, 1)
     factor = _per_image(factor)
     return torch.mul(images, factor, out=out).add_((1 - factor) * mean_grey).clamp_(0, 1)
@@ -253,8 +264,9 @@ def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = Non
 
 
 def greyscale(images: Images, greyed: Bool[Tensor, " n"], out: Tensor | None = None) -> Images:
-    """Replace the colours of the images where `greyed` is True by their luma, in all three channels. `out` may be `images`."""
-    return torch.lerp(_luma(images), images, _per_image(1 - greyed.to(images)), out=out)  # torch.where takes several times as long
+    """Replace the colours of the images where `greyed` is True by their luma. `out` may be `images`."""
+    coloured = _per_image(1 - greyed.to(images))
+    return torch.lerp(_luma(images), images, coloured, out=out)  # torch.where takes several times as long
 
 
 def _per_image(values: Tensor) -> Tensor:
@@ -268,26 +280,29 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Images, shift: PerImage) -> Images:
-    """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5], keeping HSV's saturation and value. The one colour operation without a gradient."""
+    """Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5]; HSV's saturation and value stay. No gradient."""
     return _turn_hue(images, _hue_turns(shift.to(images))).clamp_(0, 1)  # rounding
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """How far red, turned by `shift`, leads each channel's own hue: in turns (n, 3, 1, 1), plus 2, since frac(-0.1) is -0.1."""
+    """How far red, turned by `shift`, is ahead of each channel's own hue, (n, 3, 1, 1) in turns.
+
+    2 is added, since frac(-0.1) is -0.1.
+    """
     return (shift[:, None] - shift.new_tensor(HUES) + 2)[:, :, None, None]
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
-    """`adjust_hue` by what `_hue_turns` returned; rounding may leave values 1e-6 outside [0, 1]."""
+    """`adjust_hue` by the result of `_hue_turns`; rounding may leave values 1e-6 outside [0, 1]."""
     red, green, blue = images.split(1, dim=1)  # (n, 1, h, w) each
     smallest = images.amin(dim=1, keepdim=True)
     chroma = images.amax(dim=1, keepdim=True).sub_(smallest).clamp_(min=1e-7)
     base = smallest.sub_(chroma)  # a channel's value is this plus chroma times 1 (the smallest) to 2 (the largest)
-    # (g + b - r - base) / chroma is 0 at red, rises by 1 with each sixth of the circle to 3 at cyan, and comes back: how far the
-    # hue lies from red, and green - blue says on which side. No branch on the largest channel: torch.where is several times
-    # slower where its mask changes from pixel to pixel.
+    # (g + b - r - base) / chroma is 0 at red, rises by 1 with each sixth of the circle to 3 at cyan, and falls again:
+    # the distance of the hue from red; the sign of green - blue is its side. No branch on the largest channel, since
+    # torch.where is several times slower where its mask changes from pixel to pixel.
     from_red = (green + blue).sub_(red).sub_(base).div_(chroma).copysign_(green - blue)
-    # Back to RGB: the 1 to 2 is a trapezoid of the hue's distance from the channel's opposite, half a turn from its own.
+    # Back to RGB: 1 to 2 is a trapezoid of the hue's distance from the channel's opposite, half a turn from its own.
     from_opposite = torch.add(turns, from_red, alpha=1 / 6, out=out).frac_().sub_(1 / 2).abs_()
     return torch.addcmul(base, from_opposite.clamp_(1 / 6, 1 / 3), chroma, value=6, out=from_opposite)
 
@@ -295,8 +310,8 @@ def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tenso
 def gaussian_blur(images: Images, sigma: PerImage, out: Tensor | None = None) -> Images:
     """Blur each image by its own `sigma` in pixels; 0 leaves as is.
 
-    The kernel spans a tenth of the image's height, made odd, as in SimCLR: 3 taps for 32 pixels,
-    23 for 224, and no more than the image can be reflected by at its edges. `out` may be `images`.
+    The kernel spans a tenth of the image's height, made odd, as in SimCLR: 3 taps for 32 pixels, 23 for 224, and no
+    more than the image can be reflected by at its edges. `out` may be `images`.
     """
     out = images.clone() if out is None else out.copy_(images)
     chosen = sigma.nonzero().flatten()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from cl_course.tensor_types import Embeddings, checked
 
@@ -13,9 +15,9 @@ from cl_course.tensor_types import Embeddings, checked
 def spread(z: Embeddings) -> float:
     """How far embeddings of length 1 lie apart, against the best there is: in [0, about 1].
 
-    The standard deviation of each coordinate over the batch, averaged, times sqrt(d): 1 where the
-    embeddings fill the sphere evenly, 0 where all are the same point (collapse). SimSiam, sec. 4.1
-    (Chen & He 2021, arXiv:2011.10566) watches the same against 1 / sqrt(d).
+    The standard deviation of each coordinate over the batch, averaged, times sqrt(d): 1 where the embeddings fill the
+    sphere evenly, 0 where all are the same point (collapse). SimSiam, sec. 4.1 (Chen & He 2021, arXiv:2011.10566)
+    watches the same against 1 / sqrt(d).
     """
     z = F.normalize(z, dim=1)
     return float(z.std(dim=0, correction=0).mean() * math.sqrt(z.shape[1]))
@@ -25,11 +27,15 @@ def spread(z: Embeddings) -> float:
 def effective_rank(h: Embeddings) -> float:
     """How many dimensions the features really use, in [1, min(n, d)].
 
-    The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1), there applied to embeddings z: the
-    exponential of the entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel.
+    The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1, for embeddings z): the exponential of the
+    entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel.
+
+    Raises:
+        ValueError: features that are not finite.
     """
     if not h.isfinite().all():
-        raise ValueError("effective_rank needs finite features, got infinite ones or NaN; the run that made them has diverged")
+        raise ValueError("effective_rank needs finite features, got infinite ones or NaN; the run that made them has "
+                         "diverged, train it again at a lower learning rate")
     share = torch.linalg.svdvals(h.double())
     share = share / share.sum().clamp(min=1e-12)
     return float(torch.special.entr(share).sum().exp())
@@ -41,15 +47,15 @@ class Health:
 
     Attributes:
         loss: the run's; chance: what guessing gives at its batch size.
-        positive, negative: cosine similarities, (n,) and (n (n - 1),), of partners and of strangers.
+        positive, negative: cosine similarities, (n,) and (n (n - 1),), of partners and of strangers (other images).
         spread: of z; effective_rank: of h; dim: the dimensions that h has.
-        knn: accuracy of the nearest-neighbour vote, where labels were lent for judging.
+        knn: accuracy of the nearest-neighbour vote, where there were labels to measure it.
     """
 
     loss: float
     chance: float
-    positive: torch.Tensor
-    negative: torch.Tensor
+    positive: Tensor
+    negative: Tensor
     spread: float
     effective_rank: float
     dim: int
@@ -59,23 +65,29 @@ class Health:
     def sentence(self) -> str:
         """The diagnosis, worst first."""
         gap = float(self.positive.mean() - self.negative.mean())
+        used = f"the features use about {self.effective_rank:.0f} of {self.dim} dimensions"
         if not (math.isfinite(self.loss) and math.isfinite(gap) and math.isfinite(self.spread)):
-            return f"Broken: the {'embeddings are' if math.isfinite(self.loss) else 'loss is'} not finite; lower the learning rate or raise the temperature."
+            broken = "the embeddings are" if math.isfinite(self.loss) else "the loss is"
+            return f"Broken: {broken} not finite; lower the learning rate or raise the temperature."
         if self.spread < 0.1:
-            return f"Collapsed: all embeddings point the same way (spread {self.spread:.2f} of 1), so no view can be told from another."
+            alike = f"all embeddings point the same way (spread {self.spread:.2f} of 1)"
+            return f"Collapsed: {alike}, so no view can be told from another."
         if self.loss > self.chance - 0.05:
-            return f"Guessing: the loss ({self.loss:.2f}) is at chance ({self.chance:.2f}); no view finds its partner yet."
+            chance = f"the loss ({self.loss:.2f}) is at chance ({self.chance:.2f})"
+            return f"Guessing: {chance}; no view finds its partner yet."
         if self.effective_rank < 0.05 * self.dim:
-            return f"Narrow: the features use about {self.effective_rank:.0f} of {self.dim} dimensions; most of the network is idle."
+            return f"Narrow: {used}; most of the network is idle."
         if gap <= 0:
             return "Starting: partners are no more alike than strangers yet."
         if gap < 0.1:
             return f"Starting: partners are only {gap:.2f} more alike than strangers."
-        return f"Healthy: partners are {gap:.2f} more alike than strangers, and the features use about {self.effective_rank:.0f} of {self.dim} dimensions."
+        return f"Healthy: partners are {gap:.2f} more alike than strangers, and {used}."
 
 
 @checked
-def health(z1: Embeddings, z2: Embeddings, h: torch.Tensor, loss: float, chance: float, knn: float | None = None) -> Health:
+def health(
+    z1: Embeddings, z2: Embeddings, h: Float[Tensor, "m dim"], loss: float, chance: float, knn: float | None = None
+) -> Health:
     """Measure a run on n pairs of views.
 
     Args:
@@ -85,14 +97,8 @@ def health(z1: Embeddings, z2: Embeddings, h: torch.Tensor, loss: float, chance:
     """
     n = len(z1)
     similarity = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T  # (n, n)
-    strangers = ~torch.eye(n, dtype=torch.bool)
+    strangers = ~torch.eye(n, dtype=torch.bool, device=z1.device)
     return Health(
-        loss=loss,
-        chance=chance,
-        positive=similarity.diagonal(),
-        negative=similarity[strangers],
-        spread=spread(torch.cat([z1, z2])),
-        effective_rank=effective_rank(h),
-        dim=h.shape[1],
-        knn=knn,
+        loss=loss, chance=chance, positive=similarity.diagonal(), negative=similarity[strangers],
+        spread=spread(torch.cat([z1, z2])), effective_rank=effective_rank(h), dim=h.shape[1], knn=knn,
     )

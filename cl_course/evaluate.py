@@ -1,12 +1,11 @@
 """What is a frozen encoder worth? Features, nearest neighbours, retrieval, linear and factor probes.
 
-Labels appear in this file and nowhere earlier. Whatever has to be chosen is chosen on
-validation; test accuracy is computed once, for the chosen setting.
+No module before this one looks at labels. Every choice is made on validation; test accuracy is computed once, for the
+chosen setting.
 """
 
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,27 +14,29 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from threadpoolctl import threadpool_limits  # comes with scikit-learn
+from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, to_float
+from cl_course.losses import check_temperature
 from cl_course.tensor_types import checked
+from cl_course.values import real, whole
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from which validation chooses
 
 
 @dataclass(frozen=True)
 class Result:
-    """One score, with what one must know to compare it.
+    """One score, with what a fair comparison needs.
 
     Attributes:
         score: the `measure` on `split`, in [0, 1].
         method: how it was judged, such as "linear probe".
-        split: what the score was computed on; never what anything was chosen on.
-        seed: of whatever was random in judging.
-        labels: how many labelled images were trained on; those of validation, by which settings are chosen, come on top.
+        split: what the score was computed on; nothing was chosen on it.
+        seed: of the random numbers in judging.
+        labels: how many labelled images were trained on; those of validation, which choose the settings, come on top.
         trained: what was trained on them.
-        seconds: how long that took, with all that was tried.
+        seconds: how long that took, with all settings that were tried.
         validation: the score on validation of the setting that was chosen there.
         measure: "accuracy", the share of right answers, or another, such as "IoU".
     """
@@ -61,30 +62,32 @@ class Result:
         return f"{self.score:.3f}" if self.measure == "accuracy" else f"{self.measure} {self.score:.3f}"
 
     def __str__(self) -> str:
-        return f"{self.method}: {self._named} on {self.split} ({self.labels:,} labels, trained: {self.trained}, seed {self.seed}, {self.seconds:.1f} s)"
+        how = f"{self.labels:,} labels, trained: {self.trained}, seed {self.seed}, {self.seconds:.1f} s"
+        return f"{self.method}: {self._named} on {self.split} ({how})"
 
     def row(self) -> str:
         """The same as one row of a Markdown table."""
-        return f"| {self.method} | {self._named} | {self.split} | {self.labels:,} | {self.trained} | {self.seed} | {self.seconds:.1f} s |"
+        cells = (self.method, self._named, self.split, f"{self.labels:,}", self.trained, self.seed)
+        return f"| {' | '.join(map(str, cells))} | {self.seconds:.1f} s |"
 
 
 def few_labels(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
-    """A share of the labelled images, the same of every class, as if nobody had labelled the others.
+    """A share of the labelled images, the same of every class, as if the others had no labels.
 
-    A class keeps at least one image. A greater share of the same seed adds to those of a smaller one.
+    A class keeps at least one image. With the same seed, a larger share holds all images of a smaller one.
 
     Args:
         share: in (0, 1]; 0.01, 0.1 and 1 are usual. 1 keeps all images.
-        seed: decides who is kept.
+        seed: decides which are kept.
 
     Raises:
         ValueError: no labels, or a share out of range.
     """
     if images.labels is None:
         raise ValueError("few_labels needs labelled images; load a set with classes")
-    if not 0 < share <= 1:
-        raise ValueError(f"share lies in (0, 1], got {share}; 0.01 is one label in a hundred")
-    tickets = torch.rand(len(images), generator=Generator().manual_seed(seed), dtype=torch.float64)
+    share = real("share", share, above=0, most=1, advice="0.01 is one label in a hundred")
+    generator = Generator().manual_seed(whole("seed", seed, 0))
+    tickets = torch.rand(len(images), generator=generator, dtype=torch.float64)
     kept = []
     for label in images.labels.unique():
         of_class = torch.nonzero(images.labels == label).flatten()
@@ -107,33 +110,26 @@ def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500) -> Tensor
 
 @checked
 def knn_accuracy(
-    train_h: Float[Tensor, "n d"],
-    train_y: Int64[Tensor, " n"],
-    test_h: Float[Tensor, "m d"],
-    test_y: Int64[Tensor, " m"],
-    k: int = 20,
-    temperature: float = 0.1,
+    train_h: Float[Tensor, "n d"], train_y: Int64[Tensor, " n"], test_h: Float[Tensor, "m d"],
+    test_y: Int64[Tensor, " m"], k: int = 20, temperature: float = 0.1,
 ) -> float:
     """Accuracy of the weighted k-nearest-neighbour vote in cosine similarity.
 
-    Each of the k nearest training images votes for its class with weight exp(similarity / temperature)
-    (Wu et al. 2018, arXiv:1805.01978, sec. 3.4). Nothing is trained.
+    Each of the k nearest training images votes for its class with weight exp(similarity / temperature) (Wu et al. 2018,
+    arXiv:1805.01978, sec. 3.4). Nothing is trained.
 
     Args:
         train_h, test_h: features (n, d) and (m, d), of any length; train_y, test_y: their classes.
         k: neighbours that vote; at most the number of training images.
         temperature: T > 0; the smaller, the more the very nearest decide.
 
+    Returns:
+        The share of test images whose class wins the vote, in [0, 1]. A class without training images never wins.
+
     Raises:
         ValueError: k or the temperature is out of range.
-
-    Returns:
-        The share of test images whose class wins the vote, in [0, 1].
     """
-    if not 1 <= k <= len(train_h):
-        raise ValueError(f"k must lie between 1 and the {len(train_h)} training images, got {k}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}; 0.1 is usual")
+    temperature = check_temperature(temperature)
     nearest, similarity = retrieve(test_h, train_h, k)  # (m, k)
     weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1, so that none overflows
     votes = weight.new_zeros(len(test_y), int(train_y.max()) + 1).scatter_add_(1, train_y[nearest], weight)
@@ -141,10 +137,12 @@ def knn_accuracy(
 
 
 @checked
-def retrieve(query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: int) -> tuple[Int64[Tensor, "m k"], Float[Tensor, "m k"]]:
+def retrieve(
+    query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: int
+) -> tuple[Int64[Tensor, "m k"], Float[Tensor, "m k"]]:
     """For each query the k gallery images with the most similar features, the nearest first.
 
-    A query that is in the gallery finds itself first: search another split, or ask for one more and drop it.
+    A query that is in the gallery finds itself first: search another split, or take k + 1 and drop the first.
 
     Args:
         query_h, gallery_h: features (m, d) and (n, d), of any length.
@@ -156,12 +154,13 @@ def retrieve(query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: 
     Raises:
         ValueError: k is out of range.
     """
-    if not 1 <= k <= len(gallery_h):
-        raise ValueError(f"k must lie between 1 and the {len(gallery_h)} gallery images, got {k}")
-    if not len(query_h):
-        raise ValueError("no query was given; take a split with at least one image")
+    if not len(query_h) or not len(gallery_h):
+        missing = "gallery image" if len(query_h) else "query"
+        raise ValueError(f"no {missing} was given; take a split with at least one image")
+    k = whole("k", k, 1, len(gallery_h), advice="it is at most the number of images that are searched")
     if not (query_h.isfinite().all() and gallery_h.isfinite().all()):
-        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has diverged")
+        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has "
+                         "diverged, train it again at a lower learning rate")
     gallery_h = F.normalize(gallery_h, dim=1)
     found = [(F.normalize(h, dim=1) @ gallery_h.T).topk(k, dim=1) for h in query_h.split(1000)]
     return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found])
@@ -169,11 +168,8 @@ def retrieve(query_h: Float[Tensor, "m d"], gallery_h: Float[Tensor, "n d"], k: 
 
 @checked
 def precision_at_k(
-    query_h: Float[Tensor, "m d"],
-    query_y: Int64[Tensor, " m"],
-    gallery_h: Float[Tensor, "n d"],
-    gallery_y: Int64[Tensor, " n"],
-    k: int,
+    query_h: Float[Tensor, "m d"], query_y: Int64[Tensor, " m"], gallery_h: Float[Tensor, "n d"],
+    gallery_y: Int64[Tensor, " n"], k: int,
 ) -> float:
     """Of the k nearest gallery images, the share that has the query's class; the mean over queries, in [0, 1].
 
@@ -185,26 +181,25 @@ def precision_at_k(
 
 @checked
 def mean_average_precision(
-    query_h: Float[Tensor, "m d"],
-    query_y: Int64[Tensor, " m"],
-    gallery_h: Float[Tensor, "n d"],
+    query_h: Float[Tensor, "m d"], query_y: Int64[Tensor, " m"], gallery_h: Float[Tensor, "n d"],
     gallery_y: Int64[Tensor, " n"],
 ) -> float:
-    """How high the gallery images of the query's class stand when the whole gallery is ranked, in (0, 1].
+    """How near the top the gallery images of the query's class come when the whole gallery is ranked, in (0, 1].
 
-    A query's average precision is the mean, over the ranks r that hold an image of its class, of the precision
-    among the first r (Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, sec. 8.4).
-    1: all of them come first. In a random order it is about the class's share of the gallery.
+    A query's average precision is the mean, over the ranks r that hold an image of its class, of the precision among
+    the first r (Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, sec. 8.4). 1: all of them come
+    first. In a random order it is about the class's share of the gallery.
 
     Args:
         query_h, gallery_h: features (m, d) and (n, d), of any length; query_y, gallery_y: their classes.
 
     Raises:
-        ValueError: a query's class has no image in the gallery, so that nothing could be found.
+        ValueError: a query's class has no image in the gallery.
     """
     missing = sorted(set(query_y.tolist()) - set(gallery_y.tolist()))
     if missing:
-        raise ValueError(f"no gallery image has class {missing[0]}, which a query has; take a gallery with every class")
+        raise ValueError(f"no gallery image has class {missing[0]}, which a query has; take a gallery with images of "
+                         "every class, or leave such queries out")
     rank = torch.arange(1, len(gallery_h) + 1, device=gallery_h.device)
     total = 0.0
     for h, y in zip(query_h.split(1000), query_y.split(1000)):
@@ -215,12 +210,16 @@ def mean_average_precision(
     return total / len(query_y)
 
 
-def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor, test_h: Tensor, test_y: Tensor, *, seed: int = 0) -> Result:
+@checked
+def linear_probe(
+    train_h: Float[Tensor, "n d"], train_y: Int64[Tensor, " n"], val_h: Float[Tensor, "v d"],
+    val_y: Int64[Tensor, " v"], test_h: Float[Tensor, "m d"], test_y: Int64[Tensor, " m"], *, seed: int = 0,
+) -> Result:
     """Logistic regression on standardised, frozen features; its strength is chosen on validation.
 
     Args:
-        *_h: features (n, d); *_y: classes (n,).
-        seed: of the encoder or of the labels, for the report: the fit itself draws nothing.
+        *_h: features (n, d); *_y: classes (n,). A class without training images is never predicted.
+        seed: of the encoder or of the labels, for the report: the fit itself uses no random numbers.
 
     Returns:
         A Result with the accuracy on test.
@@ -229,36 +228,37 @@ def linear_probe(train_h: Tensor, train_y: Tensor, val_h: Tensor, val_y: Tensor,
         ValueError: fewer than two classes to tell apart.
     """
     if len(train_y.unique()) < 2:
-        raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; take more images")
+        raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; "
+                         "take more images")
     start = time.perf_counter()
     train_x, val_x, test_x = _standardised(train_h, val_h, test_h)
     probes = [_fit(LogisticRegression(C=strength, max_iter=200), train_x, train_y) for strength in STRENGTHS]
-    on_validation = [probe.score(val_x, val_y) for probe in probes]
+    on_validation = [probe.score(val_x, val_y.numpy(force=True)) for probe in probes]
     best = int(np.argmax(on_validation))
     return Result(
-        score=float(probes[best].score(test_x, test_y)),
-        method="linear probe",
-        split="test",
-        seed=seed,
-        labels=len(train_y),
+        score=float(probes[best].score(test_x, test_y.numpy(force=True))), method="linear probe", split="test",
+        seed=whole("seed", seed, 0), labels=len(train_y),
         trained=f"logistic regression, C = {STRENGTHS[best]:g} chosen on validation",
-        seconds=time.perf_counter() - start,
-        validation=float(on_validation[best]),
+        seconds=time.perf_counter() - start, validation=float(on_validation[best]),
     )
 
 
-def _standardised(train_h: Tensor, *others: Tensor) -> Iterator[np.ndarray]:
+def _standardised(train_h: Tensor, *others: Tensor) -> list[np.ndarray]:
     """Each set of features, shifted and scaled so that every dimension has mean 0 and deviation 1 in training."""
     mean, std = train_h.mean(dim=0), train_h.std(dim=0)
-    std = torch.where(std > 1e-6, std, 1.0)  # a dimension dead in training must not be blown up where it lives in test
-    return (((h - mean) / std).numpy() for h in (train_h, *others))
+    std = torch.where(std > 1e-6, std, 1.0)  # a dimension constant in training may vary in test: do not blow it up
+    return [((h - mean) / std).numpy(force=True) for h in (train_h, *others)]
 
 
-def factor_probe(train_h: Tensor, train_factors: dict[str, Tensor], test_h: Tensor, test_factors: dict[str, Tensor]) -> dict[str, float]:
-    """What can be read linearly off frozen features: for each factor, R^2 of a ridge regression on test.
+@checked
+def factor_probe(
+    train_h: Float[Tensor, "n d"], train_factors: dict[str, Tensor], test_h: Float[Tensor, "m d"],
+    test_factors: dict[str, Tensor],
+) -> dict[str, float]:
+    """What a linear map can read from frozen features: for each factor, R^2 of a ridge regression on test.
 
-    1 means that the features tell the factor exactly, 0 that they tell no more than its mean (a
-    slightly negative value means the same). A hue is an angle, so its cosine and sine are predicted.
+    1 means that the features tell the factor exactly, 0 that they tell no more than its mean; a slightly negative value
+    means the same. A hue is an angle, so its cosine and sine are predicted.
 
     Args:
         *_h: features (n, d); *_factors: name -> (n,) or (n, k).
@@ -278,11 +278,11 @@ def _coordinates(name: str, values: Tensor) -> np.ndarray:
     if name.endswith("hue"):
         turn = 2 * torch.pi * values
         values = torch.stack([turn.cos(), turn.sin()], dim=1)
-    return values.reshape(len(values), -1).numpy()
+    return values.reshape(len(values), -1).numpy(force=True)
 
 
 def _fit(probe: LogisticRegression, x: np.ndarray, y: Tensor) -> LogisticRegression:
-    # Fits this small are quicker on one core: beside other work two threads wait for each other.
+    # Fits this small are quicker on one core: two threads wait for each other.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest penalties need not converge to be compared
-        return probe.fit(x, y.numpy())
+        return probe.fit(x, y.numpy(force=True))

@@ -1,10 +1,9 @@
-"""What is an encoder worth as a start? Fine-tuning: a linear classifier on a copy of it, and as many of its layers as one likes.
+"""What is an encoder worth as a start? Fine-tuning: a linear classifier on a copy of it, with some or all layers.
 
-What is chosen, the learning rate, is chosen on validation; the test images are asked once, by the chosen classifier.
+The learning rate is chosen on validation; the test images are classified once, by the chosen classifier.
 """
 
 import copy
-import math
 import time
 from dataclasses import dataclass, field
 
@@ -16,8 +15,9 @@ from cl_course.augment import AugmentConfig, augment
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet
+from cl_course.values import one_of, real, whole
 
-# What may be trained, and what a Result calls it.
+# What may be trained, and its name in a Result.
 LAYERS = {"head": "the head", "last": "the last stage and the head", "all": "all layers", "scratch": "all layers from scratch"}
 
 
@@ -26,14 +26,14 @@ class FineTuneConfig:
     """How to fine-tune; the default suits the embedded set on two cores.
 
     Attributes:
-        steps: optimiser steps (AdamW, decay 0.01), as many for few images as for many: the fewer there are, the more often each is seen.
+        steps: optimiser steps (AdamW, decay 0.01), as many for few images as for many, so that few are seen more often.
             Recorded with 400 for 80 to 1,000 labels and 1,200 for 8,000 to 10,000 (benchmarks/record_few_labels.py).
         batch_size: images in a step; all of them where there are fewer.
         learning_rates: of the head, falling to 0 along a cosine; each is tried, and validation chooses.
-        stage_factor: a stage's rate as a share of the next one's, in (0, 1]. General features lie early and need the
-            least change: 1 / 2.6 in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146, sec. 3.2), 0.75 a block where MAE
-            fine-tunes vision transformers (He et al. 2021, arXiv:2111.06377, App. A.1). From scratch it is 1.
-        augment: what a training image goes through; crop and flip alone, as SimCLR is fine-tuned (Chen et al. 2020, App. B.5).
+        stage_factor: a stage's rate as a share of the next one's, in (0, 1]. Early stages hold general features and
+            need the least change: 1 / 2.6 in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146, sec. 3.2), 0.75 a block
+            where MAE fine-tunes vision transformers (He et al. 2021, arXiv:2111.06377, App. A.1). From scratch it is 1.
+        augment: of the training images; crop and flip alone, as SimCLR is fine-tuned (Chen et al. 2020, App. B.5).
     """
 
     steps: int = 400
@@ -43,18 +43,24 @@ class FineTuneConfig:
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(jitter=0.0, grey=0.0))
 
     def __post_init__(self):
-        if not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, got {self.steps}")
-        if not isinstance(self.batch_size, int) or self.batch_size < 2:
-            raise ValueError(f"batch_size must be a whole number of at least 2, got {self.batch_size}: BatchNorm has nothing to compare one image with")
-        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
-            raise ValueError(f"learning_rates must be one or more positive, finite numbers, got {self.learning_rates}")
-        if not 0 < self.stage_factor <= 1:
-            raise ValueError(f"stage_factor lies in (0, 1], got {self.stage_factor}; 1 lets all stages learn alike, and layers='head' freezes them")
+        rates = self.learning_rates if isinstance(self.learning_rates, tuple | list) else (self.learning_rates,)
+        if not rates:
+            raise ValueError("learning_rates must be one or more numbers, got none; 1e-3 to 1e-2 is usual")
+        alone = "BatchNorm cannot normalise one image alone"
+        slowest = "1 lets all stages learn alike, and layers='head' freezes them"
+        values = {
+            "steps": whole("steps", self.steps, 1),
+            "batch_size": whole("batch_size", self.batch_size, 2, advice=alone),
+            "learning_rates": tuple(real("learning_rates", rate, above=0) for rate in rates),
+            "stage_factor": real("stage_factor", self.stage_factor, above=0, most=1, advice=slowest),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 def fine_tune(
-    encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+    encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, layers: str = "all", seed: int = 0,
+    config: FineTuneConfig = FineTuneConfig(),
 ) -> Result:
     """Train a linear classifier on a copy of the encoder, once for every learning rate; validation chooses, test judges.
 
@@ -76,21 +82,17 @@ def fine_tune(
     start = time.perf_counter()
     chosen, rate, on_validation = choose_classifier(encoder, train, val, layers=layers, seed=seed, config=config)
     return Result(
-        score=accuracy(chosen, test),
-        method="from scratch" if layers == "scratch" else "fine-tuning",
-        split="test",
-        seed=seed,
-        labels=len(train),
-        trained=f"{LAYERS[layers]}, rate {rate:g} chosen on validation",
-        seconds=time.perf_counter() - start,
-        validation=on_validation,
+        score=accuracy(chosen, test), method="from scratch" if layers == "scratch" else "fine-tuning", split="test",
+        seed=seed, labels=len(train), trained=f"{LAYERS[layers]}, rate {rate:g} chosen on validation",
+        seconds=time.perf_counter() - start, validation=on_validation,
     )
 
 
 def choose_classifier(
-    encoder: ResNet, train: ImageSet, val: ImageSet, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+    encoder: ResNet, train: ImageSet, val: ImageSet, *, layers: str = "all", seed: int = 0,
+    config: FineTuneConfig = FineTuneConfig(),
 ) -> tuple[nn.Sequential, float, float]:
-    """`train_classifier` once for every learning rate; of these the one that validation likes best: (classifier, its rate, accuracy on validation)."""
+    """`train_classifier` once for every learning rate; the best on validation: (classifier, its rate, accuracy there)."""
     tried = []
     for rate in config.learning_rates:
         classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
@@ -99,15 +101,16 @@ def choose_classifier(
 
 
 def train_classifier(
-    encoder: ResNet, images: ImageSet, rate: float, *, layers: str = "all", seed: int = 0, config: FineTuneConfig = FineTuneConfig()
+    encoder: ResNet, images: ImageSet, rate: float, *, layers: str = "all", seed: int = 0,
+    config: FineTuneConfig = FineTuneConfig(),
 ) -> nn.Sequential:
     """A copy of the encoder and a linear head, trained with labels at one learning rate: images -> logits, in eval mode.
 
-    BatchNorm goes with its layer. Where weights learn, it normalises by the batch and its running statistics follow;
-    where they are frozen, it keeps those of the pre-training, in training as in testing.
+    BatchNorm is treated as its layer. Where weights learn, it normalises by the batch and updates its running
+    statistics; where they are frozen, it uses those of the pre-training, in training as in testing.
 
     Args:
-        images: labelled, of at least two classes.
+        images: labelled, of at least two classes. A class without images here is never predicted.
         rate: the head's learning rate at the start.
         layers: what learns: "head", the classifier alone; "last", also the encoder's last stage; "all"; or "scratch",
             which forgets the encoder's weights first and trains all layers at one rate.
@@ -115,10 +118,12 @@ def train_classifier(
     Raises:
         ValueError: images of one class only, or other layers.
     """
-    if layers not in LAYERS:
-        raise ValueError(f"unknown layers {layers!r}; there are {', '.join(LAYERS)}")
-    if len(images.labels.unique()) < 2:
-        raise ValueError(f"fine-tuning needs images of at least two classes, got {len(images)} of one; take more images")
+    one_of("layers", layers, tuple(LAYERS))
+    rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
+    if images.labels is None or len(images.labels.unique()) < 2:
+        classes = "without labels" if images.labels is None else "of one"
+        raise ValueError(f"fine-tuning needs images of at least two classes, got {len(images)} {classes}; take more "
+                         "labelled images")
     device = next(encoder.parameters()).device
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's, where the weights are drawn

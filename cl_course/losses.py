@@ -1,12 +1,10 @@
 """The objectives, as pure functions of embeddings; state (a queue, a target network) lives in the methods.
 
-All look at directions alone: embeddings may have any length, since cosine similarity
-s(a, b) = a . b / (|a| |b|) is what they compare.
+All look at directions alone: embeddings may have any length, since cosine similarity s(a, b) = a . b / (|a| |b|) is
+what they compare. All compute in float32 from half precision.
 """
 
-import functools
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,41 +12,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cl_course.tensor_types import Embeddings, Scalar, checked
+from cl_course.values import real, whole
 
 
-def check_temperature(temperature: float) -> None:
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}; 0.05 to 1 is usual")
-
-
-def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Let `loss` compute in float32 under autocast as well: bfloat16 rounds a similarity to 1/256, and T divides what is left."""
-
-    @functools.wraps(loss)
-    def safe(*embeddings, **settings):
-        device = next((z.device.type for z in embeddings if isinstance(z, Tensor)), "cpu")
-        if not torch.is_autocast_enabled(device):
-            return loss(*embeddings, **settings)
-        with torch.autocast(device, enabled=False):
-            return loss(*(z.float() if isinstance(z, Tensor) else z for z in embeddings), **settings)
-
-    return safe
+def check_temperature(temperature: float) -> float:
+    """The temperature as a float; a ValueError unless it is a finite number above 0."""
+    learned = isinstance(temperature, Tensor)
+    advice = "pass a number: a learnable temperature is not supported" if learned else "0.05 to 1 is usual"
+    return real("temperature", temperature, above=0, advice=advice)
 
 
 def chance_loss(n: int) -> float:
-    """NT-Xent of a network that cannot tell views apart: ln(2n - 1), a guess among all candidates of a batch of n images."""
-    if n < 1:
-        raise ValueError(f"a batch has at least one image, got {n}")
-    return math.log(2 * n - 1)
+    """NT-Xent of a network that cannot tell views apart: ln(2n - 1), a guess among all candidates of n images."""
+    return math.log(2 * whole("n", n, 1, advice="a batch has at least one image") - 1)
 
 
-@in_float32
 @checked
 def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     """NT-Xent: every view must find its partner among the 2n - 1 other views.
 
-    SimCLR, eq. 1 (Chen et al. 2020, arXiv:2002.05709). With s the cosine similarity
-    and p(i) the partner of view i, the mean over all 2n views i of
+    SimCLR, eq. 1 (Chen et al. 2020, arXiv:2002.05709). With s the cosine similarity and p(i) the partner of view i, the
+    mean over all 2n views i of
 
         -log( exp(s(i, p(i)) / T) / sum over k != i of exp(s(i, k) / T) )
 
@@ -61,9 +45,9 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
 
     Raises:
         TypeError: the two views differ in shape.
-        ValueError: `temperature` is not positive.
+        ValueError: `temperature` is not a finite number above 0.
     """
-    check_temperature(temperature)
+    temperature = check_temperature(temperature)
     n = len(z1)
     z = F.normalize(torch.cat([z1, z2]), dim=1)  # (2n, d)
     logits = z @ (z / temperature).T  # (2n, 2n); dividing z is cheaper than dividing them
@@ -72,21 +56,20 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     return F.cross_entropy(logits, partner)
 
 
-@in_float32
 @checked
 def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temperature: float = 0.2) -> Scalar:
     """InfoNCE: every query must find its own key among m negatives that all queries share.
 
-    MoCo, eq. 1 (He et al. 2020, arXiv:1911.05722), with the queue as `negatives`; the loss is
-    that of CPC (van den Oord et al. 2018, arXiv:1807.03748, eq. 4). The mean over queries i of
+    MoCo, eq. 1 (He et al. 2020, arXiv:1911.05722), with the queue as `negatives`; the loss is that of CPC (van den Oord
+    et al. 2018, arXiv:1807.03748, eq. 4). The mean over queries i of
 
         -log( exp(s(q_i, k_i) / T) / ( exp(s(q_i, k_i) / T) + sum over j of exp(s(q_i, negatives_j) / T) ) )
 
-    Gradients reach whatever carries them: MoCo hands in keys and queue without.
+    Gradients reach all three: MoCo passes keys and queue without one.
 
     Args:
         q, k: queries and their keys, (n, d), of any length; row i of both is image i.
-        negatives: (m, d), of any length; m = 0 is allowed and costs nothing to win.
+        negatives: (m, d), of any length; m = 0 is allowed, and the loss is then 0.
         temperature: T > 0.
 
     Returns:
@@ -94,9 +77,9 @@ def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temp
 
     Raises:
         TypeError: shapes that do not fit each other.
-        ValueError: `temperature` is not positive.
+        ValueError: `temperature` is not a finite number above 0.
     """
-    check_temperature(temperature)
+    temperature = check_temperature(temperature)
     q, k, negatives = (F.normalize(x, dim=1) for x in (q, k, negatives))
     own = (q * k).sum(dim=1, keepdim=True)  # (n, 1)
     logits = torch.cat([own, q @ negatives.T], dim=1) / temperature  # (n, 1 + m)
@@ -104,7 +87,6 @@ def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temp
     return F.cross_entropy(logits, first)
 
 
-@in_float32
 @checked
 def alignment(z1: Embeddings, z2: Embeddings) -> Scalar:
     """Mean squared distance between partners on the unit sphere: 0 when they meet, 4 when opposite.
@@ -114,13 +96,12 @@ def alignment(z1: Embeddings, z2: Embeddings) -> Scalar:
     return (F.normalize(z1, dim=1) - F.normalize(z2, dim=1)).square().sum(dim=1).mean()
 
 
-@in_float32
 @checked
 def uniformity(z: Embeddings) -> Scalar:
     """Log of the mean of exp(-2 |a - b|^2) over all pairs on the unit sphere: 0 when collapsed.
 
-    Wang & Isola 2020, arXiv:2005.10242, eq. 4, with t = 2. Smaller is more uniform; evenly
-    spread points come near -4 in many dimensions, and near -1.57 on a circle.
+    Wang & Isola 2020, arXiv:2005.10242, eq. 4, with t = 2. Smaller is more uniform; evenly spread points come near -4
+    in many dimensions, and near -1.57 on a circle.
 
     Raises:
         ValueError: fewer than two embeddings, which form no pair.
@@ -131,13 +112,12 @@ def uniformity(z: Embeddings) -> Scalar:
     return torch.logsumexp(-2 * squared_distances, dim=0) - math.log(len(squared_distances))
 
 
-@in_float32
 @checked
 def byol_loss(p: Embeddings, z: Embeddings) -> Scalar:
     """How far predictions lie from their targets: the mean over images of |p - z|^2 on the unit sphere, 2 - 2 s(p, z).
 
-    BYOL, eq. 2 (Grill et al. 2020, arXiv:2006.07733); SimSiam, eq. 1 (Chen & He 2021, arXiv:2011.10566)
-    is the same up to a factor and a constant. Gradients reach whatever carries them: hand in targets without.
+    BYOL, eq. 2 (Grill et al. 2020, arXiv:2006.07733); SimSiam, eq. 1 (Chen & He 2021, arXiv:2011.10566) is the same up
+    to a factor and a constant. Gradients reach both: pass targets without one.
 
     Args:
         p, z: predictions of one view and targets of the other, (n, d), of any length; row i of both is image i.

@@ -1,12 +1,14 @@
 """Encoders and heads.
 
-An encoder maps images to features h, (n, dim): global average pooling over `feature_map(x)`.
-A head maps h to the embeddings z that a loss compares; it is thrown away afterwards.
+An encoder maps images to features h, (n, dim): global average pooling over `feature_map(x)`. A head maps h to the
+embeddings z that a loss compares; it is thrown away afterwards.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cl_course.values import one_of
 
 
 class Block(nn.Module):
@@ -20,7 +22,8 @@ class Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
         self.shortcut = nn.Identity()
         if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            convolution = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -63,7 +66,7 @@ def _stem(width: int, kernel: int, stride: int) -> nn.Sequential:
 
 
 def small_resnet(width: int = 16) -> ResNet:
-    """The quick encoder: one block a stage, a stride-2 stem; 16 wide it has 0.3 M weights and h has 128 dimensions."""
+    """The quick encoder: a stride-2 stem, one block a stage; at width 16, 0.3 M weights and 128 dimensions of h."""
     return ResNet(_stem(width, kernel=3, stride=2), width, blocks=1)
 
 
@@ -71,17 +74,16 @@ def resnet18(stem: str = "cifar") -> ResNet:
     """ResNet-18, h has 512 dimensions.
 
     Args:
-        stem: "cifar" for 32 pixels: a 3x3 convolution without stride or max-pooling (SimCLR, App. B.9);
-            "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling.
+        stem: "cifar" for pictures of about 32 pixels: a 3x3 convolution without stride or max-pooling (SimCLR, App.
+            B.9); "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling. The smaller side
+            decides, since it is the first that has no pixels left.
 
     Raises:
         ValueError: another stem.
     """
-    if stem == "cifar":
+    if one_of("stem", stem, ("cifar", "stl")) == "cifar":
         return ResNet(_stem(64, kernel=3, stride=1), 64, blocks=2)
-    if stem == "stl":
-        return ResNet(nn.Sequential(*_stem(64, kernel=7, stride=2), nn.MaxPool2d(3, 2, padding=1)), 64, blocks=2)
-    raise ValueError(f"stem must be 'cifar' (32 px) or 'stl' (96 px), got {stem!r}")
+    return ResNet(nn.Sequential(*_stem(64, kernel=7, stride=2), nn.MaxPool2d(3, 2, padding=1)), 64, blocks=2)
 
 
 ENCODERS = {"small": small_resnet, "resnet18": resnet18}
@@ -92,7 +94,7 @@ def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128, *, norm_ou
 
     Args:
         norm_output: end in a BatchNorm without scale and shift, so that every dimension of z has mean 0 and variance 1
-            over the batch (after SimSiam, which ends its projector in a BatchNorm: Chen & He 2021, arXiv:2011.10566, sec. 3).
+            over the batch, much as SimSiam does (Chen & He 2021, arXiv:2011.10566, sec. 3).
     """
     layers = [
         nn.Linear(in_dim, hidden_dim, bias=False),

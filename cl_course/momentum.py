@@ -5,31 +5,34 @@ import copy
 import torch
 from torch import nn
 
+from cl_course.values import real
+
 
 def frozen_copy(module: nn.Module) -> nn.Module:
     """A copy with the same weights that no optimiser will ever move."""
     return copy.deepcopy(module).requires_grad_(False)
 
 
-def check_momentum(momentum: float) -> None:
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0 copies, 1 freezes, 0.99 is usual")
+def check_momentum(momentum: float) -> float:
+    """The momentum as a float; a ValueError unless it is a number in [0, 1]."""
+    return real("momentum", momentum, least=0, most=1, advice="0 copies, 1 freezes, 0.99 is usual")
 
 
 @torch.no_grad()
 def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
     """Let `target` drift towards `online`: target <- m * target + (1 - m) * online, in place.
 
-    MoCo, eq. 2 (He et al. 2020, arXiv:1911.05722); BYOL, eq. 1 (Grill et al. 2020, arXiv:2006.07733).
-    Buffers (BatchNorm's running statistics) are averages already and are copied.
+    MoCo, eq. 2 (He et al. 2020, arXiv:1911.05722); BYOL, eq. 1 (Grill et al. 2020, arXiv:2006.07733). Buffers
+    (BatchNorm's running statistics) are averages already and are copied.
 
     Raises:
-        ValueError: `momentum` lies outside [0, 1], or the networks have not the same shapes.
+        ValueError: `momentum` lies outside [0, 1], or the weights differ in number or shape.
     """
-    check_momentum(momentum)
+    momentum = check_momentum(momentum)
     shapes = [[tensor.shape for tensor in (*network.parameters(), *network.buffers())] for network in (target, online)]
     if shapes[0] != shapes[1]:  # before anything moves
-        raise ValueError(f"target and online must have the same weights, got {len(shapes[0])} and {len(shapes[1])} tensors of other shapes; make the target a copy of the online network")
+        raise ValueError(f"target and online must have weights of the same shapes, got {len(shapes[0])} and "
+                         f"{len(shapes[1])} tensors that differ; make the target with frozen_copy(online)")
     for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
     for slow, fast in zip(target.buffers(), online.buffers(), strict=True):

@@ -1,7 +1,7 @@
 """Where is the object? A 1x1 convolution on frozen feature maps, judged by the masks of the embedded images.
 
-A map can be too coarse to answer, whatever it knows: the quick encoder's last one has 2 x 2 places for 32 x 32 pixels. So
-an earlier stage can be asked as well.
+A map can be too coarse to answer: the quick encoder's last one has 2 x 2 places for 32 x 32 pixels. So the maps of an
+earlier stage can be used as well.
 """
 
 import time
@@ -15,6 +15,7 @@ from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result
 from cl_course.models import ResNet
 from cl_course.tensor_types import checked
+from cl_course.values import real, whole
 
 RATES = (0.003, 0.01, 0.03, 0.1)  # learning rates, from which validation chooses
 STEPS = 300
@@ -25,15 +26,15 @@ BATCH_SIZE = 128
 def iou(predicted: Bool[Tensor, "n h w"], masks: Bool[Tensor, "n h w"]) -> float:
     """Intersection over union of the object's pixels, in [0, 1], added up over all images as PASCAL VOC does.
 
-    1 when every pixel is right, 0 when no object pixel was found. A guess that calls everything object scores
-    the object's share of all pixels: the number to beat.
+    1 when every pixel is right, 0 when no object pixel was found. To call every pixel object scores the object's share
+    of all pixels: the number to beat.
 
     Raises:
         ValueError: neither has an object's pixel, so that there is no union.
     """
     union = int((predicted | masks).sum())
     if not union:
-        raise ValueError("iou needs an object's pixel in the predictions or in the masks, and found none")
+        raise ValueError("iou needs an object's pixel in predictions or masks, and found none; take images with objects")
     return int((predicted & masks).sum()) / union
 
 
@@ -54,7 +55,8 @@ def segmentation_head(encoder: ResNet, train: ImageSet, val: ImageSet, test: Ima
     """
     for name, images in {"train": train, "val": val, "test": test}.items():
         if images.masks is None:
-            raise ValueError(f"segmentation needs the objects' masks and {name} has none; the embedded set, 'shapes', has them")
+            raise ValueError(f"segmentation needs the objects' masks and {name} has none; the embedded set, 'shapes', "
+                             "has them")
     start = time.perf_counter()
     train_maps, val_maps, test_maps = (feature_maps(encoder, images, stage) for images in (train, val, test))
     tried = []
@@ -64,15 +66,10 @@ def segmentation_head(encoder: ResNet, train: ImageSet, val: ImageSet, test: Ima
     on_validation, rate, chosen = max(tried, key=lambda one: one[0])
     h, w = train_maps.shape[2:]
     return Result(
-        score=iou(predicted_masks(chosen, test_maps, test.masks.shape[1:]), test.masks),
-        method="segmentation head",
-        split="test",
-        seed=seed,
-        labels=len(train),
+        score=iou(predicted_masks(chosen, test_maps, test.masks.shape[1:]), test.masks), method="segmentation head",
+        split="test", seed=seed, labels=len(train),
         trained=f"a 1x1 convolution on the {h} x {w} maps of stage {stage}, rate {rate:g} chosen on validation",
-        seconds=time.perf_counter() - start,
-        validation=on_validation,
-        measure="IoU",
+        seconds=time.perf_counter() - start, validation=on_validation, measure="IoU",
     )
 
 
@@ -81,41 +78,46 @@ def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     """Frozen features before pooling, (n, c, h', w'), on the CPU; the encoder's train / eval mode is put back.
 
     Args:
-        stage: leave the encoder after this stage, from 1, where maps are fine and know little, to 4, its `feature_map`.
+        stage: take the maps after this stage, from 1, the finest and least abstract, to 4, the encoder's `feature_map`.
 
     Raises:
         ValueError: another stage.
     """
-    if stage not in (1, 2, 3, 4):
-        raise ValueError(f"stage is 1, 2, 3 or 4, got {stage}")
+    stage = whole("stage", stage, 1, 4)
     device = next(encoder.parameters()).device
     upto = nn.Sequential(encoder.stem, encoder.stages[: stage * len(encoder.stages) // 4])
     was_training = encoder.training
     encoder.eval()
     try:
-        return torch.cat([upto(to_float(part.to(device)).contiguous(memory_format=torch.channels_last)).float().cpu() for part in images.images.split(500)])
+        parts = (to_float(part.to(device)) for part in images.images.split(500))
+        maps = [upto(part.contiguous(memory_format=torch.channels_last)).float().cpu() for part in parts]
+        return torch.cat(maps)
     finally:
         encoder.train(was_training)
 
 
 @checked
-def train_head(maps: Float[Tensor, "n c h w"], masks: Bool[Tensor, "n y x"], rate: float, seed: int = 0) -> nn.Sequential:
-    """Logistic regression of "object" at every place of the standardised maps: a head (n, c, h, w) -> logits (n, 1, h, w).
+def train_head(
+    maps: Float[Tensor, "n c h w"], masks: Bool[Tensor, "n y x"], rate: float, seed: int = 0
+) -> nn.Sequential:
+    """Logistic regression of "object" at every place of the standardised maps: a head (n, c, h, w) -> (n, 1, h, w).
 
-    The loss is taken at the masks' size, on bilinearly enlarged logits, so that a coarse place answers for all its pixels.
-    AdamW, its rate falling to 0 along a cosine.
+    The loss is taken at the masks' size, on bilinearly enlarged logits, so that a coarse place answers for all its
+    pixels. AdamW, its rate falling to 0 along a cosine.
     """
+    rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         standardise = nn.BatchNorm2d(maps.shape[1], affine=False, momentum=None)
         head = nn.Sequential(standardise, nn.Conv2d(maps.shape[1], 1, kernel_size=1))
-    standardise(maps)  # with momentum None, one look sets the mean and variance of all places
+    standardise(maps)  # with momentum None, one pass sets the mean and variance of all places
     head.eval()
     optimizer = torch.optim.AdamW(head.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
     generator = Generator().manual_seed(seed)
     for batch in shuffled_steps(len(maps), BATCH_SIZE, STEPS, generator):
-        loss = F.binary_cross_entropy_with_logits(enlarge(head(maps[batch]), masks.shape[1:])[:, 0], masks[batch].float())
+        logits = enlarge(head(maps[batch]), masks.shape[1:])[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits, masks[batch].float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

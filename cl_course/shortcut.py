@@ -1,8 +1,8 @@
 """The shortcut meter: how often a cheap description of the pixels finds an image's partner.
 
-A contrastive loss rewards whatever tells two views of one image from the views of other images.
-If the colours alone do (SimCLR, fig. 6: Chen et al. 2020, arXiv:2002.05709, sec. 3.1), a network
-need not look at the object. The meter needs no network, so it can be read before any training.
+A contrastive loss rewards every difference between two views of one image and the views of other images. If the colours
+alone are enough (SimCLR, fig. 6: Chen et al. 2020, arXiv:2002.05709, sec. 3.1), a network need not look at the object.
+The meter needs no network, so it can be read before any training.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cl_course.tensor_types import Embeddings, Images, Labels, checked
+from cl_course.tensor_types import Embeddings, Images, Labels, checked, in_float32
 
 BINS = 8  # of a histogram, per channel
 
@@ -26,8 +26,8 @@ def mean_colour(images: Images) -> Embeddings:
 def colour_histogram(images: Images) -> Embeddings:
     """Of each channel, the share of pixels in each of 8 equal bins, as its square root, (n, 24).
 
-    With the square root, the Euclidean distance of two histograms is (up to a factor) Hellinger's,
-    which does not let the few largest bins decide alone.
+    With the square root, the Euclidean distance of two histograms is (up to a factor) Hellinger's, so that the few
+    largest bins do not decide alone.
     """
     bins = (images * BINS).floor().clamp(0, BINS - 1)  # a value of exactly 1 belongs to the last bin
     shares = [(bins == b).to(images.dtype).mean(dim=(2, 3)) for b in range(BINS)]  # each (n, 3)
@@ -36,7 +36,7 @@ def colour_histogram(images: Images) -> Embeddings:
 
 @checked
 def raw_pixels(images: Images) -> Embeddings:
-    """All values in a row, (n, 3 h w): a partner is found only if it lies in place."""
+    """All values in a row, (n, 3 h w): a partner is found only in the same place."""
     return images.flatten(1)
 
 
@@ -50,7 +50,7 @@ def nearest(queries: Images, candidates: Float[Tensor, "m 3 h w"], feature: Call
     Args:
         feature: images (n, 3, h, w) -> vectors (n, d); one of `FEATURES`, or an encoder.
     """
-    return torch.cdist(feature(queries), feature(candidates)).argmin(dim=1)
+    return in_float32(torch.cdist)(feature(queries), feature(candidates)).argmin(dim=1)
 
 
 @checked

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
@@ -56,7 +57,7 @@ def test_resized_crop_of_pictures_that_are_not_square(generator):
     assert_alike(ours.resized_crop(images, box), expected)
 
 
-@pytest.mark.parametrize("size, ratio", [((48, 20), (3 / 4, 4 / 3)), ((20, 48), (3 / 4, 4 / 3)), ((32, 32), (2, 3))])
+@pytest.mark.parametrize("size, ratio", [((48, 20), (2, 3)), ((20, 48), (1 / 3, 1 / 2)), ((32, 32), (2, 3))])
 def test_a_crop_keeps_its_area_where_no_wanted_ratio_fits(generator, size, ratio):
     height, width = draw_parameters(5000, size, AugmentConfig(crop=(0.9, 1), ratio=ratio), generator)["box"][:, 2:].T
     assert (height * width).min() > 0.97 * 0.9 * size[0] * size[1]  # sides are whole pixels
@@ -320,8 +321,8 @@ def test_a_network_can_be_trained_on_views(images):
     [
         (lambda x: (x * 255).to(torch.uint8), TypeError, ["torch.uint8", "[0, 1]", "/ 255"]),
         (lambda x: x.bfloat16(), TypeError, ["bfloat16", "float32", "images.float()"]),
-        (lambda x: x * 255, ValueError, ["255", "[0, 1]", "divide by 255"]),
-        (lambda x: x - 0.5, ValueError, ["-0.5", "undo the normalisation"]),
+        (lambda x: x * 255, ValueError, ["255", "[0, 1]", "images / 255"]),
+        (lambda x: x - 0.5, ValueError, ["-0.5", "undoes the normalisation"]),
         (lambda x: x * torch.nan, ValueError, ["nan"]),
         (lambda x: x[0], ValueError, ["(3, 32, 32)", "(n, 3, h, w)", "images[None]"]),
         (lambda x: x[:, :1], ValueError, ["(24, 1, 32, 32)"]),
@@ -338,8 +339,65 @@ def test_bad_images_are_named_with_the_remedy(images, function, spoil, error, wo
 
 
 @pytest.mark.parametrize(
+    "spoil, remedies",
+    [
+        (lambda x: x[:, :1], ["images.expand(-1, 3, -1, -1)"]),
+        (lambda x: x.permute(0, 2, 3, 1), ["images.permute(0, 3, 1, 2)"]),
+        (lambda x: x[:, :1].permute(0, 2, 3, 1), ["images.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)"]),
+        (lambda x: torch.cat([x, x[:, :1]], dim=1), ["images[:, :3]"]),
+        (lambda x: torch.cat([x, x[:, :1]], dim=1).permute(0, 2, 3, 1), ["images.permute(0, 3, 1, 2)[:, :3]"]),
+        (lambda x: x[0], ["images[None]"]),
+        (lambda x: x[0].permute(1, 2, 0), ["images.permute(2, 0, 1)[None]"]),
+        (lambda x: x[:, 0], ["images[:, None].expand(-1, 3, -1, -1)"]),
+        (lambda x: x[:1, 0], ["images[:, None].expand(-1, 3, -1, -1)"]),
+        (lambda x: x[0, 0], ["images.expand(1, 3, -1, -1)"]),
+        (lambda x: (x * 255).byte(), ["images.float() / 255"]),
+        (lambda x: (x * 255).long(), ["images.float() / 255"]),
+        (lambda x: x.half(), ["images.float()"]),
+        (lambda x: x * 255, ["images / 255"]),
+        (lambda x: x * 65535, ["images / images.max()"]),
+        (lambda x: x * 2 - 1, ["(images + 1) / 2"]),
+        (lambda x: x * 1.04 - 0.02, ["images.clamp(0, 1)"]),
+        (lambda x: x.index_fill(0, torch.tensor([1]), math.nan), ["images.nan_to_num(0, 1, 0)"]),
+        (lambda x: x.numpy(), ["torch.as_tensor(images)"]),
+        (lambda x: (x * 255).byte().permute(0, 2, 3, 1), ["images.float() / 255", "images.permute(0, 3, 1, 2)"]),
+        (lambda x: (x * 255).byte().numpy(), ["torch.as_tensor(images)", "images.float() / 255"]),
+        (lambda x: (x * 255)[:, :1], ["images.expand(-1, 3, -1, -1)", "images / 255"]),
+    ],
+)
+def test_following_the_message_works(images, spoil, remedies):
+    """Each message names the next step, and behind the last one the images are taken."""
+    images = spoil(images)
+    for remedy in remedies:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            augment(images, AugmentConfig())
+        assert f"; {remedy} " in str(caught.value)
+        images = eval(remedy, {"torch": torch, "images": images})
+    assert augment(images, AugmentConfig()).shape == images.shape
+
+
+def test_a_wide_picture_is_cropped_and_stretched_as_a_square_one(generator):
+    """The ratio of a crop is measured against the picture's own, so that no view is stretched by more than 4 / 3."""
+    boxes = draw_parameters(2000, (480, 1600), AugmentConfig(crop=(0.2, 0.5)), generator)["box"]
+    stretched = (boxes[:, 3] / boxes[:, 2]) / (1600 / 480)
+    assert 0.74 < stretched.min() < 0.76 and 1.32 < stretched.max() < 1.35
+    views = augment(torch.rand(4, 3, 48, 160), AugmentConfig(blur=0.5, solarize=0.5), generator)
+    assert views.shape == (4, 3, 48, 160) and views.min() >= 0 and views.max() <= 1
+
+
+def test_settings_become_pythons_own_numbers():
+    config = AugmentConfig(flip=np.float32(0.25), hue=np.int64(0), crop=[np.float64(0.5), 1])
+    assert (type(config.flip), type(config.hue), type(config.crop)) == (float, float, tuple)
+    assert config == AugmentConfig(flip=0.25, hue=0, crop=(0.5, 1.0)) and type(config.crop[0]) is float
+
+
+@pytest.mark.parametrize(
     "setting",
     [
+        {"crop": 0.5},
+        {"crop": (0.1, 0.5, 1)},
+        {"ratio": ("a", "b")},
+        {"flip": "often"},
         {"flip": 1.5},
         {"grey": -0.1},
         {"brightness": -1},

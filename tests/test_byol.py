@@ -109,13 +109,13 @@ def test_every_method_is_built_by_name_and_takes_a_step(name):
 
 
 def test_what_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="unknown method 'barlow'; there are simclr, moco, byol"):
+    with pytest.raises(ValueError, match="method must be 'simclr', 'moco' or 'byol', got 'barlow'"):
         build("barlow", small_resnet(4))
     with pytest.raises(
         ValueError, match="byol has no setting 'temperature'; it has momentum, predictor_rate, total_steps"
     ):
         build("byol", small_resnet(4), temperature=0.1)
-    with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match="momentum must be a finite number at least 0 and at most 1, got -1"):
         byol(momentum=-1)
 
 
@@ -123,20 +123,17 @@ def test_what_does_not_exist_is_named():
 def test_a_predictor_of_the_wrong_width_is_named_when_the_method_is_made(takes, gives):
     with pytest.raises(
         ValueError,
-        match=rf"the predictor maps vectors of {takes} to vectors of {gives}, but z has 4 dimensions; build it with predictor\(4\)",
+        match=rf"the predictor maps vectors of {takes} to vectors of {gives}, but z has 4 dimensions; build it with",
     ):
         BYOL(Flat(), nn.Linear(6, 4), nn.Sequential(nn.Linear(takes, 5), nn.ReLU(), nn.Linear(5, gives)))
     BYOL(Flat(), nn.Linear(6, 4), nn.Identity())  # no predictor at all is a fair experiment
 
 
-def test_one_image_alone_is_refused_where_batchnorm_would_compare_it_with_itself():
-    view1, view2 = views(1)
-    method = build("byol", Flat())
+def test_one_image_alone_is_refused_before_training_where_batchnorm_would_compare_it_with_itself():
     with pytest.raises(ValueError, match="a batch of 1 image is too small for BYOL with BatchNorm"):
-        method.loss(view1, view2)
-    assert (
-        method.eval().loss(view1, view2).isfinite() and byol().loss(view1, view2).isfinite()
-    )  # running statistics, or none
+        build("byol", Flat()).check_data(images=100, batch_size=1)
+    build("byol", Flat()).check_data(images=100, batch_size=2)
+    byol().check_data(images=100, batch_size=1)  # no BatchNorm
 
 
 def test_no_gradient_flows_through_keys_or_targets_even_to_the_pixels():
@@ -197,9 +194,9 @@ def test_the_first_step_drifts_at_the_momentum_it_starts_with():
 @pytest.mark.parametrize(
     "settings, sentence",
     [
-        ({"predictor_rate": 0}, "predictor_rate must be positive, got 0"),
-        ({"predictor_rate": math.nan}, "predictor_rate must be positive, got nan"),
-        ({"total_steps": 0}, "total_steps must be at least 1 or None, got 0"),
+        ({"predictor_rate": 0}, "predictor_rate must be a finite number above 0, got 0"),
+        ({"predictor_rate": math.nan}, "predictor_rate must be a finite number above 0, got nan"),
+        ({"total_steps": 0}, "total_steps must be a whole number of at least 1, got 0; None keeps"),
     ],
 )
 def test_bad_settings_are_named(settings, sentence):

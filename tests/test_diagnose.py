@@ -30,7 +30,7 @@ def test_spread_of_points_known_on_paper():
 
 @pytest.mark.parametrize("d", [2, 5, 64])
 def test_spread_is_measured_against_one_over_the_root_of_d(d):
-    """The 2d points at +-1 on every axis: each coordinate has variance 2 / 2d, the most that unit vectors can have in all."""
+    """The 2d points at +-1 on every axis: each coordinate has variance 2 / 2d, the most that unit vectors can have."""
     axes = torch.cat([torch.eye(d), -torch.eye(d)])
     assert axes.std(dim=0, correction=0).mean() == pytest.approx(1 / math.sqrt(d))
     assert spread(axes) == pytest.approx(1)
@@ -70,7 +70,7 @@ def test_the_chance_line_known_on_paper(n, chance):
 
 
 def test_a_batch_of_nothing_has_no_chance():
-    with pytest.raises(ValueError, match="at least one image, got 0"):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1, got 0; a batch has"):
         chance_loss(0)
 
 

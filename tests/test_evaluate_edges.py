@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from test_evaluate import numbered, three_splits
@@ -118,3 +119,35 @@ def test_a_frozen_part_of_a_training_encoder_stays_frozen():
     encoder.stem.eval()
     embed(encoder, load("shapes", "val", limit=4))
     assert encoder.training and not encoder.stem.training and encoder.stages.training
+
+
+def test_a_class_without_training_images_costs_its_images_and_nothing_else():
+    train_h, train_y, val_h, val_y, test_h, test_y = three_splits(noise=0.1, classes=2)
+    test_y[:50] = 5
+    assert linear_probe(train_h, train_y, val_h, val_y, test_h, test_y).accuracy == 0.75
+    assert knn_accuracy(train_h, train_y, test_h, test_y) == 0.75
+    assert precision_at_k(test_h, test_y, train_h, train_y, 1) == 0.75
+
+
+def test_what_is_not_there_is_named_with_what_to_do():
+    h, y = noise(4, 3, 0), torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match="no gallery image was given; take a split with at least one image"):
+        retrieve(h, h[:0], 1)
+    with pytest.raises(ValueError, match="class 1, which a query has; take a gallery with images of every class, or"):
+        mean_average_precision(h, y, h[:2], y[:2])
+    assert mean_average_precision(h[:2], y[:2], h[:2], y[:2]) == 1, "such queries left out"
+
+
+def test_numbers_of_numpy_are_numbers():
+    h, y = noise(6, 3, 0), torch.arange(6) % 2
+    assert retrieve(h, h, np.int64(2))[0].shape == (6, 2)
+    assert knn_accuracy(h, y, h, y, k=np.int32(1), temperature=np.float32(0.1)) == 1
+    assert len(few_labels(numbered([0, 1] * 10), np.float32(0.5), np.int64(1))) == 10
+    for k in (2.0, "2", None, True):
+        with pytest.raises(ValueError, match="k must be a whole number from 1 to 6, got"):
+            retrieve(h, h, k)
+    for share in ("half", None, torch.tensor(0.5)):
+        with pytest.raises(ValueError, match="share must be a finite number above 0 and at most 1, got"):
+            few_labels(numbered([0, 1]), share)
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        few_labels(numbered([0, 1]), 0.5, -1)

@@ -11,6 +11,7 @@ from torch import nn
 from cl_course.data import ImageSet
 from cl_course.losses import info_nce
 from cl_course.methods import MoCo, build
+from cl_course.methods.norm_groups import in_groups
 from cl_course.train import TrainConfig, pretrain
 
 
@@ -185,14 +186,16 @@ def test_matches_lightlys_loss_with_its_memory_bank():
 @pytest.mark.parametrize(
     "settings, sentence",
     [
-        ({"momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
-        ({"momentum": -0.1}, r"momentum must lie in \[0, 1\], got -0.1"),
-        ({"momentum": math.nan}, r"momentum must lie in \[0, 1\], got nan"),
-        ({"temperature": 0}, "temperature must be positive, got 0"),
-        ({"queue_size": 0}, "queue_size must be at least 1, got 0"),
-        ({"key_norm": "running"}, "key_norm must be one of batch, shuffled, got 'running'"),
-        ({"norm_groups": 0}, "norm_groups must be at least 1 with key_norm 'batch', got 0"),
-        ({"key_norm": "shuffled"}, "norm_groups must be at least 2 with key_norm 'shuffled', got 1"),
+        ({"momentum": 1.1}, "momentum must be a finite number at least 0 and at most 1, got 1.1"),
+        ({"momentum": -0.1}, "momentum must be a finite number at least 0 and at most 1, got -0.1"),
+        ({"momentum": math.nan}, "momentum must be a finite number at least 0 and at most 1, got nan"),
+        ({"temperature": 0}, "temperature must be a finite number above 0, got 0"),
+        ({"queue_size": 8.0}, "queue_size must be a whole number of at least 1, got 8.0"),
+        ({"dim": "4"}, "dim must be a whole number of at least 1, got '4'"),
+        ({"queue_size": 0}, "queue_size must be a whole number of at least 1, got 0"),
+        ({"key_norm": "running"}, "key_norm must be 'batch' or 'shuffled', got 'running'"),
+        ({"norm_groups": 0}, "norm_groups must be a whole number of at least 1, got 0"),
+        ({"key_norm": "shuffled"}, "norm_groups must be a whole number of at least 2, got 1; key_norm 'shuffled'"),
     ],
 )
 def test_bad_settings_are_named(settings, sentence):
@@ -244,9 +247,8 @@ def test_built_by_name_the_queue_has_the_projectors_width():
 
 @pytest.mark.parametrize("n, groups", [(6, 4), (5, 2), (100, 8), (64, 3), (128, 8)])
 def test_the_two_views_of_an_image_are_never_dealt_into_one_group(n, groups):
-    method, row = normed(norm_groups=groups, key_norm="shuffled"), torch.arange(2.0 * n)[:, None]
-    seen = []
-    method._in_groups(lambda part: (seen.append(part[:, 0].int()), part)[1], row, dealt=True)
+    row, seen = torch.arange(2.0 * n)[:, None], []
+    in_groups(lambda part: (seen.append(part[:, 0].int()), part)[1], row, groups, dealt=True)
     assert not any(set(part.tolist()) & set((part + n).tolist()) for part in seen)
 
 
@@ -256,9 +258,8 @@ def test_moco_names_a_wrong_dim():
 
 
 def test_dealing_a_large_batch_keeps_the_order_within_groups():
-    method, x = normed(norm_groups=2, key_norm="shuffled"), torch.arange(200.0)[:, None]
-    seen = []
-    method._in_groups(lambda part: (seen.append(part[:, 0]), part)[1], x, dealt=True)
+    x, seen = torch.arange(200.0)[:, None], []
+    in_groups(lambda part: (seen.append(part[:, 0]), part)[1], x, 2, dealt=True)
     assert all(torch.equal(part, part.sort().values) for part in seen)
 
 

@@ -31,6 +31,17 @@ def test_shapes(encoder, side, dim, map_side):
     torch.testing.assert_close(encoder.eval()(images), encoder.feature_map(images).mean(dim=(2, 3)))
 
 
+@pytest.mark.parametrize(
+    "encoder, shape",
+    [(small_resnet(), (2, 128, 3, 10)), (resnet18(), (2, 512, 6, 20)), (resnet18("stl"), (2, 512, 2, 5))],
+)
+def test_pictures_need_not_be_square(encoder, shape):
+    images = torch.rand(2, 3, 48, 160)
+    maps = encoder.eval().feature_map(images)
+    assert maps.shape == shape
+    torch.testing.assert_close(encoder(images), maps.mean(dim=(2, 3)))
+
+
 def test_parameter_counts():
     torchvisions = count(torchvision.models.resnet18()) - 512 * 1000 - 1000  # without its classifier
     assert count(resnet18("stl")) == torchvisions == 11_176_512

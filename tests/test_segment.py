@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -123,10 +124,19 @@ def test_every_stage_has_a_map_and_the_encoder_stays_as_it_is(encoder, shapes):
         torch.testing.assert_close(maps, encoder.eval().feature_map(images.images / 255))
 
 
+def test_maps_and_masks_of_wide_pictures(monkeypatch):
+    monkeypatch.setattr(segment, "STEPS", 2)
+    images = ImageSet(torch.zeros(3, 3, 48, 160, dtype=torch.uint8), masks=torch.rand(3, 48, 160) < 0.5)
+    shapes = [feature_maps(small_resnet(4), images, stage).shape[2:] for stage in (1, 2, 3, 4)]
+    assert [tuple(shape) for shape in shapes] == [(24, 80), (12, 40), (6, 20), (3, 10)]
+    result = segmentation_head(small_resnet(4), images, images, images, stage=np.int64(3))
+    assert "6 x 20 maps of stage 3" in result.trained
+
+
 def test_what_cannot_be_segmented_is_refused():
     images = red_on_blue(4)
     with pytest.raises(ValueError, match="needs the objects' masks and test has none"):
         segmentation_head(Colours(), images, images, replace(images, masks=None))
-    for stage in (0, 5):
-        with pytest.raises(ValueError, match=f"stage is 1, 2, 3 or 4, got {stage}"):
+    for stage in (0, 5, 2.0):
+        with pytest.raises(ValueError, match=f"stage must be a whole number from 1 to 4, got {stage}"):
             feature_maps(Colours(), images, stage)

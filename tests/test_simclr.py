@@ -68,5 +68,5 @@ def test_chance_and_its_place_among_the_methods(method):
 
 @pytest.mark.parametrize("temperature", [0, -1, math.nan])
 def test_a_temperature_that_is_not_positive_is_refused(method, temperature):
-    with pytest.raises(ValueError, match="temperature must be positive"):
+    with pytest.raises(ValueError, match="temperature must be a finite number above 0"):
         SimCLR(method.encoder, method.projector, temperature)

@@ -11,8 +11,10 @@ from cl_course.methods.method import Method
 from cl_course.methods.moco import MoCo
 from cl_course.methods.simclr import SimCLR
 from cl_course.models import predictor, projector
+from cl_course.values import one_of
 
 METHODS = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
+MODULES = ("encoder", "projector", "predictor")  # what `build` makes or is given, and no setting
 
 
 def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, **settings) -> Method:
@@ -27,8 +29,7 @@ def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, 
     Raises:
         ValueError: an unknown method, or a setting that it does not have.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; there are {', '.join(METHODS)}")
+    one_of("method", name, tuple(METHODS))
     head = dict(head or {})
     heads = [projector(encoder.dim, **head)]
     dim = head.get("out_dim", 128)
@@ -36,7 +37,7 @@ def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, 
         heads.append(predictor(dim, head.get("hidden_dim", 128)))
     if name == "moco":
         settings.setdefault("dim", dim)
-    known = [parameter for parameter in signature(METHODS[name]).parameters if parameter not in ("encoder", "projector", "predictor")]
+    known = [setting for setting in signature(METHODS[name]).parameters if setting not in MODULES]
     for setting in settings:
         if setting not in known:
             raise ValueError(f"{name} has no setting {setting!r}; it has {', '.join(known)}")

@@ -41,3 +41,9 @@ class Method(nn.Module):
 
     def check_data(self, images: int, batch_size: int) -> None:
         """Raise a ValueError, before training, for a number of images or a batch that the method cannot train on."""
+
+
+def linear_widths(head: nn.Module) -> tuple[int, int] | None:
+    """What a head's first Linear layer takes and its last one gives; None for a head without one, left unchecked."""
+    linear = [part for part in head.modules() if isinstance(part, nn.Linear)]
+    return (linear[0].in_features, linear[-1].out_features) if linear else None

@@ -18,15 +18,14 @@ class SimCLR(Method):
 
     def __init__(self, encoder: nn.Module, projector: nn.Module, temperature: float = 0.3):
         super().__init__()
-        check_temperature(temperature)
-        self.encoder, self.projector, self.temperature = encoder, projector, temperature
+        self.encoder, self.projector, self.temperature = encoder, projector, check_temperature(temperature)
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """z1, z2: both views in one pass, so that BatchNorm sees the whole batch of 2n."""
         return self.projector(self.encoder(torch.cat([view1, view2]))).chunk(2)
 
     def contrast(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The loss of embeddings; apart from the network, so that a large batch can go through that in chunks."""
+        """The loss of embeddings, apart from the network, through which a large batch can go in chunks."""
         return nt_xent(z1, z2, self.temperature)
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
@@ -37,4 +36,4 @@ class SimCLR(Method):
         return chance_loss(n)
 
     def after_step(self) -> None:
-        """Nothing drifts, nothing queues."""
+        """No copy drifts and no queue moves on."""
