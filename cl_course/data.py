@@ -1,7 +1,7 @@
 """Image sets in memory: one uint8 tensor, its labels, and what else is known of the images.
 
-The data set is a tensor, not a loader: augmentation works on batches (`augment.py`), so a
-training step takes rows by index and no worker processes are needed.
+The data set is a tensor, not a loader: augmentation works on batches (`augment.py`), so a training step takes rows by
+index and no worker processes are needed.
 """
 
 import functools
@@ -10,24 +10,26 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from numbers import Integral  # numpy's too
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cl_course.images import cache, shapes
+from cl_course.images import shapes
 from cl_course.images.archives import Cifar10, Stl10
+from cl_course.images.cache import Source, stored
 from cl_course.images.download import ARCHIVES, cache_folder, fetch
-from cl_course.images.pictures import Pictures
+from cl_course.images.pictures import EXTENSIONS, Pictures, listed
+from cl_course.values import MAX_SEED, shown, whole
 
 SPLITS = ("train", "val", "test", "unlabeled")
-# What each data set may lie on disk as, best first.
+# The files and folders that hold a data set, best first.
 FILES = {
     "cifar10": ("cifar-10-python.tar.gz", "cifar-10-batches-py", "cifar10-jpeg.zip"),
     "stl10": ("stl10_binary.tar.gz", "stl10_binary"),
 }
-ARCHIVED = {"cifar10": Cifar10, "stl10": Stl10}  # what reads the official archives
+ARCHIVED = {"cifar10": Cifar10, "stl10": Stl10}  # the readers of the official archives
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,12 @@ class ImageSet:
     Attributes:
         images: uint8 (n, 3, h, w), RGB.
         labels: int64 (n,), places in `class_names`; None where the set has no labels.
-        class_names: one name a class.
+        class_names: one name for each class; may be left out.
         factors: name -> float32 (n,) or (n, k): what the images were drawn from; empty for photos.
         masks: bool (n, h, w), the object's pixels; None where unknown.
+
+    Raises:
+        ValueError: images of another type or shape, a label that no class has, a missing row; it says what to do.
     """
 
     images: Tensor
@@ -49,12 +54,15 @@ class ImageSet:
     masks: Tensor | None = None
 
     def __post_init__(self):
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
-            given = f"{self.images.dtype} {tuple(self.images.shape)}"
-            raise ValueError(f"images must be uint8 (n, 3, h, w), got {given}; floats in [0, 1] become (255 * x).round().to(torch.uint8)")
+        if not _is_uint8(self.images) or self.images.ndim != 4 or self.images.shape[1] != 3:
+            given, remedy = _given(self.images), _as_rgb(self.images)
+            raise ValueError(f"images must be a uint8 tensor (n, 3, h, w), got {given}; {remedy}")
         for name, values in {"labels": self.labels, "masks": self.masks, **self.factors}.items():
             if values is not None and len(values) != len(self):
-                raise ValueError(f"{name} has {len(values)} rows for {len(self)} images; give one row for each image, or leave it out")
+                what = f"{name} has {len(values)} rows for {len(self)} images"
+                raise ValueError(f"{what}; give one row for each image, or leave it out")
+        if self.labels is not None:
+            _check_labels(self.labels, len(self.class_names))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,100 +77,146 @@ class ImageSet:
         return ImageSet(self.images[index], take(self.labels), self.class_names, factors, take(self.masks))
 
 
+def _is_uint8(images: Any) -> bool:
+    return isinstance(images, Tensor) and images.dtype == torch.uint8
+
+
+def _given(values: Any) -> str:
+    return f"{shown(values)} and type {values.dtype}" if hasattr(values, "dtype") else f"a {type(values).__name__}"
+
+
+def _as_rgb(x: Any) -> str:
+    """What to pass in place of images that an ImageSet refuses."""
+    if not isinstance(x, Tensor):
+        return "pass torch.as_tensor(np.asarray(images))"
+    if x.ndim not in (2, 3, 4) or not x.numel():
+        return "give at least one image"
+    one = x.ndim == 3 and (x.shape[0] == 3 or x.shape[2] in (3, 4))  # one colour image, else grey ones
+    code = "images" + {2: "[None, None]", 3: "[None]" if one else "[:, None]", 4: ""}[x.ndim]
+    _, channels, _, last = {2: (1, 1, *x.shape), 3: (1, *x.shape) if one else (1, 1, *x.shape[1:]), 4: x.shape}[x.ndim]
+    if channels != 3 and (last == 3 or (last in (1, 4) and channels not in (1, 4))):
+        channels, code = last, f"{code}.permute(0, 3, 1, 2)"
+    if channels != 3:  # grey, or RGB and more
+        code += ".expand(-1, 3, -1, -1)" if channels == 1 else "[:, :3]" if channels > 3 else "[:, [0, 0, 0]]"
+    low, high = x.double().min(), x.double().max()
+    if not (low >= 0 and high <= 255):
+        return "bring the values to the range from 0 to 1 first (undo a normalisation with x * std + mean)"
+    if x.dtype == torch.bool or (x.is_floating_point() and high <= 1):
+        return f"pass (255 * {code}).round().to(torch.uint8)"
+    code += ".round()" if x.is_floating_point() else ""
+    return f"pass {code}" + ("" if x.dtype == torch.uint8 else ".to(torch.uint8)")
+
+
+def _check_labels(labels: Any, classes: int) -> None:
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
+        remedy = "pass torch.as_tensor(labels).flatten().long()"
+        raise ValueError(f"labels must be an int64 tensor (n,), got {_given(labels)}; {remedy}")
+    if (labels < 0).any():
+        remedy = "put the unlabelled images into a set of their own, with labels=None"
+        raise ValueError(f"labels must not be negative, got {labels.min()}; {remedy}")
+    if classes and (labels >= classes).any():
+        remedy = "count the classes from 0, name them all, or pass labels=None for unlabelled images"
+        raise ValueError(f"labels must be below {classes}, the number of class_names, got {labels.max()}; {remedy}")
+
+
 def to_float(images: Tensor) -> Tensor:
     """uint8 images of any shape -> float32 in [0, 1], on the same device."""
-    if images.dtype != torch.uint8:
-        raise TypeError(f"to_float takes uint8 images, got {images.dtype}; floats need no conversion")
+    if not _is_uint8(images):
+        remedy = "floats in [0, 1] need no conversion, others need torch.as_tensor(x).to(torch.uint8) first"
+        remedy = "pass its .images" if isinstance(images, ImageSet) else remedy
+        raise TypeError(f"to_float takes a uint8 tensor, got {_given(images)}; {remedy}")
     return images.float().div_(255)
 
 
 def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """One epoch: the positions 0..n-1 in random order, cut into index tensors of `batch_size`.
 
-    The last short batch is dropped: the number of negatives is part of a contrastive loss,
-    so a smaller batch would be another task.
+    The last short batch is dropped: the number of negatives is part of a contrastive loss, so a smaller batch would be
+    another task.
 
     Raises:
         ValueError: `batch_size` is not between 1 and n.
     """
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size must be from 1 to the number of images, got {batch_size} for {n} images; take a smaller batch or more images")
+    batch_size = whole("batch_size", batch_size, 1, n, "it is at most the number of images; take fewer, or add images")
     order = torch.randperm(n, generator=generator, device=generator.device)
     return order[: n // batch_size * batch_size].split(batch_size)
 
 
 def shuffled_steps(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """So many batches, from as many shuffled epochs as that takes; all n in each where there are fewer than `batch_size`."""
+    """`steps` batches, from as many shuffled epochs as needed; all n images each time, if `batch_size` is greater."""
     while steps > 0:
         epoch = shuffled_batches(n, min(batch_size, n), generator)[:steps]
         yield from epoch
         steps -= len(epoch)
 
 
-def load(source: str | Path, split: str, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:
-    """Load one split of a data set; what was downloaded or decoded once comes from the cache.
+def load(
+    source: str | Path, split: str, *, limit: int | None = None, seed: int = 0, size: int | None = None
+) -> ImageSet:
+    """Load one split of a data set, an `ImageSet`; what was downloaded or decoded once comes from the cache.
 
-    Where a source has no validation images, a tenth of its training images is split off, the same
-    share of every class. A folder or zip without split folders is cut 80 / 10 / 10 in the same way.
-    Who goes where never depends on `seed`, so that no image is trained on with one seed and tested on
-    with another; in a folder it hangs on the file names.
+    Where a source has no validation images, a tenth of its training images is taken for them, the same share of every
+    class. A folder or zip without split folders is cut 80 / 10 / 10 in the same way. An image's split depends on its
+    path inside its class folder, never on `seed` or on how the set is packed. What was found in a folder or zip, and
+    what gave nothing, is said once in each process.
 
     Args:
-        source: "shapes", drawn from `seed`; "cifar10" or "stl10", looked for in `CL_COURSE_DATA` and
+        source: "shapes", drawn from `seed`; "cifar10" or "stl10", searched for in `CL_COURSE_DATA` and
             the cache, else downloaded; or a folder or .zip of images laid out [split/]class/image.ext
             (without class folders the images have no labels).
         split: "train", "val", "test" or "unlabeled"; not every source has all.
-        limit: at most so many images, the same share of every class, chosen by `seed`; a greater limit
-            adds to those of a smaller one. Of shapes: the first so many, whose classes vary at random.
-        size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all
-            have one size of at most 256 stay as they are, others become 96 x 96.
+        limit: at most this many images, the same share of every class, chosen by `seed`; a greater limit
+            adds to those of a smaller one. Of shapes: the first ones, whose classes vary at random.
+        size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all have
+            one size h x w of at most 256 a side stay as they are, others become 96 x 96.
 
     Raises:
         ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
         FileNotFoundError: there is no such source, or no mirror could give it.
     """
-    if limit is not None and not (isinstance(limit, Integral) and limit >= 1):
-        raise ValueError(f"limit must be a whole number of at least 1, got {limit}; leave it out to take all images")
-    if size is not None and not (isinstance(size, Integral) and size >= 1):
-        raise ValueError(f"size must be a whole number of pixels, at least 1, got {size}; 32 to 96 is usual")
-    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed}")
+    limit = None if limit is None else whole("limit", limit, 1, advice="leave it out to take all images")
+    size = None if size is None else whole("size", size, 1, advice="it counts pixels, and 32 to 96 is usual")
+    seed = whole("seed", seed, 0, MAX_SEED)
     if source == "shapes":
         return _shapes(split, limit, seed)
     if source in FILES:  # before a long download
         _check_split(source, split, _splits(ARCHIVED[source].parts))
     opened = _open(source, size)
+    if source not in FILES:
+        _say_once(opened.summary)
+        if opened.unused:
+            files = f"images are files that end in {', '.join(EXTENSIONS)}"
+            _warn_once(f"{opened.path}: nothing was taken from {listed(opened.unused, most=8)}; {files}")
     splits = _splits(opened.parts)
     _check_split(source, split, splits)
     part, low, high = splits[split]
-    stored = cache.stored(opened, part)
-    if stored.skipped:
-        first = "; ".join(stored.skipped[:3]) + (" ..." if len(stored.skipped) > 3 else "")
-        warnings.warn(f"{source}: {len(stored.skipped)} images cannot be read and are left out: {first}", stacklevel=2)
-    labels = torch.zeros(len(stored.images), dtype=torch.int64) if stored.labels is None else stored.labels
-    place = _place_in_class(labels, stored.tickets)
+    kept = stored(opened, part)
+    if kept.skipped:
+        names = listed(kept.skipped, most=3)
+        warnings.warn(f"{source}: {len(kept.skipped)} images cannot be read and are left out: {names}", stacklevel=2)
+    labels = torch.zeros(len(kept.images), dtype=torch.int64) if kept.labels is None else kept.labels
+    place = _place_in_class(labels, kept.tickets)
     index = torch.nonzero((low <= place) & (place < high)).flatten()
+    advice = "add images, or lay out train, val and test folders"
     if not len(index):
-        raise ValueError(f"{source} has too few images ({len(place)}) for a {split!r} split of its own; add images, or lay out train, val and test folders")
-    if stored.labels is not None and (absent := set(labels.tolist()) - set(labels[index].tolist())):
-        names = ", ".join(stored.class_names[label] for label in sorted(absent))
-        warnings.warn(f"{source}: {split!r} has no image of {names}; add images (a class needs about 10 to be split), or lay out train, val and test folders", stacklevel=2)
+        raise ValueError(f"{source} has too few images ({len(place)}) for a {split!r} split of its own; {advice}")
+    if kept.labels is not None and (absent := set(labels.tolist()) - set(labels[index].tolist())):
+        names = listed([kept.class_names[label] for label in sorted(absent)], most=12)
+        what = f"{source}: {split!r} has no image of {names}, because a class needs about 10 images to be split"
+        warnings.warn(f"{what}; {advice}", stacklevel=2)
     if limit is not None and limit < len(index):
         tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         chosen = _place_in_class(labels[index], tickets).argsort(stable=True)[:limit]
         index = index[chosen.sort().values]
-    return ImageSet(stored.images[index], None if stored.labels is None else stored.labels[index], stored.class_names)
+    return ImageSet(kept.images[index], None if kept.labels is None else kept.labels[index], kept.class_names)
 
 
-def _check_split(source: str | Path, split: str, splits: Iterable[str]) -> None:
-    if split not in splits:
-        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
+def pretraining_images(
+    source: str | Path, *, limit: int | None = None, seed: int = 0, size: int | None = None
+) -> ImageSet:
+    """The training images and, where a source has them (STL-10), the unlabeled ones; without labels.
 
-
-def pretraining_images(source: str | Path, *, limit: int | None = None, seed: int = 0, size: int | None = None) -> ImageSet:
-    """All that one may learn from without labels: the training images and, where a source has them (STL-10), the unlabeled ones.
-
-    Arguments and errors as of `load`; a `limit` takes training images first. Whatever labels there are, are left out.
+    Arguments and errors are those of `load`; a `limit` takes training images first.
     """
     images = load(source, "train", limit=limit, seed=seed, size=size).images
     left = None if limit is None else limit - len(images)
@@ -174,37 +228,47 @@ def pretraining_images(source: str | Path, *, limit: int | None = None, seed: in
 def find(name: str) -> Path | None:
     """Where "cifar10" or "stl10" lies on this machine; None if it would have to be downloaded.
 
-    Looked for in the folder that `CL_COURSE_DATA` names, then in the cache: the official archive, the
+    Searched for in the folder that `CL_COURSE_DATA` names, then in the cache: the official archive, the
     folder it unpacks to, or (CIFAR-10) a copy as JPEG files, cifar10-jpeg.zip.
     """
     if name not in FILES:
-        raise ValueError(f"{name!r} is no data set that lies in a file; take {' or '.join(repr(known) for known in FILES)}")
+        raise ValueError(f"{name!r} is not a data set that lies in a file; take {' or '.join(map(repr, FILES))}")
     folders = [cache_folder()]
     if named := os.environ.get("CL_COURSE_DATA"):
         folders.insert(0, Path(named).expanduser())
         if not folders[0].is_dir():
-            raise FileNotFoundError(f"CL_COURSE_DATA names {named}, which is no folder; correct it or unset it")
+            raise FileNotFoundError(f"CL_COURSE_DATA names {named}, which is not a folder; correct it or unset it")
     places = [folder / filename for folder in folders for filename in FILES[name]]
     return next((place for place in places if place.exists()), None)
 
 
-def _open(source: str | Path, size: int | None) -> cache.Source:
+def _open(source: str | Path, size: int | None) -> Source:
     if source not in FILES:
         path = Path(source).expanduser().resolve()
         if not str(source) or not path.exists():
-            known = ", ".join(repr(name) for name in ("shapes", *FILES))
-            raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; take {known}, or the path of a folder or .zip of images")
+            known = f"take {', '.join(map(repr, ('shapes', *FILES)))}, or the path of a folder or .zip of images"
+            raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; {known}")
         return Pictures(path, size)
     path = find(source) or fetch(ARCHIVES[source], cache_folder())
     if path.suffix == ".zip":
-        _say_once(f"{source}: reading the JPEG copy {path.name}, whose pixels are close to the original's but not the same")
+        _say_once(f"{source}: reading {path.name}, a JPEG copy: its pixels are near the original's but not the same")
         return Pictures(path.resolve(), size=32)
     return ARCHIVED[source](path.resolve())
 
 
 @functools.cache
 def _say_once(message: str) -> None:
-    logging.getLogger(__name__).warning(message)
+    logging.getLogger(__name__).warning(message)  # shown without any set-up, in a notebook and in a terminal
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=3)  # at the line that calls `load`
+
+
+def _check_split(source: str | Path, split: str, splits: Iterable[str]) -> None:
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
 
 
 def _splits(parts: tuple[str, ...]) -> dict[str, tuple[str, float, float]]:
@@ -222,7 +286,7 @@ def _place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
     place = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique():
         of_class = torch.nonzero(labels == label).flatten()
-        ordered = of_class[tickets[of_class].argsort()]
+        ordered = of_class[tickets[of_class].argsort(stable=True)]
         place[ordered] = (torch.arange(len(ordered), dtype=torch.float64) + 0.5) / len(ordered)
     return place
 

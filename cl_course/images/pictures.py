@@ -1,130 +1,187 @@
 """Any folder or .zip of images, laid out [split/]class/image.ext, as one array of one shape.
 
-A zip is read in place, never unpacked to disk. Its entries must still lie inside it, and what
-it claims to unpack to is bounded, because it may come from anywhere.
+A zip is read in place, never unpacked to disk. Because it may come from anywhere, its entries must lie inside it, and
+what it claims to unpack to is bounded.
 """
 
 import io
-import os
 import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from cl_course.images.cache import Decoded, files_in
+from cl_course.images.cache import Decoded, Source, hidden, refuse
 
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled"}
+SPLIT_FOLDERS = {name: name for name in ("train", "val", "test", "unlabeled")}
+SPLIT_FOLDERS |= {"valid": "val", "validation": "val", "unlabelled": "unlabeled"}
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 MIXED = 96  # pixels a side, where sizes differ and none is asked for
 KEPT = 256  # pixels a side up to which images of one size stay as they are
 MAX_UNPACKED = 16 << 30  # bytes, all of a zip
 MAX_ENTRY = 256 << 20  # bytes, one image of it
 
+class Picture(NamedTuple):
+    """An image file: its path as it is written in the folder or zip, its class or None, its path inside its class.
+
+    Its split follows from the last one, which is the same however the set is packed and whatever lies around it.
+    """
+
+    name: str
+    kind: str | None
+    place: str
+
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Source):
     """A folder or .zip of image files.
 
     Attributes:
         path: the folder or zip.
         size: images become size x size pixels: scaled until they cover it, then cut at the centre.
-            None: as they are, where all have one size of at most 256 pixels a side, else 96.
+            None: as they are, where all have one size of at most 256 pixels a side, else 96 x 96.
     """
 
-    path: Path
     size: int | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The split folders there are; ("all",) where there are none."""
-        return tuple(self._layout)
+        return tuple(self._layout[0])
+
+    @property
+    def summary(self) -> str:
+        """What was found: the splits, and the classes with the number of images of each."""
+        layout, class_names = self._layout
+        found = []
+        for part, pictures in layout.items():
+            counts = Counter(picture.kind for picture in pictures)
+            names = listed([f"{name} {counts[name]:,}" for name in class_names], most=12)
+            classes = "without classes" if None in counts else f"of {len(class_names)} classes ({names})"
+            found.append(f"{'' if part == 'all' else f'{part} '}{len(pictures):,} images {classes}")
+        if "all" in layout:
+            found[0] += ", cut 80 / 10 / 10 into train, val and test"
+        elif "train" in layout and "val" not in layout:
+            found.append("val is a tenth of train")
+        return f"{self.path}: {'; '.join(found)}"
 
     @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(sorted({kind for images in self._layout.values() for kind in images.values() if kind is not None}))
+    def unused(self) -> list[str]:
+        """The folders and files that gave nothing, without junk; a folder stands for all that lies in it."""
+        giving = {folder for name in self._images for folder in _folders(name)}
+        folders, files = Counter(), []
+        for name in sorted(set(self._entries) - set(self._images)):
+            useless = [folder for folder in _folders(name) if folder not in giving]
+            if useless:
+                folders[useless[0]] += name[-1] != "/"
+            elif name[-1] != "/":
+                files.append(name)
+        inside = {folder: f"{n:,} other file{'s' * (n > 1)}" if n else "empty" for folder, n in folders.items()}
+        return [f"{folder} ({what})" for folder, what in inside.items()] + files
 
     @cached_property
-    def _names(self) -> list[str]:
-        """Every image's path inside the source, with forward slashes."""
+    def _entries(self) -> list[str]:
+        """The paths of all that is visible, files and folders; those of folders end in "/"."""
         if self.path.is_dir():
-            names = [file.relative_to(self.path).as_posix() for file in files_in(self.path)]
-        else:
-            with _unzipped(self.path) as archive:
-                names = list(_safe_entries(self.path, archive))
-        names = sorted(name for name in names if name.lower().endswith(EXTENSIONS) and not _hidden(name))
-        if not names:
-            raise ValueError(f"{self.path} holds no images; put files ending in {', '.join(EXTENSIONS)} into it, laid out [split/]class/image")
-        return names
+            return self.listing
+        with _unzipped(self.path) as archive:
+            return [name for name in _safe_entries(self.path, archive) if not hidden(name)]
 
     @cached_property
-    def _layout(self) -> dict[str, dict[str, str | None]]:
-        """part -> {name: class, or None where the part has no classes}."""
-        folders = {name: tuple(name.split("/")[:-1]) for name in self._names}
-        while (shared := _shared(folders)) and shared.lower() not in SPLIT_FOLDERS:  # a folder around it all, or the only class, tells nothing
-            folders = {name: inside[1:] for name, inside in folders.items()}
-        outer = {inside[0] if inside else "" for inside in folders.values()}
-        splits = {folder: SPLIT_FOLDERS[folder.lower()] for folder in sorted(outer) if folder.lower() in SPLIT_FOLDERS}
-        if not splits:
-            return {"all": self._classes("it", folders)}
-        if outer - splits.keys():
-            others = ", ".join(folder or "images in no folder" for folder in sorted(outer - splits.keys()))
-            raise ValueError(f"{self.path} has split folders ({', '.join(splits)}) beside others ({others}); move or rename the others")
-        layout = {}
-        for split in dict.fromkeys(splits.values()):
-            of_split = [folder for folder, meant in splits.items() if meant == split]  # val and valid are one
-            inside = {name: path[1:] for name, path in folders.items() if path[0] in of_split}
-            layout[split] = dict.fromkeys(inside) if split == "unlabeled" else self._classes(f"its folder {' and '.join(of_split)}", inside)
-        kinds = {split: sorted({kind for kind in classes.values() if kind is not None}) for split, classes in layout.items()}
-        for split, names in kinds.items():
-            if names and not set(names) & set(kinds.get("train", names)):
-                raise ValueError(f"{self.path}: the classes of {split} ({', '.join(names[:3])}) are none of train's ({', '.join(kinds['train'][:3])}); lay both out as split/class/image")
-        if len(set().union(*kinds.values())) == 1:  # one class tells nothing
-            layout = {split: dict.fromkeys(classes) for split, classes in layout.items()}
-        return layout
+    def _images(self) -> list[str]:
+        names = [name for name in self._entries if name.lower().endswith(EXTENSIONS)]
+        if not names:
+            where = f"put files ending in {', '.join(EXTENSIONS)} into it, laid out [split/]class/image"
+            raise ValueError(f"{self.path} holds no images; {where}")
+        return sorted(names, key=lambda name: normalize("NFC", name))
 
-    def _classes(self, where: str, folders: dict[str, tuple[str, ...]]) -> dict[str, str | None]:
-        loose = [name for name, inside in folders.items() if not inside]
-        if loose and len(loose) < len(folders):
-            raise ValueError(
-                f"{self.path}: {where} has class folders and, beside them, {len(loose)} images in none, such as {loose[0]}; give all a class, or none"
-            )
-        return {name: inside[0] if inside else None for name, inside in folders.items()}
+    @cached_property
+    def _layout(self) -> tuple[dict[str, list[Picture]], tuple[str, ...]]:
+        """The pictures of each part, and the names of all classes; a folder without any file is a class as well."""
+        filled = {folder for name in self._entries if name[-1] != "/" for folder in _folders(name)}
+        empty = [name for name in self._entries if name[-1] == "/" and name not in filled]
+        # The folders that lead to an image, and the image; "" instead where there is none. macOS writes accents in
+        # another way (NFD) than others do.
+        trails = {name: tuple(normalize("NFC", name).split("/")) for name in self._images + empty}
+        while len(outer := _outer(trails)) == 1 and not outer & {"", *_split_folders(outer)}:
+            beside = {trail[0] for trail in trails.values()} - outer
+            inside = {trail[1] for trail in trails.values() if len(trail) == 2}  # pictures, not folders
+            if beside - _split_folders(beside).keys() and any(inside):
+                break  # a class, beside classes without pictures
+            trails = {name: trail[1:] for name, trail in trails.items() if trail[0] in outer and any(trail[1:])}
+        splits = _split_folders(outer)
+        if splits and (others := sorted(folder or "images in no folder" for folder in outer - splits.keys())):
+            what = f"{self.path} has split folders ({', '.join(splits)}) beside others ({', '.join(others)})"
+            raise ValueError(f"{what}; move or rename the others")
+        layout, classes = {}, {}
+        for split in dict.fromkeys(splits.values()) or ["all"]:
+            of_split = [folder for folder, meant in splits.items() if meant == split]  # val and valid are one
+            if splits:
+                inside = {name: trail[1:] for name, trail in trails.items() if trail[0] in of_split}
+            else:
+                inside = {name: trail for name, trail in trails.items() if not _split_folders(trail[:1])}
+            where = f"its folder {' and '.join(of_split)}" if splits else "it"
+            layout[split] = self._sorted(where, inside, with_classes=split != "unlabeled")
+            classes[split] = {trail[0] for trail in inside.values() if layout[split][0].kind and len(trail) > 1}
+        for split, names in classes.items():
+            if names and not names & classes.get("train", names):
+                here, train = (", ".join(sorted(classes[of])[:3]) for of in (split, "train"))
+                what = f"the classes of {split} ({here}) are none of train's ({train})"
+                raise ValueError(f"{self.path}: {what}; lay both out as split/class/image")
+        class_names = tuple(sorted(set().union(*classes.values())))
+        if len(class_names) == 1:  # tells nothing
+            return {part: [picture._replace(kind=None) for picture in found] for part, found in layout.items()}, ()
+        return layout, class_names
+
+    def _sorted(self, where: str, trails: dict[str, tuple[str, ...]], with_classes: bool) -> list[Picture]:
+        trails = {name: trail for name, trail in trails.items() if trail[-1]}
+        loose = [name for name, trail in trails.items() if len(trail) == 1]
+        if with_classes and loose and len(loose) < len(trails):
+            what = f"{where} has class folders and, beside them, {len(loose)} images in none, such as {loose[0]}"
+            raise ValueError(f"{self.path}: {what}; give all a class, or none")
+        first = 1 if with_classes and not loose else 0
+        return [Picture(name, trail[0] if first else None, "/".join(trail[first:])) for name, trail in trails.items()]
 
     def read(self, part: str) -> Decoded:
-        images_of, width, height = self._layout[part], *self._shape
-        images = np.empty((len(images_of), 3, height, width), np.uint8)
-        kept, labels, skipped = [], [], []
+        (layout, class_names), (width, height) = self._layout, self._shape
+        images = np.empty((len(layout[part]), 3, height, width), np.uint8)
+        kept, skipped = [], []
         with self._opened() as open_image:
-            for name, kind in tqdm(images_of.items(), desc=f"reading {self.path.name}", delay=2):
+            for picture in tqdm(layout[part], desc=f"reading {self.path.name}", delay=2):
                 try:
-                    with open_image(name) as file:
+                    with open_image(picture.name) as file:
                         images[len(kept)] = _decode(file.read(), width, height)
+                    kept.append(picture)
                 except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-                    raise ValueError(f"{name} in {self.path} unpacks to more than {Image.MAX_IMAGE_PIXELS:,} pixels; shrink it or take it out") from None
+                    what = f"{picture.name} in {self.path} unpacks to more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+                    raise ValueError(f"{what}; shrink it or take it out") from None
+                except FileNotFoundError:
+                    skipped.append(f"{picture.name}: removed while it was read, or a link that leads nowhere")
+                except PermissionError as problem:
+                    refuse(problem)
                 except Exception as problem:  # broken bytes fail in as many ways as there are decoders
-                    if isinstance(problem, MemoryError) or getattr(problem, "errno", None):  # the machine's fault: it may be gone next time
-                        raise
-                    skipped.append(f"{name}: {problem or type(problem).__name__}")
-                    continue
-                kept.append(name)
-                labels.append(kind)
+                    if isinstance(problem, MemoryError) or getattr(problem, "errno", None):
+                        raise  # the machine's fault: it may be gone next time
+                    reason = "not an image" if isinstance(problem, UnidentifiedImageError) else problem
+                    skipped.append(f"{picture.name}: {reason or type(problem).__name__}")
         if not kept:
             raise ValueError(f"none of the {len(skipped)} images of {self.path} can be read; the first is {skipped[0]}")
-        # A name's hash: an image keeps its ticket, and mostly its split, when others come or go.
-        tickets = np.array([int(md5(os.fsencode(name), usedforsecurity=False).hexdigest()[:13], 16) / 16**13 for name in kept])
-        numbers = None if labels[0] is None else np.array([self.class_names.index(kind) for kind in labels], np.int64)
-        return Decoded(images[: len(kept)], numbers, tickets, self.class_names, tuple(skipped))
+        numbers = {name: number for number, name in enumerate(class_names)}
+        labels = None if kept[0].kind is None else np.array([numbers[picture.kind] for picture in kept], np.int64)
+        hashes = [md5(picture.place.encode(errors="surrogateescape"), usedforsecurity=False) for picture in kept]
+        tickets = np.array([int(found.hexdigest()[:13], 16) / 16**13 for found in hashes])
+        return Decoded(images[: len(kept)], labels, tickets, class_names, tuple(skipped))
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
@@ -133,7 +190,7 @@ class Pictures:
             return self.size, self.size
         shapes = Counter()
         with self._opened() as open_image:
-            for name in self._names:
+            for name in self._images:
                 try:
                     with open_image(name) as file, Image.open(file) as image:  # reads the header only
                         turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
@@ -164,7 +221,7 @@ def _decode(content: bytes, width: int, height: int) -> np.ndarray:
         image = ImageOps.exif_transpose(image)  # cameras store a turn, not turned pixels
         if image.mode[0] in "IF":
             raise ValueError("more than 8 bits a channel; save it with 8")
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:  # what lies under transparent pixels is anything
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:  # hidden pixels may have any colour
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         image = image.convert("RGB")
         if image.size != (width, height):
@@ -177,30 +234,50 @@ def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile:
-        raise ValueError(f"{path} is no readable zip file; give a folder or a .zip of images") from None
+        raise ValueError(f"{path} is not a readable zip file; give a folder or a .zip of images") from None
     with archive:
         yield archive
 
 
 def _safe_entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """name -> entry, with names as they would be in a folder: forward slashes, and no ./ before them."""
-    entries = {entry.filename.replace("\\", "/").removeprefix("./"): entry for entry in archive.infolist()}
-    for name, entry in entries.items():
-        if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
-            raise ValueError(f"{path} holds the entry {entry.filename!r}, which would land outside its folder; do not trust this file")
+    """name -> entry, with names as in a folder: forward slashes, no "." among them, and "/" behind folders."""
+    entries, total = {}, 0
+    for entry in archive.infolist():
+        written = entry.filename
+        if not entry.flag_bits & 0x800:  # many tools write UTF-8 without the flag for it, and zipfile reads cp437
+            with suppress(UnicodeError):
+                written = written.encode("cp437").decode()
+        written = written.replace("\\", "/")
+        if written.startswith("/") or ".." in written.split("/") or re.match("[A-Za-z]:", written):
+            what = f"{path} holds the entry {entry.filename!r}, which would land outside its folder"
+            raise ValueError(f"{what}; do not trust this file")
         if entry.file_size > MAX_ENTRY:
-            raise ValueError(f"{entry.filename} in {path} unpacks to {entry.file_size:,} bytes, more than the {MAX_ENTRY:,} allowed; take it out")
-    total = sum(entry.file_size for entry in archive.infolist())
+            what = f"{written} in {path} unpacks to {entry.file_size:,} bytes, more than the {MAX_ENTRY:,} allowed"
+            raise ValueError(f"{what}; take it out")
+        total += entry.file_size
+        if name := "/".join(part for part in written.split("/") if part not in ("", ".")):
+            entries[name + "/" * written.endswith("/")] = entry
     if total > MAX_UNPACKED:
-        raise ValueError(f"{path} unpacks to {total:,} bytes, more than the {MAX_UNPACKED:,} allowed; split it, or unpack it yourself and give the folder")
+        what = f"{path} unpacks to {total:,} bytes, more than the {MAX_UNPACKED:,} allowed"
+        raise ValueError(f"{what}; split it, or unpack it yourself and give the folder")
     return entries
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+def _folders(name: str) -> list[str]:
+    """The folders that a path leads through: "a/" and "a/b/" of "a/b/c.png"."""
+    return [name[: i + 1] for i, letter in enumerate(name) if letter == "/"]
 
 
-def _shared(folders: dict[str, tuple[str, ...]]) -> str | None:
-    """The folder that all lie in."""
-    first = {inside[0] if inside else None for inside in folders.values()}
-    return first.pop() if len(first) == 1 else None
+def _outer(trails: dict[str, tuple[str, ...]]) -> set[str]:
+    """The outermost folders that hold pictures; "" for pictures in no folder."""
+    return {trail[0] if len(trail) > 1 else "" for trail in trails.values() if trail[-1]}
+
+
+def _split_folders(names: Iterable[str]) -> dict[str, str]:
+    """folder -> split, for those that are called like one."""
+    return {name: SPLIT_FOLDERS[name.lower()] for name in sorted(names) if name.lower() in SPLIT_FOLDERS}
+
+
+def listed(items: Sequence[str], most: int) -> str:
+    """The items in one line, the first `most` of them."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")

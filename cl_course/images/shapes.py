@@ -1,9 +1,8 @@
 """The embedded data set: ten kinds of object, drawn from a seed, with everything known about them.
 
-A photo set tells you the class of an image and nothing else. Here each image is drawn from
-known *factors* (class, object hue, background hue, position, scale, angle), so a lesson can
-measure what an augmentation made a network forget. Only numpy is used, in double precision
-and on its PCG64 generator, so that every platform draws the same bytes.
+Each image is drawn from known *factors* (class, object hue, background hue, position, scale, angle), so a lesson can
+measure what an augmentation made a network forget. Only numpy is used, in double precision and on its PCG64 generator,
+so that every platform draws the same bytes.
 """
 
 from dataclasses import dataclass
@@ -14,35 +13,27 @@ SIZE = 32  # pixels, both sides
 CLASS_NAMES = ("disc", "square", "triangle", "star", "flower", "cross", "ring", "moon", "heart", "bolt")
 SPLIT_SIZES = {"train": 8000, "val": 2000, "test": 2000}
 
-# One colour texture per class, on the object alone: stripes at this angle (radians), this many
-# periods across the object. Shape and stripes agree; either tells the class.
-STRIPES = ((0.0, 2.0), (0.8, 3.0), (1.6, 2.0), (2.4, 3.0), (0.4, 4.0), (1.2, 4.0), (2.0, 2.5), (2.8, 3.5), (0.0, 3.5), (1.6, 3.5))
+# Each class has its own stripes, on the object alone: their angle (radians), and how many periods cross the object.
+# Shape and stripes agree; either tells the class.
+STRIPES = ((0.0, 2.0), (0.8, 3.0), (1.6, 2.0), (2.4, 3.0), (0.4, 4.0))
+STRIPES += ((1.2, 4.0), (2.0, 2.5), (2.8, 3.5), (0.0, 3.5), (1.6, 3.5))
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How images are drawn. Lengths are in half-widths of the image: its edge is at 1.
+class Style:
+    """How images are drawn. Lengths are in half-widths of the image: its edge is at 1."""
 
-    Attributes:
-        angle, position: the largest turn (radians) and the largest shift, either way.
-        scale: smallest and largest radius of the object.
-        stripes: contrast of the texture that each class carries.
-        gradient: how much the background's brightness may change from the centre to an edge.
-        noise: standard deviation of the pixel noise, of a range of 1.
-    """
-
-    angle: float = 0.35
-    position: float = 0.4
-    scale: tuple[float, float] = (0.45, 0.85)
-    stripes: float = 0.5
-    gradient: float = 0.15
-    noise: float = 0.04
+    angle: float = 0.35  # the largest turn, either way, in radians
+    position: float = 0.4  # the largest shift, either way
+    scale: tuple[float, float] = (0.45, 0.85)  # smallest and largest radius of the object
+    stripes: float = 0.5  # their contrast
+    gradient: float = 0.15  # how much the background's brightness may change from the centre to an edge
+    noise: float = 0.04  # standard deviation, for pixels from 0 to 1
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """images: uint8 (n, 3, 32, 32); labels: int64 (n,); masks: bool (n, 32, 32), the object's
-    pixels; factors: name -> float64 (n,) or (n, 2)."""
+    """images: uint8 (n, 3, 32, 32); labels: int64 (n,); masks: bool (n, 32, 32); factors: float64 (n,) or (n, 2)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -50,7 +41,7 @@ class Drawing:
     factors: dict[str, np.ndarray]
 
 
-def draw(split: str, seed: int = 0, limit: int | None = None, recipe: Recipe = Recipe()) -> Drawing:
+def draw(split: str, seed: int = 0, limit: int | None = None, style: Style = Style()) -> Drawing:
     """Draw one split; the splits of a seed share no random numbers.
 
     Args:
@@ -66,37 +57,35 @@ def draw(split: str, seed: int = 0, limit: int | None = None, recipe: Recipe = R
     for_factors, for_noise = (np.random.Generator(np.random.PCG64(s)) for s in stream.spawn(2))
     full = SPLIT_SIZES[split]
     n = full if limit is None else min(limit, full)
-    factors = {name: values[:n] for name, values in _draw_factors(full, for_factors, recipe).items()}
+    factors = {name: values[:n] for name, values in _draw_factors(full, for_factors, style).items()}
     labels = factors.pop("class").astype(np.int64)
-
-    images = np.empty((n, 3, SIZE, SIZE), np.uint8)
-    masks = np.empty((n, SIZE, SIZE), bool)
+    images, masks = np.empty((n, 3, SIZE, SIZE), np.uint8), np.empty((n, SIZE, SIZE), bool)
     for start in range(0, n, 500):  # 500 images in double precision stay near the cache
         part = slice(start, min(start + 500, n))
-        rendered, cover = _render(labels[part], {k: v[part] for k, v in factors.items()}, recipe)
-        rendered += recipe.noise * for_noise.standard_normal(rendered.shape)
+        rendered, cover = _render(labels[part], {k: v[part] for k, v in factors.items()}, style)
+        rendered += style.noise * for_noise.standard_normal(rendered.shape)
         images[part] = np.rint(255 * np.clip(rendered, 0, 1)).astype(np.uint8)
         masks[part] = cover > 0.5
     return Drawing(images, labels, masks, factors)
 
 
-def _draw_factors(n: int, rng: np.random.Generator, recipe: Recipe) -> dict[str, np.ndarray]:
+def _draw_factors(n: int, rng: np.random.Generator, style: Style) -> dict[str, np.ndarray]:
     object_hue = rng.random(n)
     apart = rng.uniform(0.2, 0.8, n)  # hues are a circle: both ends of this range are 0.2 apart
     return {
         "class": rng.permutation(np.arange(n) % len(CLASS_NAMES)),  # balanced
         "object_hue": object_hue,
         "background_hue": (object_hue + apart) % 1.0,
-        "position": rng.uniform(-recipe.position, recipe.position, (n, 2)),  # x, y
-        "scale": rng.uniform(*recipe.scale, n),
-        "angle": rng.uniform(-recipe.angle, recipe.angle, n),
+        "position": rng.uniform(-style.position, style.position, (n, 2)),  # x, y
+        "scale": rng.uniform(*style.scale, n),
+        "angle": rng.uniform(-style.angle, style.angle, n),
         "lightness": rng.uniform(0.6, 1.0, (n, 2)),  # of object, of background
-        "gradient": rng.uniform(-recipe.gradient, recipe.gradient, (n, 2)),
+        "gradient": rng.uniform(-style.gradient, style.gradient, (n, 2)),
         "phase": rng.random(n),  # of the stripes
     }
 
 
-def _render(labels: np.ndarray, f: dict[str, np.ndarray], recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+def _render(labels: np.ndarray, f: dict[str, np.ndarray], style: Style) -> tuple[np.ndarray, np.ndarray]:
     """Float images (n, 3, h, w), not yet clipped, and how much of each pixel the object covers."""
     ticks = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
     x, y = ticks[None, None, :], ticks[None, :, None]
@@ -120,15 +109,12 @@ def _render(labels: np.ndarray, f: dict[str, np.ndarray], recipe: Recipe) -> tup
         along = np.cos(angle) * u[of_class] + np.sin(angle) * v[of_class]
         wave[of_class] = np.cos(2 * np.pi * (periods / 2 * along + column(f["phase"])[of_class]))
 
-    background = 1 + column(f["gradient"][:, 0]) * x + column(f["gradient"][:, 1]) * y
-    texture = 1 - recipe.stripes * (0.5 + 0.5 * wave)
-    brightness_of_object = texture * column(f["lightness"][:, 0])
-    brightness_of_background = background * column(f["lightness"][:, 1])
+    background = (1 + column(f["gradient"][:, 0]) * x + column(f["gradient"][:, 1]) * y) * column(f["lightness"][:, 1])
+    texture = (1 - style.stripes * (0.5 + 0.5 * wave)) * column(f["lightness"][:, 0])
     object_rgb, background_rgb = _rgb(f["object_hue"]), _rgb(f["background_hue"])
     image = np.empty((len(labels), 3, SIZE, SIZE))
     for channel in range(3):
-        front = brightness_of_object * column(object_rgb[:, channel])
-        back = brightness_of_background * column(background_rgb[:, channel])
+        front, back = texture * column(object_rgb[:, channel]), background * column(background_rgb[:, channel])
         image[:, channel] = back + cover * (front - back)
     return image, cover
 
@@ -139,8 +125,8 @@ def _rgb(hue: np.ndarray, saturation: float = 0.65) -> np.ndarray:
     return 1 - saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
 
 
-# Outlines: functions of the object's own frame (x to the right, y down, radius 1), positive
-# inside, and near the edge about the distance to it. Only + - * / sqrt, sin, cos, arctan2.
+# Outlines: functions of the object's own frame (x to the right, y down, radius 1), positive inside, and near the edge
+# about the distance to it. Only + - * / sqrt, sin, cos, arctan2.
 def _polygon(*corners):
     """A convex polygon, from its corners in clockwise order on the screen."""
 
@@ -156,11 +142,7 @@ def _polygon(*corners):
 
 def _polar(radius):
     """A shape whose edge lies at distance radius(angle) from the centre."""
-
-    def outline(u, v):
-        return radius(np.arctan2(v, u)) - np.sqrt(u * u + v * v)
-
-    return outline
+    return lambda u, v: radius(np.arctan2(v, u)) - np.sqrt(u * u + v * v)
 
 
 def _disc(x=0.0, y=0.0, r=0.9):

@@ -14,9 +14,8 @@ import torchvision.datasets
 from archive_files import CLASSES, cifar10_files, pickled, tarred
 
 from cl_course import data
-from cl_course.images import archives as formats
 from cl_course.images import cache
-from cl_course.images.archives import Cifar10, Stl10
+from cl_course.images.archives import CIFAR10_MD5, STL10_MD5, Cifar10, Stl10, _tickets
 
 
 class TheirCifar10(torchvision.datasets.CIFAR10):
@@ -25,7 +24,7 @@ class TheirCifar10(torchvision.datasets.CIFAR10):
 
     @property
     def meta(self):
-        return {"filename": "batches.meta", "key": "label_names", "md5": formats.CIFAR10_MD5["batches.meta"]}
+        return {"filename": "batches.meta", "key": "label_names", "md5": CIFAR10_MD5["batches.meta"]}
 
 
 class TheirStl10(torchvision.datasets.STL10):
@@ -55,12 +54,9 @@ def test_stl10_is_what_torchvision_reads(root, name, part, n):
 
 def test_the_checksums_are_torchvisions():
     theirs = torchvision.datasets.CIFAR10
-    assert (
-        dict([*theirs.train_list, *theirs.test_list]) | {theirs.meta["filename"]: theirs.meta["md5"]}
-        == formats.CIFAR10_MD5
-    )
+    assert dict([*theirs.train_list, *theirs.test_list]) | {theirs.meta["filename"]: theirs.meta["md5"]} == CIFAR10_MD5
     theirs = torchvision.datasets.STL10
-    assert dict([*theirs.train_list, *theirs.test_list]) == formats.STL10_MD5
+    assert dict([*theirs.train_list, *theirs.test_list]) == STL10_MD5
 
 
 def test_load_splits_validation_off(root):
@@ -71,7 +67,7 @@ def test_load_splits_validation_off(root):
     assert sorted(image.tobytes() for image in whole.images) == sorted(
         image.numpy().tobytes() for image in torch.cat([train.images, val.images])
     )
-    assert torch.equal(val.images, data.load("cifar10", "val", seed=7).images)  # the split hangs on no seed
+    assert torch.equal(val.images, data.load("cifar10", "val", seed=7).images)  # the split does not depend on the seed
 
     some = data.load("cifar10", "train", limit=50)
     assert some.labels.bincount().tolist() == [5] * 10 and set(map(bytes, some.images.numpy())) < set(
@@ -121,7 +117,7 @@ def test_the_archive_comes_before_the_folder_and_the_named_folder_before_the_cac
     assert data.find("cifar10") == tmp_path / "cache" / "cifar-10-python.tar.gz"
     assert data.find("stl10") is None
     monkeypatch.setenv("CL_COURSE_DATA", str(tmp_path / "misspelt"))
-    with pytest.raises(FileNotFoundError, match="misspelt, which is no folder"):
+    with pytest.raises(FileNotFoundError, match="misspelt, which is not a folder"):
         data.find("cifar10")
 
 
@@ -174,7 +170,7 @@ def test_a_pickle_that_names_anything_else_is_refused(content, monkeypatch, tmp_
     """Even with the right checksum."""
     monkeypatch.chdir(tmp_path)
     harmful = pickled(content)
-    monkeypatch.setitem(formats.CIFAR10_MD5, "test_batch", hashlib.md5(harmful).hexdigest())
+    monkeypatch.setitem(CIFAR10_MD5, "test_batch", hashlib.md5(harmful).hexdigest())
     path = tarred("cifar-10-batches-py", cifar10_files() | {"test_batch": harmful}, tmp_path / "a.tar.gz")
     with pytest.raises(ValueError, match="no CIFAR-10 batch needs"):
         Cifar10(path).read("test")
@@ -244,7 +240,7 @@ def test_a_killed_decoding_leaves_nothing(root, tmp_path, monkeypatch):
 
 
 def test_tickets_are_the_same_at_every_decoding():
-    assert formats._tickets(3).tolist() == pytest.approx([0.6369616873, 0.2697867138, 0.0409735239])
+    assert _tickets(3).tolist() == pytest.approx([0.6369616873, 0.2697867138, 0.0409735239])
 
 
 def test_a_folder_in_an_archive_is_no_file_of_it(root, tmp_path):

@@ -1,11 +1,14 @@
-"""What is decoded once is kept whole, and made again when its source has changed."""
+"""What is decoded once is kept whole, and made again when its source, or a single bit of it, has changed."""
 
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from picture_files import flowers, folder_of
+import torch
+from picture_files import encoded, flowers, folder_of, picture
 
+from cl_course import files
 from cl_course.data import load
 from cl_course.images import cache, pictures
 
@@ -15,11 +18,35 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CL_COURSE_CACHE", str(tmp_path / "cache"))
 
 
-def test_a_change_in_the_folder_is_noticed(tmp_path):
+@pytest.fixture
+def decoded(monkeypatch):
+    """Every part that is decoded from now on, in turn."""
+    seen, read = [], pictures.Pictures.read
+    monkeypatch.setattr(pictures.Pictures, "read", lambda self, part: seen.append(part) or read(self, part))
+    return seen
+
+
+def kept(tmp_path, ending=".safetensors"):
+    (path,) = (tmp_path / "cache" / "decoded").glob(f"*{ending}")
+    return path
+
+
+def test_a_change_in_the_folder_is_noticed(tmp_path, decoded):
     source = folder_of(tmp_path, flowers(20))
     assert len(load(source, "train")) == 32
     folder_of(tmp_path, flowers(30))
     assert len(load(source, "train")) == 48
+    (source / "daisy").mkdir()  # a class without pictures
+    assert load(source, "train").class_names == ("daisy", "rose", "tulip")
+    assert len(decoded) == 3
+
+
+def test_junk_changes_nothing(tmp_path, decoded):
+    source = folder_of(tmp_path, flowers(10))
+    load(source, "train")
+    folder_of(tmp_path, {".DS_Store": b"new", "rose/Thumbs.db": b"new", "tulip/.ipynb_checkpoints/a.png": b"new"})
+    load(source, "train")
+    assert decoded == ["all"]
 
 
 def test_two_askers_decode_once(tmp_path, monkeypatch):
@@ -32,11 +59,38 @@ def test_two_askers_decode_once(tmp_path, monkeypatch):
     assert seen == ["all"]
 
 
+@pytest.mark.parametrize("ending", [".safetensors", ".sha256"])
+def test_no_flipped_bit_is_used(tmp_path, decoded, ending):
+    """100 single bits, spread over the whole file: its header with what is known of the images, and the pixels."""
+    source = folder_of(tmp_path, {name: encoded(picture(i, (6, 6))) for i, name in enumerate(flowers(10))})
+    whole, rng = load(source, "val"), random.Random(0)
+    path = kept(tmp_path, ending)
+    for flip in range(100):
+        good = path.read_bytes()
+        bit = rng.randrange(8 * len(good) * flip // 100, 8 * len(good) * (flip + 1) // 100)
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bad)
+        again = load(source, "val")
+        assert torch.equal(again.images, whole.images) and torch.equal(again.labels, whole.labels)
+        assert len(decoded) == flip + 2, f"bit {bit} of {path.name} was not noticed"
+    load(source, "val")
+    assert len(decoded) == 101
+
+
+def test_a_cache_without_its_digest_is_made_again(tmp_path, decoded):
+    source = folder_of(tmp_path, flowers(10))
+    load(source, "train")
+    kept(tmp_path, ".sha256").unlink()
+    load(source, "train"), load(source, "train")
+    assert decoded == ["all", "all"]
+
+
 def test_a_cache_file_appears_at_once_or_not_at_all(tmp_path, monkeypatch):
     def stopped(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache.os, "replace", stopped)
+    monkeypatch.setattr(files.os, "replace", stopped)
     with pytest.raises(KeyboardInterrupt):
         load(folder_of(tmp_path, flowers(10)), "train")
     assert [path.suffix for path in (tmp_path / "cache" / "decoded").iterdir()] == [".lock"]
@@ -44,10 +98,11 @@ def test_a_cache_file_appears_at_once_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_full_disk_while_caching_is_one_sentence(tmp_path, monkeypatch):
     def full(*args, **kwargs):
-        raise cache.SafetensorError("I/O error: No space left on device")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "save_file", full)
     with pytest.raises(
         ValueError, match=r"safetensors cannot be written \(.*No space left.*\); 24,000 bytes are needed: free some"
     ):
         load(folder_of(tmp_path, flowers(10)), "train")
+    assert [path.suffix for path in (tmp_path / "cache" / "decoded").iterdir()] == [".lock"]

@@ -123,29 +123,6 @@ def test_a_zip_may_write_its_paths_in_other_ways(tmp_path, written):
     assert images.labels.bincount().tolist() == [8, 8] and images.class_names == ("rose", "tulip")
 
 
-def test_a_linked_folder_is_looked_into_and_a_loop_ends(tmp_path):
-    source = folder_of(tmp_path, flowers(10))
-    (source / "tulip").rename(tmp_path / "elsewhere")
-    (source / "tulip").symlink_to(tmp_path / "elsewhere")
-    (source / "rose" / "all").symlink_to(source)
-    assert load(source, "train").labels.bincount().tolist() == [8, 8]
-    (tmp_path / "elsewhere" / "more.png").write_bytes(encoded(picture(1)))
-    assert load(source, "train").labels.bincount().tolist() == [8, 9]
-
-
-def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
-    source, scandir = folder_of(tmp_path, flowers(10)), os.scandir
-
-    def refusing(path):
-        if str(path).endswith("tulip"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)  # root may read all
-    with pytest.raises(PermissionError, match="tulip"):
-        load(source, "train")
-
-
 def test_a_fault_of_the_machine_is_no_broken_image(tmp_path, monkeypatch):
     source, decode = folder_of(tmp_path, flowers(10)), pictures._decode
     for fault in (OSError(24, "Too many open files"), MemoryError()):
@@ -164,16 +141,6 @@ def test_any_name_will_do(tmp_path):
     source = folder_of(tmp_path, flowers(10) | {os.fsdecode(b"rose/caf\xe9.png"): encoded(picture(5))})
     odd = source.rename(tmp_path / (os.fsdecode(b"caf\xe9") + 200 * "x"))
     assert len(load(odd, "train")) == 17
-
-
-def test_the_same_file_names_in_two_classes_have_different_tickets(tmp_path):
-    assert len(set(pictures.Pictures(folder_of(tmp_path, flowers(20))).read("all").tickets)) == 40
-
-
-def test_other_files_are_passed_over(tmp_path):
-    others = {"notes.txt": b"mine", "rose/.hidden.png": b"", "__MACOSX/rose/000.png": b"", ".DS_Store": b""}
-    with warnings.catch_warnings(action="error"):  # nothing was taken for a broken image
-        assert len(load(zip_of(tmp_path, flowers() | others), "train")) == 32
 
 
 def test_images_of_one_size_stay_as_they_are(tmp_path):
@@ -271,7 +238,8 @@ def test_broken_images_are_named_skipped_and_counted(tmp_path, pack):
     for _ in range(2):  # decoded, and from the cache
         with pytest.warns(
             UserWarning,
-            match=r"5 images cannot be read and are left out: rose/000.png: .*; rose/001.png: .*; tulip/002.png: .* \.\.\.$",
+            match=r"5 images cannot be read and are left out: "
+            r"rose/000.png: .*truncated, rose/001.png: not an image, tulip/002.png: not an image and 2 more$",
         ):
             images = load(source, "train")
     assert images.labels.bincount().tolist() == [14, 14]
@@ -305,7 +273,7 @@ def test_too_few_images_for_a_split_is_an_error(tmp_path):
 
 def test_a_class_too_small_to_be_split_is_named(tmp_path):
     source = folder_of(tmp_path, flowers(10) | {"lily/0.png": encoded(picture(1))})
-    with pytest.warns(UserWarning, match="'test' has no image of lily; add images"):
+    with pytest.warns(UserWarning, match="'test' has no image of lily, because .*; add images"):
         assert load(source, "test").labels.bincount(minlength=3).tolist() == [0, 1, 1]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -314,7 +282,7 @@ def test_a_class_too_small_to_be_split_is_named(tmp_path):
 
 def test_what_is_no_zip_is_an_error(tmp_path):
     (tmp_path / "pics.zip").write_bytes(b"PK not really")
-    with pytest.raises(ValueError, match="pics.zip is no readable zip"):
+    with pytest.raises(ValueError, match="pics.zip is not a readable zip"):
         load(tmp_path / "pics.zip", "train")
 
 
@@ -352,7 +320,7 @@ def test_what_does_not_exist_lists_what_does(tmp_path):
         FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"
     ):
         load("cifar100", "train")
-    with pytest.raises(ValueError, match="'shapes' is no data set that lies in a file"):
+    with pytest.raises(ValueError, match="'shapes' is not a data set that lies in a file"):
         data.find("shapes")
-    with pytest.raises(ValueError, match="size must be a whole number of pixels, at least 1"):
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1, got 0; it counts pixels"):
         load(folder_of(tmp_path, flowers(3)), "train", size=0)

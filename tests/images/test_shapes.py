@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cl_course.images.shapes import CLASS_NAMES, OUTLINES, SPLIT_SIZES, STRIPES, Recipe, draw
+from cl_course.images.shapes import CLASS_NAMES, OUTLINES, SPLIT_SIZES, STRIPES, Style, draw
 
-# sha256 of all images, masks and labels of seed 0. It changes with the recipe, and then every recorded
+# sha256 of all images, masks and labels of seed 0. It changes with the style, and then every recorded
 # number, shipped checkpoint and figure is of another data set.
 CHECKSUM = "a9ccd31b549423dd0d0a1f5df931a82d97807d4da8b678f5d9ad00aec575ed4d"
-RECIPE = Recipe()
+STYLE = Style()
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +71,10 @@ def test_factors_keep_their_ranges_and_fill_them(drawings):
     ranges = {
         "object_hue": (0, 1),
         "background_hue": (0, 1),
-        "position": (-RECIPE.position, RECIPE.position),
-        "scale": RECIPE.scale,
-        "angle": (-RECIPE.angle, RECIPE.angle),
-        "gradient": (-RECIPE.gradient, RECIPE.gradient),
+        "position": (-STYLE.position, STYLE.position),
+        "scale": STYLE.scale,
+        "angle": (-STYLE.angle, STYLE.angle),
+        "gradient": (-STYLE.gradient, STYLE.gradient),
     }
     for name, (low, high) in ranges.items():
         values = factors[name]
@@ -105,7 +105,7 @@ def turns_apart(a: float, b: float) -> float:
 
 
 def test_masks_cover_the_object_and_nothing_else():
-    d = draw("val", limit=300, recipe=replace(RECIPE, noise=0.0))
+    d = draw("val", limit=300, style=replace(STYLE, noise=0.0))
     for i in range(300):
         inside, outside = d.masks[i], ~d.masks[i]
         assert turns_apart(hue_inside(d.images[i], inside), d.factors["object_hue"][i]) < 0.04
