@@ -1,76 +1,26 @@
 """Lesson 04: the learner's `my_ema_update(key_network, query_network, momentum)`.
 
-It returns nothing, so it is judged by what it leaves: after three updates, between which the query
-network moves on, weights and buffers of both networks must be those that the course's own leaves.
+It returns nothing, so it is judged by what it leaves: after three updates, between which the query network moves on,
+weights and buffers of both networks must be those that the course's own leaves.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.old_exercise import failed, one_or_two, passed, same, stopped
+from cl_course.lessons.moco.mistakes_ema_update import MISTAKES, make
+from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted, same
+from cl_course.lessons.shared.ladder import close
 
-EXERCISE = "my_ema_update"
-UPDATES, MOMENTUM = 3, 0.7
-
-NOT_ATTEMPTED = (
-    "not attempted yet; fill in the stub above and run this cell again (the rest of the lesson does not wait for it)."
+MOMENTA = (0.7, 0.9, 0.4)  # one for each update: a number typed in is no answer
+right = make()
+REPLACED = (
+    "the key network's parameters are other objects than before: whoever holds them (an optimizer, a hook) keeps the "
+    "old ones. Change them in place with slow.copy_(...)."
 )
-UNCHANGED = (
-    "you look at the networks, and the key network stays as it was: `slow = ...` only gives the name to a new tensor. "
-    "Change the weight that is there: slow.copy_(...), or slow.mul_(momentum).add_(...)."
-)
-REPLACED = "the key network's weights are other tensors than before: whoever holds them keeps the old ones. Change them in place with slow.copy_(...)."
-KEEPS_GRADIENT = (
-    "the values are right, but the key network's weights now carry a gradient: on them hangs the graph of every update so far, which grows with each step. "
-    "Put it all under torch.no_grad()."
-)
-
-
-def ema_update(attempt: Callable[[nn.Module, nn.Module, float], None]) -> None:
-    """Check three updates of a network with BatchNorm; name the mistake, or two of them, if there are any."""
-    try:
-        run = _run(attempt)
-    except NotImplementedError:
-        return failed(EXERCISE, NOT_ATTEMPTED)
-    except Exception as error:  # the learner's code may raise anything; the check must go on
-        return failed(EXERCISE, stopped(error))
-    sentence = _whats_wrong(run)
-    return (
-        failed(EXERCISE, sentence)
-        if sentence
-        else passed(
-            EXERCISE,
-            "three updates leave weights and buffers of both networks as the course's own, without a gradient.",
-        )
-    )
-
-
-@dataclass
-class _Run:
-    """What three updates left: weights and buffers of both networks after each."""
-
-    left: list[list[Tensor]] = field(default_factory=list)
-    looked_at: bool = False  # anything of the networks was asked for
-    unchanged: bool = True
-    replaced: bool = False
-    carries_gradient: bool = False
-
-
-def _whats_wrong(run: _Run) -> str | None:
-    if run.replaced:
-        return REPLACED
-    if run.unchanged:
-        return UNCHANGED if run.looked_at else NOT_ATTEMPTED
-    if not same(run.left, _run(_update()).left):
-        for sentence, parts in one_or_two(MISTAKES):
-            if same(run.left, _run(_update(**parts)).left):
-                return sentence
-        return "the networks after three updates are not those of the course's own; it is none of the mistakes known here, so compare yours with the formula, for the weights and for the buffers."
-    return KEEPS_GRADIENT if run.carries_gradient else None
 
 
 class _Network(nn.Sequential):
@@ -93,93 +43,159 @@ class _Network(nn.Sequential):
         return super().state_dict(*arguments, **keywords)
 
 
-def _run(update: Callable) -> _Run:
-    """Three updates of a key network that starts as a copy; before each the query network has moved and seen a batch."""
+@dataclass
+class _Run:
+    """What the updates left: weights and buffers of both networks after each."""
+
+    states: list[list[Tensor]] = field(default_factory=list)
+    looked_at: bool = False  # anything of the networks was asked for
+    moved: bool = False
+    replaced: bool = False
+    carries_gradient: bool = False
+
+
+def updates(update: Callable) -> Iterator[_Run]:
+    """The run after each of three updates of a key network that starts as a copy; before each the query network has
+    moved and seen a batch."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         query = _Network()
     key, generator, run = copy.deepcopy(query).requires_grad_(False), Generator().manual_seed(0), _Run()
     weights = list(key.parameters())
-    for _ in range(UPDATES):
+    for momentum in MOMENTA:
         with torch.no_grad():
             for weight in query.parameters():
                 weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
             query(torch.randn(8, 3, generator=generator) + 1)  # BatchNorm's running statistics move
         before = _values(key, query)
         key.looked_at = query.looked_at = False
-        update(key, query, MOMENTUM)
+        update(key, query, momentum)
         run.looked_at |= key.looked_at or query.looked_at
         after = _values(key, query)
-        run.unchanged &= all(torch.equal(a, b) for a, b in zip(before, after))
+        run.moved |= any(not torch.equal(a, b) for a, b in zip(before, after))
         now = list(key.parameters())
         run.replaced |= len(now) != len(weights) or any(a is not b for a, b in zip(now, weights))
         run.carries_gradient |= any(x.requires_grad for x in (*key.parameters(), *key.buffers()))
-        run.left.append(after)
-    return run
+        run.states.append(after)
+        yield run
 
 
 def _values(*networks: nn.Module) -> list[Tensor]:
     return [x.detach().clone() for network in networks for x in (*network.parameters(), *network.buffers())]
 
 
-# The update, in parts that can each be done wrongly.
-def _average(slow: Tensor, fast: Tensor, momentum: float) -> None:
-    slow.copy_(momentum * slow + (1 - momentum) * fast)
+def observe(attempt: Callable) -> list[Tensor]:
+    for run in updates(attempt):
+        if run.replaced:
+            raise Fault(REPLACED)
+    if not (run.moved or run.looked_at):
+        raise NotAttempted
+    return [x for state in run.states for x in state]
 
 
-def _copy(slow: Tensor, fast: Tensor, momentum: float) -> None:
-    slow.copy_(fast)
+# What a right answer must also do.
+def carries_no_gradient(attempt: Callable) -> str | None:
+    if not any(run.carries_gradient for run in updates(attempt)):
+        return None
+    return (
+        "the values are right, but the key network's weights now require a gradient: the graph of every update so far "
+        "is kept with them, and it grows with each step. Put it all under torch.no_grad()."
+    )
 
 
-def _update(weights=_average, buffers=_copy, swapped=False) -> Callable:
-    @torch.no_grad()
-    def update(key, query, momentum):
-        slow, fast = (query, key) if swapped else (key, query)
-        for a, b in zip(slow.parameters(), fast.parameters()):
-            weights(a, b, momentum)
-        for a, b in zip(slow.buffers(), fast.buffers()):
-            buffers(a, b, momentum)
-
-    return update
-
-
-def _average_floats(slow: Tensor, fast: Tensor, momentum: float) -> None:
-    """BatchNorm's third buffer is a count; copying a fraction into it cuts it down."""
-    (_average if slow.is_floating_point() else _copy)(slow, fast, momentum)
+# Wrong, and no known mistake: one property after the other.
+def _apart() -> tuple[nn.Module, nn.Module]:
+    """Two networks that differ in everything: all of the key network is 1, all of the query network 3."""
+    key, query = _Network().requires_grad_(False), _Network()
+    with torch.no_grad():
+        for network, value in ((key, 1), (query, 3)):
+            for x in (*network.parameters(), *network.buffers()):
+                x.fill_(value)
+    return key, query
 
 
-def _leave(slow: Tensor, fast: Tensor, momentum: float) -> None:
-    """As it was."""
+def _after(attempt: Callable, momentum: float) -> tuple[nn.Module, nn.Module]:
+    with torch.random.fork_rng(devices=[]):
+        key, query = _apart()
+    attempt(key, query, momentum)
+    return key, query
 
 
-_BUFFERS_AVERAGED = (
-    "the buffers are averaged too. BatchNorm's running mean and variance are averages already, and its count is no weight: here they are to be copied. "
-    "(Averaging them once more is a method of its own, EMAN.)"
+BY_HAND = "with all of the key network at 1, all of the query network at 3 and momentum 0.75"
+
+
+def did_the_query_network_move(attempt: Callable) -> str | None:
+    _, query = _after(attempt, 0.75)
+    moved = [name for name, x in query.state_dict().items() if not torch.all(x == 3)]
+    if not moved:
+        return None
+    are = "is" if len(moved) == 1 else "are"
+    return (
+        f"the query network moves: {BY_HAND}, {_listed(moved)} of the query network {are} no longer 3. Only the key "
+        "network drifts."
+    )
+
+
+def weights_by_hand(attempt: Callable) -> str | None:
+    key, _ = _after(attempt, 0.75)
+    wrong = {name: float(x.mean()) for name, x in key.named_parameters() if not _all(x, 1.5)}
+    if not wrong:
+        return None
+    values = sorted({round(value, 4) for value in wrong.values()})
+    every = len(wrong) == len(list(key.parameters()))
+    which = "every parameter" if every else f"{_listed(list(wrong))} (layer.name)"
+    come = f"{'becomes' if every or len(wrong) == 1 else 'become'} {' or '.join(f'{value:g}' for value in values)}"
+    return f"{BY_HAND}, {which} of the key network {come}, expected 0.75 * 1 + 0.25 * 3 = 1.5."
+
+
+def buffers_by_hand(attempt: Callable) -> str | None:
+    key, _ = _after(attempt, 0.75)
+    wrong = {name: float(x.float().mean()) for name, x in key.named_buffers() if not _all(x, 3)}
+    if not wrong:
+        return None
+    named = ", ".join(f"{name.split('.')[-1]} becomes {value:.4g}" for name, value in wrong.items())
+    return f"{BY_HAND}, BatchNorm's buffer {named}, expected 3: buffers are copied from the query network."
+
+
+def how_momentum_counts(attempt: Callable) -> str | None:
+    seen = {m: float(next(_after(attempt, m)[0].parameters()).mean()) for m in (0.0, 0.5, 0.9, 1.0)}
+    if all(close(value, 3 - 2 * m) for m, value in seen.items()):
+        return None
+    told = ", ".join(f"{value:.4g} at momentum {m:g}" for m, value in seen.items())
+    return (
+        f"with a key weight of 1 and a query weight of 3, the key weight becomes {told}; expected 3 (a copy), 2, 1.2 "
+        "and 1 (it stays)."
+    )
+
+
+def does_it_hold(attempt: Callable) -> str | None:
+    for step, (mine, expected) in enumerate(zip(updates(attempt), updates(right)), 1):
+        if not same(mine.states[-1], expected.states[-1]):
+            before = f"the first {step - 1} of {len(MOMENTA)} updates are right" if step > 1 else "no update is right"
+            return f"{before}: after update {step} (momentum {MOMENTA[step - 1]}) the networks are not those expected."
+    return None
+
+
+def _all(x: Tensor, value: float) -> bool:
+    return bool(torch.allclose(x.double(), torch.full_like(x, value, dtype=torch.double), atol=1e-4))
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+ema_update = Exercise(
+    name="my_ema_update",
+    observe=observe,
+    make=make,
+    mistakes=MISTAKES,
+    praise="three updates leave weights and buffers of both networks as the course's own, without a gradient.",
+    demands=(carries_no_gradient,),
+    ladder=(
+        did_the_query_network_move,
+        weights_by_hand,
+        buffers_by_hand,
+        how_momentum_counts,
+        does_it_hold,
+    ),
 )
-_SHARES = "the two shares do not add up to 1: momentum of the key network's own weight, and 1 - momentum of the query network's."
-MISTAKES: tuple[tuple[str, dict], ...] = (
-    (
-        "the roles are swapped: the query network is drawn towards the key network, and what it has just learned is undone. The key network is the one that drifts.",
-        {"swapped": True},
-    ),
-    (
-        "momentum and its rest are exchanged: the key network keeps the share `momentum` of itself, and takes 1 - momentum of the query network. With 0.99 yours would keep 1 %.",
-        {"weights": lambda slow, fast, m: _average(slow, fast, 1 - m)},
-    ),
-    (
-        "the buffers are forgotten: parameters() has the weights alone. BatchNorm's running mean and variance are buffers, and the key network keeps those it was born with. Copy them.",
-        {"buffers": _leave},
-    ),
-    (_BUFFERS_AVERAGED, {"buffers": _average_floats}),
-    (_BUFFERS_AVERAGED, {"buffers": _average}),
-    (
-        "the key network is a copy of the query network, not a slow one: its momentum is 0. Use `momentum`.",
-        {"weights": _copy},
-    ),
-    (
-        "the weights are forgotten: only the buffers change, and the key network would stay at its start for ever.",
-        {"weights": _leave},
-    ),
-    (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(slow + (1 - m) * fast)}),
-    (_SHARES, {"weights": lambda slow, fast, m: slow.copy_(m * slow + fast)}),
-)  # sentence, the parts of the update that are done wrongly

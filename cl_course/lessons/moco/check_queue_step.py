@@ -1,260 +1,286 @@
 """Lesson 04: the learner's `my_queue_step(q, k, queue, oldest, temperature)`.
 
-Judged by what it leaves: after several batches that do not divide the queue's length, losses, queue
-and the place of its oldest key must be those of the course's own step. Where they are not, the known
-mistakes are tried, alone and in pairs, for one that leaves the same.
+Judged by what it leaves: after several batches that do not divide the queue's length, losses, queue and the place of
+its oldest key must be those of the course's own step.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.old_exercise import NOT_ATTEMPTED, failed, one_or_two, passed, same, stopped
-from cl_course.losses import info_nce
+from cl_course.lessons.moco.mistakes_queue_step import MISTAKES, make, unit
+from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted, Raised, observed, same
+from cl_course.lessons.shared.ladder import close, constant_relation, number, temperature_relation, written
 
-EXERCISE = "my_queue_step"
-LENGTH, BATCH, DIM, STEPS = 7, 3, 5, 5  # keys in the queue, keys a step; 3 does not divide 7
-START, TEMPERATURE = 2, 0.3  # the second batch is the first to run over the queue's end
+LENGTH, BATCH, DIM, STEPS = 8, 3, 5, 5  # keys in the queue, keys a step; 3 does not divide 8
+START, TEMPERATURE = 4, 0.3  # the second batch is the first to run over the queue's end
+right = make()
 
 NO_PAIR = "two things are to be returned: the loss, and the place where the oldest key lies now."
-OVER_THE_END = (
-    "your code stops where a batch runs over the queue's end: {error}. The places go on at 0: count them modulo the queue's length, "
-    "(oldest + torch.arange(n)) % len(queue), and any batch size fits."
+NO_PLACE = (
+    "two things came back, but the second is no whole number: return the loss, then the place where the oldest key "
+    "lies now."
 )
-QUEUE_CHANGED = (
-    "backward() needs the queue as it was when the loss was computed, and you have written into it since. `info_nce` takes a copy; "
-    "a product of your own needs queue.clone()."
-)
-KEEPS_GRADIENT = (
-    "the queue keeps gradients: every key that you put in drags along the graph of the step that made it, for as long as it lies there, "
-    "and memory grows with each step. Put in k.detach()."
-)
-INTO_KEYS = "a gradient flows into the keys: only the queries learn, and the key network follows them slowly. Detach the keys before the loss."
-NO_GRADIENT = "the values are right, but no gradient reaches the queries, so nothing would learn: detach the keys, not the queries, and leave out .item() and float()."
+OTHER_SHAPE = "the queue has another shape after the step: it keeps its K rows, and n of them get new values."
 
 
-def queue_step(attempt: Callable) -> None:
-    """Check MoCo's loss and enqueueing by several batches; name the mistake, or two of them, if there are any."""
-    try:
-        run = _run(attempt)
-    except NotImplementedError:
-        return failed(EXERCISE, NOT_ATTEMPTED)
-    except _Stopped as stopped:
-        return failed(EXERCISE, str(stopped))
-    sentence = _whats_wrong(run)
+# Inputs.
+def batches(steps: int = STEPS, n: int = BATCH, length: int = LENGTH) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """A queue, and batches of queries near their keys, always the same."""
+    generator = Generator().manual_seed(0)
+    queue = F.normalize(torch.randn(length, DIM, generator=generator), dim=1)
+    made = []
+    for _ in range(steps):
+        k = torch.randn(n, DIM, generator=generator)
+        made.append((k + 0.5 * torch.randn(n, DIM, generator=generator), k))
+    return queue, made
+
+
+def taken(step: Callable, q: Tensor, k: Tensor, queue: Tensor, oldest: int, t: float = TEMPERATURE) -> tuple:
+    """One step on this queue, in place: (loss, place). q and k have gradients, as those of a network have.
+
+    Raises:
+        NotAttempted: None came back, and the queue is as it was.
+        Fault: what came back is no loss and place, or the queue has another shape.
+    """
+    before = queue.detach().clone()
+    answer = step(q * 1, k * 1, queue, oldest, t)  # * 1: an attempt may detach_ what it gets, a leaf it may not
+    if (answer is None or answer is ...) and torch.equal(before, queue):
+        raise NotAttempted
+    if queue.shape != before.shape:
+        raise Fault(OTHER_SHAPE)
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Fault(NO_PAIR)
+    loss, place = answer
+    at = number(place)
+    if at is None or not at.is_integer() or isinstance(place, Tensor) and place.requires_grad:
+        raise Fault(NO_PLACE)
+    return loss, int(at)
+
+
+def run(step: Callable, steps: int = STEPS) -> tuple[list, list[int], list[Tensor]]:
+    """Losses, places of the oldest key, and queues after each of several steps."""
+    queue, made = batches(steps)
+    losses, places, queues, oldest = [], [], [], START
+    for q, k in made:
+        loss, oldest = taken(step, q.requires_grad_(), k.requires_grad_(), queue, oldest)
+        queue = queue.detach().clone()
+        losses.append(_one_number(loss))
+        places.append(oldest)
+        queues.append(queue.clone())
+    return losses, places, queues
+
+
+def _one_number(loss: object) -> object:
+    """A loss of one element as a tensor of shape (); anything else as it came."""
+    value = number(loss)
+    return loss if value is None else torch.tensor(value)
+
+
+def observe(attempt: Callable) -> tuple:
+    return run(attempt)
+
+
+# What a right answer must also do.
+def keeps_no_graph(attempt: Callable) -> str | None:
+    queue, [(q, k)] = batches(1)
+    taken(attempt, q.requires_grad_(), k.requires_grad_(), queue, START)
+    if not queue.requires_grad:
+        return None
     return (
-        failed(EXERCISE, sentence)
-        if sentence
-        else passed(
-            EXERCISE, "loss, queue and oldest place are the course's, also where a batch runs over the queue's end."
-        )
+        "loss, queue and place are right, but the queue keeps gradients: every key that you put in takes along the "
+        "graph of the step that made it, for as long as it lies there, and memory grows with each step. Put in "
+        "k.detach()."
     )
 
 
-class _Stopped(Exception):
-    """The attempt raised; what to say of it."""
-
-
-@dataclass
-class _Run:
-    """What the steps did: losses, places of the oldest key and queues after each, and where gradients went."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    oldest: list[int] = field(default_factory=list)
-    queues: list[Tensor] = field(default_factory=list)
-    no_pair: bool = False
-    nothing: bool = False  # not even a None that had done something
-    queue_keeps: bool = False
-    into_queries: bool = True
-    into_keys: bool = False
-
-    @property
-    def left(self) -> tuple:
-        return self.losses, self.oldest, self.queues
-
-
-def _whats_wrong(run: _Run) -> str | None:
-    if run.nothing:
-        return NOT_ATTEMPTED
-    if run.no_pair:
-        return NO_PAIR
-    if not same(run.left, _run(_step()).left):
-        for sentence, parts in one_or_two(MISTAKES):
-            if same(run.left, _run(_step(**parts)).left):
-                return sentence
-        return "loss, queue or oldest place are not those of the course's step; it is none of the mistakes known here, so compare yours with the list, point by point."
-    if run.queue_keeps:
-        return KEEPS_GRADIENT
-    if not run.into_queries:
-        return NO_GRADIENT
-    return INTO_KEYS if run.into_keys else None
-
-
-def _run(step: Callable) -> _Run:
-    """Some batches of queries near their keys, always the same; each step gets the place that the one before returned."""
-    generator, run, oldest = Generator().manual_seed(0), _Run(), START
-    queue = F.normalize(torch.randn(LENGTH, DIM, generator=generator), dim=1)
-    for number in range(STEPS):
-        k = torch.randn(BATCH, DIM, generator=generator)
-        q = (k + 0.5 * torch.randn(BATCH, DIM, generator=generator)).requires_grad_()
-        k.requires_grad_()
-        before = queue.clone()
+def gradient_goes_to_the_queries_alone(attempt: Callable) -> str | None:
+    found = {}
+    for name, step in {"mine": attempt, "right": right}.items():
+        queue, [(q, k)] = batches(1)
+        q, k = q.requires_grad_(), k.requires_grad_()
+        loss, _ = taken(step, q, k, queue, START)
         try:
-            answer = step(
-                q * 1, k * 1, queue, oldest, TEMPERATURE
-            )  # * 1: an attempt may detach_ what it is given, a leaf it may not
-        except NotImplementedError:
-            raise
-        except Exception as error:  # the learner's code may raise anything; the check must go on
-            over = number > 0 and isinstance(error, IndexError | RuntimeError)
-            raise _Stopped(OVER_THE_END.format(error=error) if over else stopped(error)) from error
-        run.nothing = (answer is None or answer is ...) and torch.equal(before, queue)
-        if not isinstance(answer, tuple | list) or len(answer) != 2 or not _is_place(answer[1]):
-            run.no_pair = True
-            return run
-        loss, oldest = answer[0], int(answer[1])
-        run.queue_keeps |= queue.requires_grad
-        _backward(loss, q, k, run)
-        run.losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
-        run.oldest.append(oldest)
-        queue = queue.detach().clone()
-        run.queues.append(queue.clone())
-    return run
+            loss.reshape(()).backward()
+        except Exception as error:  # a number, or one that no gradient leads back from
+            if "modified by an inplace operation" in str(error):
+                return (
+                    "backward() needs the queue as it was when the loss was computed, and you have written into it "
+                    "since. `info_nce` takes a copy; a product of your own needs queue.clone()."
+                )
+        found[name] = q.grad, k.grad
+    (to_q, to_k), (expected, _) = found["mine"], found["right"]
+    if to_q is None or not to_q.any():
+        return (
+            "the values are right, but no gradient reaches the queries, so nothing would learn. Keep every step from q "
+            "to the loss in torch: no q.detach(), no torch.no_grad() around the loss, no .item() or float()."
+        )
+    if not same(to_q, expected):
+        return "the values are right, but the gradient that reaches the queries is not that of the loss."
+    if to_k is not None and to_k.any():
+        return (
+            "a gradient flows into the keys: only the queries learn, and the key network follows them slowly. Detach "
+            "the keys before the loss."
+        )
+    return None
 
 
-def _is_place(value: object) -> bool:
-    return isinstance(value, int) or isinstance(value, Tensor) and value.numel() == 1 and not value.is_floating_point()
+def copes_with_other_sizes(attempt: Callable) -> str | None:
+    """A batch that fills the queue, and one of a single image."""
+    for n, length, oldest in ((4, 4, 1), (1, 5, 4), (2, 6, 4)):
+        queue, [(q, k)] = batches(1, n, length)
+        expected = queue.clone()
+        theirs = taken(right, q, k, expected, oldest)
+        mine = observed(partial(taken, q=q, k=k, queue=queue, oldest=oldest), attempt)
+        if isinstance(mine, Raised):
+            return f"right with {BATCH} keys a step and {LENGTH} places, but with {n} and {length} {mine}"
+        if not (same(queue, expected) and mine[1] == theirs[1] and same(_one_number(mine[0]), _one_number(theirs[0]))):
+            return (
+                f"right with {BATCH} keys a step and {LENGTH} places, but not with {n} a step and {length} places, "
+                f"from oldest = {oldest} on: {_first_difference(mine, queue, theirs, expected, oldest)}"
+            )
+    return None
 
 
-def _backward(loss: object, q: Tensor, k: Tensor, run: _Run) -> None:
-    try:
-        loss.backward()
-    except Exception as error:  # a number, or hanging on nothing
-        if "modified by an inplace operation" in str(error):
-            raise _Stopped(QUEUE_CHANGED) from error
-    run.into_queries &= q.grad is not None and bool(q.grad.any())
-    run.into_keys |= k.grad is not None
+def _first_difference(mine: tuple, queue: Tensor, theirs: tuple, expected: Tensor, oldest: int) -> str:
+    if not same(queue, expected):
+        return "the queue afterwards is not the right one."
+    return (
+        f"your place is {mine[1]}, expected {theirs[1]}." if mine[1] != theirs[1] else "the loss is not the right one."
+    )
 
 
-# The step, in parts that can each be done wrongly.
-def _unit(k: Tensor) -> Tensor:
-    return F.normalize(k.detach(), dim=1)
+# Wrong, and no known mistake: one property after the other.
+OLDEST, ROWS = 6, [6, 7, 0]  # in the example; 3 keys run over the end
+GIVEN = "with 3 keys, 8 places and oldest = 6"
 
 
-def _ask(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    return info_nce(q, k, queue, temperature)
+def _example(step: Callable) -> tuple[object, int, Tensor, Tensor, Tensor]:
+    """(loss, place, queue before, queue after, unit keys) of one step that runs over the end."""
+    queue, [(q, k)] = batches(1)
+    before = queue.clone()
+    loss, place = taken(step, q.requires_grad_(), k.requires_grad_(), queue, OLDEST)
+    return loss, place, before, queue.detach(), unit(k)
 
 
-def _write(queue: Tensor, oldest: int, k: Tensor, q: Tensor) -> None:
-    queue[(oldest + torch.arange(len(k))) % len(queue)] = k
+def which_rows_change(attempt: Callable) -> str | None:
+    _, _, before, after, _ = _example(attempt)
+    changed = (before - after).abs().amax(dim=1).gt(1e-6).nonzero().flatten().tolist()
+    if changed == sorted(ROWS):
+        return None
+    return (
+        f"{GIVEN} the rows that change are {written(changed) if changed else 'none'}; those to change are 6, 7 and 0."
+    )
 
 
-def _advance(oldest: int, n: int, length: int) -> int:
-    return (oldest + n) % length
+def what_is_written(attempt: Callable) -> str | None:
+    _, _, _, after, k = _example(attempt)
+    rows = after[ROWS]
+    lengths = rows.norm(dim=1)
+    if same(rows, k):
+        return None
+    which = (F.normalize(rows, dim=1) @ k.T).max(dim=1)
+    if bool((which.values > 0.9999).all()):
+        places = which.indices.tolist()
+        if places != [0, 1, 2]:
+            return f"{GIVEN} rows 6, 7 and 0 get the keys of images {written(places)}, expected [0, 1, 2]."
+        return f"{GIVEN} the new rows have the lengths {written(lengths)}; in the queue each row has length 1."
+    mixed = which.values.tolist()
+    return (
+        f"{GIVEN} what you write into rows 6, 7 and 0 are not the keys: the cosine similarities of the new rows with "
+        f"the keys nearest to them are {written([round(s, 3) for s in mixed])}, expected 1, 1 and 1."
+    )
 
 
-def _step(keys=_unit, loss=_ask, write=_write, advance=_advance, write_first=False) -> Callable:
-    def step(q, k, queue, oldest, temperature):
-        k = keys(k)
-        if write_first:
-            write(queue, oldest, k, q.detach())
-        value = loss(q, k, queue, temperature)
-        if not write_first:
-            write(queue, oldest, k, q.detach())
-        return value, advance(oldest, len(k), len(queue))
-
-    return step
-
-
-def _write_newest(queue, oldest, k, q):
-    queue[(oldest - len(k) + torch.arange(len(k))) % len(queue)] = k
+def which_place_comes_back(attempt: Callable) -> str | None:
+    mine = {}
+    for oldest in (0, 3, 5, 6, 7):
+        queue, [(q, k)] = batches(1)
+        mine[oldest] = taken(attempt, q, k, queue, oldest)[1]
+    wrong = {oldest: place for oldest, place in mine.items() if place != (oldest + 3) % 8}
+    if not wrong:
+        return None
+    oldest, place = next(iter(wrong.items()))
+    return (
+        f"with 3 keys, 8 places and oldest = {oldest} the place that you return is {place}; after the step the oldest "
+        f"key lies at {(oldest + 3) % 8}."
+    )
 
 
-def _write_last(queue, oldest, k, q):
-    queue[-len(k) :] = k
+def how_the_loss_is_off(attempt: Callable) -> str | None:
+    def at(step: Callable, temperature: float) -> float | None:
+        queue, [(q, k)] = batches(1)
+        return number(taken(step, q, k, queue, START, temperature)[0])
+
+    temperatures = (0.2, 0.5, 1.0)
+    mine, expected = ([at(step, t) for t in temperatures] for step in (attempt, right))
+    if None in mine or all(close(m, e) for m, e in zip(mine, expected)):
+        return None
+    return (
+        constant_relation(mine, expected, "loss")
+        or temperature_relation(mine, lambda t: at(right, t), temperatures)
+        or _against_the_batch(attempt)
+    )
 
 
-def _write_first_rows(queue, oldest, k, q):
-    queue[: len(k)] = k
+def _against_the_batch(attempt: Callable) -> str | None:
+    """Whether the loss follows the other images of the batch, or the queue."""
+    values = {}
+    for name in ("as it is", "with the third image exchanged", "with the queue exchanged"):
+        queue, [(q, k)] = batches(1)
+        if name.startswith("with the third"):
+            q, k = torch.cat([q[:2], q[:1]]), torch.cat([k[:2], k[:1]])
+        if name.startswith("with the queue"):
+            queue = queue.roll(1, dims=1)
+        values[name] = [number(taken(step, q, k, queue.clone(), START)[0]) for step in (attempt, right)]
+    (mine, expected), *others = values.values()
+    if mine is None:
+        return None
+    if close(mine, others[1][0]):
+        return f"your loss is the same, {mine:.4f}, when all rows of the queue are exchanged: it must depend on them."
+    return (
+        f"on one of the test inputs your loss is {mine:.4f}, expected {expected:.4f}; queue and place are right there."
+    )
 
 
-def _drop_the_rest(queue, oldest, k, q):
-    room = len(queue[oldest:])
-    queue[oldest : oldest + len(k)] = k[:room]
+def does_it_hold(attempt: Callable) -> str | None:
+    """The first step at which loss, place or queue is wrong; all before are right."""
+    (losses, places, queues), (right_losses, right_places, right_queues) = run(attempt), run(right)
+    for step, parts in enumerate(zip(losses, right_losses, places, right_places, queues, right_queues), 1):
+        loss, right_loss, place, right_place, queue, right_queue = parts
+        told = _wrong_parts(
+            {
+                "the loss": same(loss, right_loss),
+                "the place": place == right_place,
+                "the queue": same(queue, right_queue),
+            }
+        )
+        if told:
+            before = f"the first {step - 1} of {STEPS} steps are right; " if step > 1 else ""
+            return f"{before}in step {step}, of {BATCH} keys into {LENGTH} places, {told} wrong."
+    return None
 
 
-def _start_again(queue, oldest, k, q):
-    """Back to row 0 when the batch does not fit."""
-    start = oldest if oldest + len(k) <= len(queue) else 0
-    queue[start : start + len(k)] = k
+def _wrong_parts(right_there: dict[str, bool]) -> str:
+    wrong: Sequence[str] = [name for name, is_right in right_there.items() if not is_right]
+    return f"{' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'}" if wrong else ""
 
 
-def _shift(queue, oldest, k, q):
-    queue.copy_(torch.cat([queue[len(k) :], k]))
-
-
-def _write_queries(queue, oldest, k, q):
-    _write(queue, oldest, F.normalize(q, dim=1), q)
-
-
-_OLDEST_KEPT = "the newest keys are overwritten, those of the step before, and the oldest stay for ever: `oldest` is where the first new key goes, and the others after it."
-_FIXED_ROWS = "`oldest` is not used: every batch goes to the same rows and overwrites the newest keys, while all others stay for ever. The first new key goes to place `oldest`."
-_REST = "a batch that does not divide the queue's length loses keys at its end: those that do not fit there go on at place 0, modulo the queue's length."
-_POINTER = "`oldest` is wrong after the step: n keys further on lies the oldest now, so (oldest + n) % len(queue)."
-_LENGTHS = (
-    "the keys go into the queue at the length they came with; it holds directions. Make each row's length 1 first, F.normalize(k, dim=1): "
-    "`info_nce` would do it again, a plain product with the queue, as in the paper, would not."
+queue_step = Exercise(
+    name="my_queue_step",
+    observe=observe,
+    make=make,
+    mistakes=MISTAKES,
+    praise="loss, queue and oldest place are the course's, also where a batch runs over the queue's end.",
+    demands=(keeps_no_graph, gradient_goes_to_the_queries_alone, copes_with_other_sizes),
+    ladder=(
+        which_rows_change,
+        what_is_written,
+        which_place_comes_back,
+        how_the_loss_is_off,
+        does_it_hold,
+    ),
 )
-MISTAKES: tuple[tuple[str, dict], ...] = (
-    (
-        "the keys are enqueued before the loss: each query then meets its own key among the negatives, and is pushed away from what it should find. First the loss, then the queue.",
-        {"write_first": True},
-    ),
-    (_OLDEST_KEPT, {"write": _write_newest}),
-    (_FIXED_ROWS, {"write": _write_last}),
-    (_FIXED_ROWS, {"write": _write_first_rows}),
-    (_REST, {"write": _drop_the_rest}),
-    (_REST, {"write": _drop_the_rest, "advance": lambda oldest, n, length: 0 if oldest + n >= length else oldest + n}),
-    (
-        "when a batch does not fit before the queue's end you start again at place 0: the last places are passed over, and what lies there grows old. Let the batch run over the end, modulo the length.",
-        {"write": _start_again, "advance": lambda oldest, n, length: (oldest if oldest + n <= length else 0) + n},
-    ),
-    (
-        "you shift the whole queue and drop its first rows, but the oldest key lies at place `oldest`: leave all others where they are and write over the n oldest alone.",
-        {"write": _shift},
-    ),
-    (
-        "no key has gone into the queue: `queue = ...` gives the name to another tensor, and the caller's stays as it was. Write into it: queue[places] = k.",
-        {"write": lambda queue, oldest, k, q: None},
-    ),
-    (
-        "the queries have gone into the queue, not their keys: only what the slow key network makes is fit to be kept.",
-        {"write": _write_queries},
-    ),
-    (_LENGTHS, {"keys": lambda k: k.detach()}),
-    (
-        "the keys ask and the queries answer: `info_nce` takes the queries first, and the gradient belongs to them.",
-        {"loss": lambda q, k, queue, t: info_nce(k, q, queue, t)},
-    ),
-    (
-        "the temperature is not handed on: give it to `info_nce` as the last argument.",
-        {"loss": lambda q, k, queue, t: info_nce(q, k, queue)},
-    ),
-    (
-        "there are no negatives from the queue in your loss: hand `queue` to `info_nce`. The other keys of the batch are no candidates here.",
-        {"loss": lambda q, k, queue, t: F.cross_entropy(F.normalize(q, dim=1) @ k.T / t, torch.arange(len(q)))},
-    ),
-    (f"{_POINTER} You return it unchanged.", {"advance": lambda oldest, n, length: oldest}),
-    (f"{_POINTER} You go on by one place.", {"advance": lambda oldest, n, length: (oldest + 1) % length}),
-    (
-        f"{_POINTER} You leave out the modulo, so it runs beyond the queue.",
-        {"advance": lambda oldest, n, length: oldest + n},
-    ),
-    (
-        f"{_POINTER} You start again at 0 when the end is passed, whatever lies there.",
-        {"advance": lambda oldest, n, length: oldest + n if oldest + n < length else 0},
-    ),
-)  # sentence, the parts of the step that are done wrongly

@@ -34,7 +34,8 @@ REMEDIES = {
     "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all.",
     "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
     "values to unpack": "The names on the left and the values on the right differ in number: print the right side.",
-    "positional argument": "Keep the stub's first line as it is: it says which arguments come in, and in which order.",
+    "positional argument": "A call gives more or fewer arguments than the function takes. (The stub's own first line "
+    "stays as it is.)",
     "is not callable": "A value is called as if it were a function: look for a name that you have used twice.",
 }
 

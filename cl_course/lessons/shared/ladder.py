@@ -16,6 +16,15 @@ _FACTORS = {
     1 / math.log(10): "1 / ln 10, as if the logarithm had base 10",
     -1.0: "-1",
 }
+# What a loss may have taken for the temperature T.
+_READINGS = {
+    "1 / T": lambda t: 1 / t,
+    "T squared": lambda t: t * t,
+    "the root of T": lambda t: t**0.5,
+    "T": lambda t: t,
+    "2 T": lambda t: 2 * t,
+    "T / 2": lambda t: t / 2,
+}
 
 
 def number(answer: object) -> float | None:
@@ -33,6 +42,8 @@ def close(a: float, b: float, tolerance: float = 2e-4) -> bool:
 
 def constant_relation(mine: Sequence[float], right: Sequence[float], quantity: str = "answer") -> str | None:
     """Whether all answers are one and the same multiple of the right ones, or lie off by one and the same amount."""
+    if all(close(a, b) for a, b in zip(mine, right)):
+        return None
     ratios = [a / b for a, b in zip(mine, right) if abs(b) > 1e-6]
     if len(ratios) == len(right) > 1 and all(close(r, ratios[0]) for r in ratios):
         if abs(ratios[0]) < 1e-6:
@@ -42,6 +53,31 @@ def constant_relation(mine: Sequence[float], right: Sequence[float], quantity: s
     offsets = [a - b for a, b in zip(mine, right)]
     if len(offsets) > 1 and all(close(o, offsets[0]) for o in offsets):
         return f"on every input tried your {quantity} is the right one plus {offsets[0]:.4f}."
+    return None
+
+
+def temperature_relation(
+    mine: Sequence[float], right: Callable[[float], float], temperatures: Sequence[float]
+) -> str | None:
+    """How a loss follows its temperature: not at all, as the right loss at another one, or with T as a factor in front.
+
+    Args:
+        mine: the attempt's loss at each of `temperatures`.
+        right: temperature -> the right loss.
+    """
+    at = f"at T = {', '.join(f'{t:g}' for t in temperatures[:-1])} and {temperatures[-1]:g}"
+    if all(close(m, mine[0]) for m in mine):
+        return f"the temperature has no effect on your loss: it is {mine[0]:.4f} {at} alike."
+    for name, reading in _READINGS.items():
+        if all(close(m, right(reading(t))) for m, t in zip(mine, temperatures)):
+            return f"your loss at T is the right loss at {name}: so it is {at}."
+    factors = [m / right(t) for m, t in zip(mine, temperatures)]
+    for name, reading in _READINGS.items():
+        if all(close(f / reading(t), factors[0] / reading(temperatures[0])) for f, t in zip(factors, temperatures)):
+            return (
+                f"your loss is the right one with a factor in front that goes as {name}: T belongs inside the "
+                "exponential alone."
+            )
     return None
 
 
