@@ -43,8 +43,8 @@ CELLS = {
 from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
 lab = augmentation_lab(photos() | {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
-    "ablation": "from cl_course import records\nfrom cl_course.lessons.simclr.lab_ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
-    "clinic": "from cl_course import records\nfrom cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
+    "ablation": "from cl_course.running import records\nfrom cl_course.lessons.simclr.lab_ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
+    "clinic": "from cl_course.running import records\nfrom cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
     "neighbours": f"""{CARDS}
 from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
 from cl_course.shortcut import mean_colour, raw_pixels
@@ -168,6 +168,33 @@ def test_tab_goes_through_every_control(labs):
     assert {slider.label for slider in lab.sliders} <= reached
 
 
+@each_lab
+def test_a_screen_reader_hears_names_and_values_as_they_are_shown(name, labs):
+    """Not a logarithm (temperature) nor a place in a list (momentum)."""
+    lab = labs[name]
+    assert lab.area.locator(".cl-lab").get_attribute("aria-label")
+    assert len(lab.picture.get_attribute("alt")) > 20
+    for slider in lab.sliders:
+        assert slider.handle.get_attribute("aria-label") == slider.label
+        arrow, _ = slider.keys()
+        for key in (arrow, "ArrowLeft" if arrow == "ArrowRight" else "ArrowRight"):
+            if not slider.handle.is_disabled():
+                value = slider.value()
+                slider.handle.focus()
+                lab.page.keyboard.press(key)
+                wait_until(lambda value=value, slider=slider: slider.value() != value, f"{slider.label}: moved")
+            wait_until(
+                lambda slider=slider: slider.handle.get_attribute("aria-valuetext") == slider.value(),
+                f"{slider.label}: {slider.handle.get_attribute('aria-valuetext')} is spoken, {slider.value()} shown",
+            )
+    lab.rest()
+
+
+def test_temperature_is_spoken_as_a_temperature(labs):
+    slider = next(slider for slider in labs["temperature"].sliders if slider.label == "temperature")
+    assert 0.01 <= float(slider.handle.get_attribute("aria-valuetext")) <= 2
+
+
 def test_play_walks_through_the_steps(labs):
     lab = labs["circle"]
     step = next(slider for slider in lab.sliders if slider.label == "step")
@@ -188,6 +215,15 @@ def test_presets_and_seed_of_the_augmentation_lab(labs):
     assert seed.input_value() == "2"
 
 
+def focused(lab: Lab) -> str:
+    """What the keyboard is on, where that is in this lab."""
+    return lab.area.evaluate("area => area.contains(document.activeElement) ? document.activeElement.textContent : ''")
+
+
+def opacity(button) -> float:
+    return float(button.evaluate("button => getComputedStyle(button).opacity"))
+
+
 def test_a_game_by_keyboard(labs):
     lab = labs["game"]
     rounds = CardGame(load("shapes", "val", limit=200)).rounds
@@ -196,9 +232,12 @@ def test_a_game_by_keyboard(labs):
         lab.press(lab.button("ABCDEF"[place]), "Space", changes="picture, words")
         assert f"{number - (number > 1)} of {number} found" in lab.words
         assert lab.words.startswith("No" if number == 2 else "Yes")
-        assert lab.button("A").is_disabled()
+        assert lab.button("A").is_disabled() and opacity(lab.button("A")) < 0.6
         if number < len(rounds):
+            wait_until(lambda: focused(lab) == "Next round", "the keyboard is on the next button")
             lab.press(lab.button("Next round"), "Space", changes="picture, words")
+            wait_until(lambda: focused(lab) == "A", "the keyboard is on the first card")
+            assert opacity(lab.button("A")) == 1
     assert lab.button("Next round").is_disabled()
     assert "90%" in lab.words and lab.misfits() == []
 
@@ -208,6 +247,7 @@ def test_guess_and_reveal(labs):
     assert "covered" in lab.words
     lab.press(lab.button("Reveal"), "Space", changes="picture, words")
     assert "mean" in lab.words and "1 guessed so far" in lab.words
+    wait_until(lambda: focused(lab) == "Reveal all", "Reveal is switched off, the keyboard is on the next button")
     lab.press(lab.button("Reveal all"), "Space")
     lab.press(lab.sliders[0].handle, lab.sliders[0].keys()[0], changes="picture, words")
     assert "covered" not in lab.words and lab.misfits() == []

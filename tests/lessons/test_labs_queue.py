@@ -47,7 +47,7 @@ def test_the_lag_is_the_mean_age_of_an_average_over_all_past_encoders():
         assert shares.sum() == pytest.approx(1)
         assert lag(momentum) == pytest.approx(shares @ np.arange(1000))
     assert lag(1) == math.inf
-    with pytest.raises(ValueError, match=r"momentum must lie in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match="momentum must"):
         lag(1.5)
 
 

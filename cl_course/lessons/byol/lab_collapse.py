@@ -18,6 +18,7 @@ from cl_course.augment import two_views
 from cl_course.data import load, shuffled_steps, to_float
 from cl_course.diagnose import effective_rank, spread
 from cl_course.lessons.byol.collapse_figure import CollapsePicture, ends_figure
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.methods import BYOL
 from cl_course.models import predictor, projector, small_resnet
@@ -227,4 +228,6 @@ def collapse_lab(seed: int = 0) -> None:
         control.observe(draw, "value")
     draw()
     left, right = widgets.VBox(list(parts.values())), widgets.VBox([again, step, play])
-    display(widgets.VBox([widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text]))
+    display(
+        lab_view("Collapse lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
+    )

@@ -13,6 +13,7 @@ from torch import Generator
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
 from cl_course.lessons.infonce.temperature_figure import RowPicture
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.losses import check_temperature
@@ -176,4 +177,8 @@ def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
     slider.observe(draw, "value")
     switch.observe(draw, "value")
     draw()
-    display(widgets.VBox([widgets.HBox([slider, switch], layout=widgets.Layout(flex_flow="row wrap")), image, text]))
+    display(
+        lab_view(
+            "Temperature lab", widgets.HBox([slider, switch], layout=widgets.Layout(flex_flow="row wrap")), image, text
+        )
+    )

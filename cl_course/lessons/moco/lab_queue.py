@@ -18,6 +18,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from cl_course.lessons.moco.figures import BeltPicture
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.momentum import check_momentum
 
@@ -157,4 +158,6 @@ def queue_lab(belt: Belt = Belt()) -> None:
         control.observe(draw, "value")
     draw()
     left, right = widgets.VBox([momentum, widgets.HBox([step, play])]), widgets.VBox([length, batch])
-    display(widgets.VBox([widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text]))
+    display(
+        lab_view("Queue lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
+    )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from cl_course.diagnose import Health
 from cl_course.lessons.pitfalls_and_clinic.check_clinic import CLUES, FAULTS, PATIENTS
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import clinic_figure
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 
 UNDECIDED = "choose a fault"
@@ -67,13 +68,12 @@ class ClinicLab:
         self.fault.observe(lambda _: self._draw_words(), "value")
         self.ask.on_click(lambda _: self.judge())
         row = widgets.Layout(flex_flow="row wrap")
-        self.view = widgets.VBox(
-            [
-                widgets.HBox([self.patient], layout=row),
-                widgets.HBox([self.fault, self.ask], layout=row),
-                self.picture,
-                self.words,
-            ]
+        self.view = lab_view(
+            "Clinic",
+            widgets.HBox([self.patient], layout=row),
+            widgets.HBox([self.fault, self.ask], layout=row),
+            self.picture,
+            self.words,
         )
         self._change()
 

@@ -1,7 +1,7 @@
 """Circle lab: points that pull and push. Every view of every image is free to move on a circle.
 
 There is no network: the embeddings themselves follow the gradient of NT-Xent, or of one of its
-two halves. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXiv:2005.10242, sec. 4)
+two parts. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXiv:2005.10242, sec. 4)
 
     -s(i, p(i)) / T                    alignment: pulls partners together
     + ln sum over k != i exp(s(i, k) / T)    uniformity: pushes all views apart
@@ -19,10 +19,11 @@ from torch import Generator, Tensor
 
 from cl_course import losses
 from cl_course.lessons.shared.circle_figure import CirclePicture
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 
 WANTS = ("both", "alignment", "uniformity")
-RATE, STEPS = 0.05, 100
+RATE, MOMENTUM, STEPS = 0.05, 0.9, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class CirclePath:
 
     Attributes:
         angles: of view 1 and view 2 of n images, radians, (steps + 1, 2, n).
-        push: what the next step would add, without the rate, (steps + 1, 2, n).
+        push: minus the gradient, in the units of `simulate`, (steps + 1, 2, n).
         loss: NT-Xent in nats; alignment, uniformity: Wang & Isola's measures; each (steps + 1,).
     """
 
@@ -55,7 +56,7 @@ def on_circle(angles: Tensor) -> Tensor:
 
 
 def objective(angles: Tensor, temperature: float, want: str = "both") -> Tensor:
-    """NT-Xent of points on the circle, or its pulling or pushing half.
+    """NT-Xent of points on the circle, or its pulling or its pushing part.
 
     Raises:
         ValueError: `want` is none of WANTS, or the temperature is not positive.
@@ -71,30 +72,48 @@ def objective(angles: Tensor, temperature: float, want: str = "both") -> Tensor:
 def simulate(
     angles: Tensor, temperature: float, want: str = "both", steps: int = STEPS, rate: float = RATE
 ) -> CirclePath:
-    """Gradient descent on the angles.
+    """Gradient descent with momentum on the angles.
 
     The gradient is taken times 2n T, so that a step is as long at every batch size and the two
-    halves are weighed by the temperature alone.
+    parts are weighed by the temperature alone. Momentum makes STEPS enough for an even end: without it, two points
+    that start side by side are still side by side then.
 
     Args:
         angles: start, (2, n), in radians, n at least 2.
         rate: radians moved for a push of 1; the default is small enough for T from 0.05 to 2.
+
+    Raises:
+        ValueError: as in `objective`.
     """
-    places, pushes, measured = [], [], []
+    velocity, places, pushes, measured = torch.zeros_like(angles), [], [], []
+    objective(angles, temperature, want)  # refuses what it does not know
     for _ in range(steps + 1):
-        angles = angles.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(objective(angles, temperature, want), angles)
-        push = -gradient * angles.numel() * temperature
-        angles = angles.detach()
+        push = _push(angles, temperature, want)
         z1, z2 = on_circle(angles)
         measured.append(
             [losses.nt_xent(z1, z2, temperature), losses.alignment(z1, z2), losses.uniformity(torch.cat([z1, z2]))]
         )
         places.append(angles)
         pushes.append(push)
-        angles = angles + rate * push
+        velocity = MOMENTUM * velocity + push
+        angles = angles + rate * velocity
     loss, alignment, uniformity = torch.tensor(measured, dtype=torch.float64).T
     return CirclePath(torch.stack(places), torch.stack(pushes), loss, alignment, uniformity)
+
+
+def _push(angles: Tensor, temperature: float, want: str) -> Tensor:
+    """Minus the gradient of `objective`, times 2n T; written out, since under a slider it is needed some hundred times.
+
+    The loss of view i pulls it to its partner with weight 1 and pushes it from every other view j with weight p(i, j),
+    the softmax; the derivative of a cosine is minus the sine, and every pair counts from both sides.
+    """
+    flat = angles.flatten()  # (2n,)
+    difference = flat[:, None] - flat[None]
+    itself = torch.eye(len(flat), dtype=torch.bool)
+    pushing = (difference.cos() / temperature).masked_fill(itself, -torch.inf).softmax(dim=1)
+    pulling = torch.eye(len(flat), dtype=flat.dtype).roll(len(flat) // 2, dims=1)
+    weight = {"both": pushing - pulling, "alignment": -pulling, "uniformity": pushing}[want]
+    return ((weight + weight.T) * difference.sin()).sum(dim=1).view_as(angles)
 
 
 def even_uniformity(n: int) -> float:
@@ -103,16 +122,20 @@ def even_uniformity(n: int) -> float:
 
 
 def _sentence(path: CirclePath, step: int, temperature: float, want: str) -> str:
-    goal = {"both": "Both halves of NT-Xent", "alignment": "Alignment alone", "uniformity": "Uniformity alone"}[want]
+    goal = {"both": "Both parts of NT-Xent", "alignment": "Alignment alone", "uniformity": "Uniformity alone"}[want]
     n = path.angles.shape[-1]
     return (
-        f"{goal} at T = {temperature:.3g}, step {step}: alignment {path.alignment[step]:.2f} (0: partners meet), uniformity {path.uniformity[step]:.2f} "
-        f"(even points: {even_uniformity(n):.2f}, collapse: 0), NT-Xent {path.loss[step]:.2f} (chance {losses.chance_loss(n):.2f})."
+        f"{goal} at T = {temperature:.3g}, step {step}: alignment {path.alignment[step]:.2f} (0: partners meet), "
+        f"uniformity {path.uniformity[step]:.2f} (even points: {even_uniformity(n):.2f}, collapse: 0), "
+        f"NT-Xent {path.loss[step]:.2f} (chance {losses.chance_loss(n):.2f})."
     )
 
 
 def _show(picture: CirclePicture, path: CirclePath, step: int) -> Figure:
-    caption = f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\nNT-Xent {path.loss[step]:.2f}"
+    caption = (
+        f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\n"
+        f"NT-Xent {path.loss[step]:.2f}"
+    )
     longest = 0.5  # an arrow longer than this would cover its neighbours
     push = (0.3 * path.push[step]).clamp(-longest, longest)
     return picture.update(
@@ -154,7 +177,7 @@ def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: i
     )
     again = widgets.IntSlider(seed, 0, 20, description="start (seed)", style=style, layout=wide)
     step = widgets.IntSlider(0, 0, STEPS, description="step", style=style, layout=wide)
-    play = widgets.Play(value=0, min=0, max=STEPS, step=2, interval=150)
+    play = widgets.Play(value=0, min=0, max=STEPS, step=4, interval=150)
     image = canvas(860)
     text = widgets.HTML()
     path = None
@@ -181,7 +204,9 @@ def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: i
         control.observe(run, "value")
     run()
     left, right = widgets.VBox([goal, heat, widgets.HBox([step, play])]), widgets.VBox([angle, again])
-    display(widgets.VBox([widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text]))
+    display(
+        lab_view("Circle lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
+    )
 
 
 def _degrees(angles: Tensor) -> int:

@@ -8,6 +8,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.ablation_figure import LABELS, ablation_figure
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 
 LABEL_WIDTH = {"description_width": "100px"}
@@ -61,7 +62,7 @@ class AblationLab:
         rows = [
             widgets.HBox(line, layout=row) for line in (sliders, buttons, [self.guess, self.reveal, self.reveal_all])
         ]
-        self.view = widgets.VBox([*rows, self.picture, self.words])
+        self.view = lab_view("Ablation lab", *rows, self.picture, self.words)
         self._draw()
 
     @property

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cl_course.data import ImageSet, to_float
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.neighbours import neighbour_grid
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
@@ -48,4 +49,4 @@ def neighbours_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: 
 
     slider.observe(draw, "value")
     draw()
-    display(widgets.VBox([slider, picture, words]))
+    display(lab_view("Neighbours lab", slider, picture, words))

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from cl_course.augment import AugmentConfig, augment, greyscale, two_views
 from cl_course.data import ImageSet, to_float
 from cl_course.lessons.shared.cards import LETTERS, round_figure, rounds_figure
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.lessons.shared.tables import html_table
@@ -190,7 +191,7 @@ class CardGame:
         self.next = widgets.Button(description="Next round", button_style="primary", tooltip="deal the next round")
         self.next.on_click(lambda _: self._deal())
         self.words = widgets.HTML()
-        self.view = widgets.VBox([self.picture, widgets.HBox([*self.buttons, self.next]), self.words])
+        self.view = lab_view("Card game", self.picture, widgets.HBox([*self.buttons, self.next]), self.words)
         self._deal()
 
     @property
@@ -224,8 +225,7 @@ class CardGame:
                 else ""
             )
         )
-        self._playing(False)
-        self.next.disabled = over
+        self._playing(False, over)
 
     def _deal(self) -> None:
         dealt = self.rounds[len(self.picks)]
@@ -243,10 +243,11 @@ class CardGame:
     def _say(self, sentence: str) -> None:
         self.words.value = f'<div role="status">{sentence}</div>'
 
-    def _playing(self, playing: bool) -> None:
+    def _playing(self, playing: bool, over: bool = False) -> None:
+        # What can be pressed next comes first: the keyboard's place moves there when the pressed button is switched off.
+        self.next.disabled = playing or over
         for button in self.buttons:
             button.disabled = not playing
-        self.next.disabled = playing
 
 
 def card_game(cards: ImageSet, seed: int = 0) -> CardGame:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, two_views
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
 from cl_course.lessons.two_views.figures import view_sheet
@@ -135,8 +136,8 @@ class AugmentationLab:
         fields, wrap = list(self.sliders.values()), widgets.Layout(flex_flow="row wrap")
         left, right = widgets.VBox(fields[:6]), widgets.VBox([*fields[6:], widgets.HBox([self.seed, self.reroll])])
         presets = widgets.HBox([widgets.Label("set to:"), *self.presets], layout=wrap)
-        self.view = widgets.VBox(
-            [self.which, widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words]
+        self.view = lab_view(
+            "Augmentation lab", self.which, widgets.HBox([left, right], layout=wrap), presets, self.picture, self.words
         )
         self.reroll.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
         for button in self.presets:

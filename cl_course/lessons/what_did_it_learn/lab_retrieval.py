@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from cl_course.data import ImageSet, to_float
 from cl_course.evaluate import retrieve
+from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.neighbours import neighbour_grid
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import canvas, png
@@ -72,7 +73,7 @@ class RetrievalLab:
         self.picture, self.words = canvas(950), widgets.HTML()
         for control in (self.query, self.encoder):
             control.observe(self._draw, "value")
-        self.view = widgets.VBox([self.query, self.encoder, self.picture, self.words])
+        self.view = lab_view("Retrieval lab", self.query, self.encoder, self.picture, self.words)
         self._draw()
 
     @property
