@@ -51,7 +51,7 @@ def constant_relation(mine: Sequence[float], right: Sequence[float], quantity: s
         named = next((name for factor, name in _FACTORS.items() if close(ratios[0], factor)), f"{ratios[0]:.4g}")
         return f"on every input tried your {quantity} is the right one times {named}."
     offsets = [a - b for a, b in zip(mine, right)]
-    if len(offsets) > 1 and all(close(o, offsets[0]) for o in offsets):
+    if len(offsets) > 1 and abs(offsets[0]) > 1e-3 and all(close(o, offsets[0]) for o in offsets):
         return f"on every input tried your {quantity} is the right one plus {offsets[0]:.4f}."
     return None
 
