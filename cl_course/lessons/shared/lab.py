@@ -1,0 +1,36 @@
+"""Labs that live in the page: JavaScript computes and draws, Python hands in the data once.
+
+A lab is two files beside each other, `lab_x.py` and `lab_x.js`; `make labs` bundles the second with what it imports. The
+widget works in JupyterLab, in Colab and on a page without a kernel.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+STYLE = (Path(__file__).parent / "js" / "lab.css").read_text()
+
+
+class Lab(anywidget.AnyWidget):
+    """One lab; what it shows follows from `data` alone, so that a page without a kernel can show it, too."""
+
+    _css = STYLE
+    data = traitlets.Dict().tag(sync=True)
+
+
+def lab(source: str, name: str, **data: Any) -> Lab:
+    """The lab `name` beside the Python file `source`.
+
+    Args:
+        source: `__file__` of the lab's Python.
+        data: plain data: numbers, strings, lists and dicts.
+
+    Raises:
+        FileNotFoundError: the lab has not been bundled.
+    """
+    bundle = Path(source).with_name(f"{name}.bundle.js")
+    if not bundle.is_file():
+        raise FileNotFoundError(f"{bundle.name} is missing: bundle the labs with `make labs`, which needs Node.js")
+    return type(Lab)(Lab.__name__, (Lab,), {"_esm": bundle.read_text()})(data=data)
