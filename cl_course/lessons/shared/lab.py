@@ -33,4 +33,5 @@ def lab(source: str, name: str, **data: Any) -> Lab:
     bundle = Path(source).with_name(f"{name}.bundle.js")
     if not bundle.is_file():
         raise FileNotFoundError(f"{bundle.name} is missing: bundle the labs with `make labs`, which needs Node.js")
-    return type(Lab)(Lab.__name__, (Lab,), {"_esm": bundle.read_text()})(data=data)
+    kind = type(Lab)(name, (Lab,), {"__module__": __name__, "_esm": bundle.read_text()})  # anywidget knows labs by class
+    return kind(data=data)
