@@ -21,6 +21,7 @@ from cl_course.images.archives import Cifar10, Stl10
 from cl_course.images.cache import Source, stored
 from cl_course.images.download import ARCHIVES, cache_folder, fetch
 from cl_course.images.pictures import EXTENSIONS, Pictures, listed
+from cl_course.tensor_types import SHAPE_REMEDIES
 from cl_course.values import MAX_SEED, shown, whole
 
 SPLITS = ("train", "val", "test", "unlabeled")
@@ -55,8 +56,8 @@ class ImageSet:
 
     def __post_init__(self):
         if not _is_uint8(self.images) or self.images.ndim != 4 or self.images.shape[1] != 3:
-            given, remedy = _given(self.images), _as_rgb(self.images)
-            raise ValueError(f"images must be a uint8 tensor (n, 3, h, w), got {given}; {remedy}")
+            what = f"images must be a uint8 tensor (n, 3, h, w), got {_given(self.images)}"
+            raise ValueError(f"{what}; {_as_rgb(self.images)}")
         for name, values in {"labels": self.labels, "masks": self.masks, **self.factors}.items():
             if values is not None and len(values) != len(self):
                 what = f"{name} has {len(values)} rows for {len(self)} images"
@@ -69,12 +70,9 @@ class ImageSet:
 
     def subset(self, index: Tensor) -> "ImageSet":
         """The images that `index` names, in its order: int64 positions, or bool (n,)."""
-
-        def take(values):
-            return None if values is None else values[index]
-
+        labels, masks = (None if values is None else values[index] for values in (self.labels, self.masks))
         factors = {name: values[index] for name, values in self.factors.items()}
-        return ImageSet(self.images[index], take(self.labels), self.class_names, factors, take(self.masks))
+        return ImageSet(self.images[index], labels, self.class_names, factors, masks)
 
 
 def _is_uint8(images: Any) -> bool:
@@ -89,22 +87,17 @@ def _as_rgb(x: Any) -> str:
     """What to pass in place of images that an ImageSet refuses."""
     if not isinstance(x, Tensor):
         return "pass torch.as_tensor(np.asarray(images))"
-    if x.ndim not in (2, 3, 4) or not x.numel():
-        return "give at least one image"
-    one = x.ndim == 3 and (x.shape[0] == 3 or x.shape[2] in (3, 4))  # one colour image, else grey ones
-    code = "images" + {2: "[None, None]", 3: "[None]" if one else "[:, None]", 4: ""}[x.ndim]
-    _, channels, _, last = {2: (1, 1, *x.shape), 3: (1, *x.shape) if one else (1, 1, *x.shape[1:]), 4: x.shape}[x.ndim]
-    if channels != 3 and (last == 3 or (last in (1, 4) and channels not in (1, 4))):
-        channels, code = last, f"{code}.permute(0, 3, 1, 2)"
-    if channels != 3:  # grey, or RGB and more
-        code += ".expand(-1, 3, -1, -1)" if channels == 1 else "[:, :3]" if channels > 3 else "[:, [0, 0, 0]]"
-    low, high = x.double().min(), x.double().max()
+    codes = {(None, 3, None, None): "images"} | SHAPE_REMEDIES
+    sizes = [sizes for sizes in codes if len(sizes) == x.ndim and all(s in (None, n) for s, n in zip(sizes, x.shape))]
+    if not sizes or not x.numel():
+        return "the sizes are the number of images, 3 channels, height and width, each at least 1"
+    code, low, high = codes[sizes[0]], x.double().min(), x.double().max()
     if not (low >= 0 and high <= 255):
         return "bring the values to the range from 0 to 1 first (undo a normalisation with x * std + mean)"
     if x.dtype == torch.bool or (x.is_floating_point() and high <= 1):
         return f"pass (255 * {code}).round().to(torch.uint8)"
-    code += ".round()" if x.is_floating_point() else ""
-    return f"pass {code}" + ("" if x.dtype == torch.uint8 else ".to(torch.uint8)")
+    rounded = ".round()" if x.is_floating_point() else ""
+    return f"pass {code}{rounded}.to(torch.uint8)" if x.dtype != torch.uint8 else f"pass {code}"
 
 
 def _check_labels(labels: Any, classes: int) -> None:
@@ -153,7 +146,7 @@ def shuffled_steps(n: int, batch_size: int, steps: int, generator: torch.Generat
 def load(
     source: str | Path, split: str, *, limit: int | None = None, seed: int = 0, size: int | None = None
 ) -> ImageSet:
-    """Load one split of a data set, an `ImageSet`; what was downloaded or decoded once comes from the cache.
+    """Load one split of a data set; what was downloaded or decoded once comes from the cache.
 
     Where a source has no validation images, a tenth of its training images is taken for them, the same share of every
     class. A folder or zip without split folders is cut 80 / 10 / 10 in the same way. An image's split depends on its
@@ -161,14 +154,13 @@ def load(
     what gave nothing, is said once in each process.
 
     Args:
-        source: "shapes", drawn from `seed`; "cifar10" or "stl10", searched for in `CL_COURSE_DATA` and
-            the cache, else downloaded; or a folder or .zip of images laid out [split/]class/image.ext
-            (without class folders the images have no labels).
+        source: "shapes", drawn from `seed`; "cifar10" or "stl10", searched for in `CL_COURSE_DATA` and the cache, else
+            downloaded; or a folder or .zip of images laid out [split/]class/image.ext (no class folders: no labels).
         split: "train", "val", "test" or "unlabeled"; not every source has all.
-        limit: at most this many images, the same share of every class, chosen by `seed`; a greater limit
-            adds to those of a smaller one. Of shapes: the first ones, whose classes vary at random.
-        size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all have
-            one size h x w of at most 256 a side stay as they are, others become 96 x 96.
+        limit: at most this many images, the same share of every class, chosen by `seed`; a greater limit adds to those
+            of a smaller one. Of shapes: the first ones, whose classes vary at random.
+        size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all have one size
+            h x w of at most 256 a side stay as they are, others become 96 x 96.
 
     Raises:
         ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
@@ -228,8 +220,8 @@ def pretraining_images(
 def find(name: str) -> Path | None:
     """Where "cifar10" or "stl10" lies on this machine; None if it would have to be downloaded.
 
-    Searched for in the folder that `CL_COURSE_DATA` names, then in the cache: the official archive, the
-    folder it unpacks to, or (CIFAR-10) a copy as JPEG files, cifar10-jpeg.zip.
+    Searched for in the folder that `CL_COURSE_DATA` names, then in the cache: the official archive, the folder that it
+    unpacks to, or (CIFAR-10) a copy as JPEG files, cifar10-jpeg.zip.
     """
     if name not in FILES:
         raise ValueError(f"{name!r} is not a data set that lies in a file; take {' or '.join(map(repr, FILES))}")

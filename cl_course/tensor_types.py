@@ -15,7 +15,6 @@ Labels = Int64[Tensor, " n"]
 PerImage = Float[Tensor, " n"]  # one number for each image
 Scalar = Float[Tensor, ""]
 
-HALVES = (torch.float16, torch.bfloat16)
 CONVERSIONS = {"float": "float", "int64": "long", "bool": "bool"}
 
 # What makes a batch (n, 3, h, w) of another shape, whose sizes are given here; None is any. The first that fits counts.
@@ -27,6 +26,7 @@ SHAPE_REMEDIES = {
     (None, None, None, 1): "images.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)",
     (3, None, None): "images[None]",
     (None, None, 3): "images.permute(2, 0, 1)[None]",
+    (None, None, 4): "images.permute(2, 0, 1)[None, :3]",
     (None, None, None): "images[:, None].expand(-1, 3, -1, -1)",
     (None, None): "images.expand(1, 3, -1, -1)",
 }
@@ -102,7 +102,7 @@ def _widened(value: Any) -> Any:
         return {name: _widened(part) for name, part in value.items()}
     if type(value) is tuple:
         return tuple(map(_widened, value))
-    return value.float() if isinstance(value, Tensor) and value.dtype in HALVES else value
+    return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 def check_images(images: Tensor) -> None:

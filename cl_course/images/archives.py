@@ -20,6 +20,7 @@ import numpy as np
 
 from cl_course.images.cache import Decoded, Source
 
+AGAIN = "delete it, and it will be downloaded again"
 # The checksums that torchvision.datasets.CIFAR10 and STL10 hold (a test compares them).
 CIFAR10_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -70,8 +71,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self.allowed:
-            what = f"the pickle names {module}.{name}, which no CIFAR-10 batch needs"
-            raise ValueError(f"{what}; this is not the official file, delete it")
+            raise ValueError(f"the pickle names {module}.{name}, which no CIFAR-10 batch needs; {AGAIN}")
         return self.allowed[module, name]
 
 
@@ -82,8 +82,7 @@ class Stl10(Source):
     parts: ClassVar = ("train", "test", "unlabeled")
 
     def read(self, part: str) -> Decoded:
-        wanted = [f"{part}_X.bin", "class_names.txt"] + ([] if part == "unlabeled" else [f"{part}_y.bin"])
-        labels = None
+        wanted, labels = ["class_names.txt", f"{part}_X.bin", *[f"{part}_y.bin"] * (part != "unlabeled")], None
         with _members(self.path, "stl10_binary", wanted) as files:
             for name, file in files:
                 if name == "class_names.txt":
@@ -129,22 +128,18 @@ def _members(path: Path, folder: str, wanted: list[str]) -> Iterator[Iterator[tu
                     yield name, archive.extractfile(entry)
                 if not missing:
                     return  # the rest need not be unpacked
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; {_again(path)}")
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; {AGAIN}")
 
     try:
         yield from_folder() if path.is_dir() else from_archive()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as problem:
-        raise ValueError(f"{path} cannot be read ({problem}); {_again(path)}") from None
+        raise ValueError(f"{path} cannot be read ({problem}); {AGAIN}") from None
 
 
 def _check(path: Path, name: str, found: str) -> None:
     expected = (CIFAR10_MD5 | STL10_MD5)[name]
     if found != expected:
-        raise ValueError(f"{name} in {path} has the md5 {found}, not {expected}; {_again(path)}")
-
-
-def _again(path: Path) -> str:
-    return f"delete {path}, and it will be downloaded again"
+        raise ValueError(f"{name} in {path} has the md5 {found}, not {expected}; {AGAIN}")
 
 
 def _tickets(n: int) -> np.ndarray:

