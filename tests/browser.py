@@ -189,11 +189,13 @@ class Notebook:
         self.page.locator('.lm-MenuBar-item:has-text("Run")').click()
         self.page.locator('.lm-Menu-itemLabel:text-is("Run All Cells")').click()
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
-        wait_until(
-            lambda: all(re.search(r"\[\d+\]", prompt) for prompt in prompts.all_text_contents()),
-            "all cells have run",
-            START,
-        )
+        sign = self.page.locator(".jp-Notebook-ExecutionIndicator")
+
+        def have_run() -> bool:  # the prompt of a folded cell is empty, before and after
+            numbered = [bool(re.search(r"\[\d+\]", prompt)) for prompt in prompts.all_text_contents() if prompt]
+            return any(numbered) and all(numbered) and sign.get_attribute("data-status") == "idle"
+
+        wait_until(have_run, "all cells have run", START)
 
     def errors(self) -> list[str]:
         """Everything that a learner would take for a mistake."""
