@@ -72,7 +72,8 @@ def test_same():
 
 
 def test_two_mistakes_lie_in_different_parts():
-    pairs = list(core.one_or_two([("a", {"x": 1}), ("b", {"x": 2}), ("c", {"y": 3})]))
+    mistakes = [core.Mistake("a", {"x": 1}), core.Mistake("b", {"x": 2}), core.Mistake("c", {"y": 3})]
+    pairs = list(core.one_or_two(mistakes))
     assert [parts for _, parts in pairs[3:]] == [{"x": 1, "y": 3}, {"x": 2, "y": 3}]
 
 

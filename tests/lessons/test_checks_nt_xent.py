@@ -1,13 +1,17 @@
 """`checks.nt_xent` passes every right way to write the exercise, and names every known wrong one."""
 
-import math
+from functools import partial
+from itertools import combinations
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from cl_course import checks
-from cl_course.lessons.shared.exercise import ExerciseError
+from cl_course.lessons.infonce.check_nt_xent import nt_xent
+from cl_course.lessons.infonce.nt_xent_parts import make
+from cl_course.lessons.shared.exercise import ExerciseError, observed, same
+from cl_course.losses import nt_xent as course_nt_xent
 
 
 # Right, in different ways.
@@ -58,13 +62,83 @@ def in_double(z1, z2, temperature):
     return by_cross_entropy(z1.double(), z2.double(), temperature)
 
 
-@pytest.mark.parametrize(
-    "solution", [by_cross_entropy, by_logsumexp, by_gathered_positives, by_interleaving, by_shifting_first, in_double]
-)
+def by_einsum(left, right, tau):
+    z = torch.cat([left, right])
+    z = z / torch.einsum("id,id->i", z, z).sqrt()[:, None]
+    s = torch.einsum("id,jd->ij", z, z).div(tau)
+    s.diagonal().fill_(-torch.inf)
+    return -s.log_softmax(dim=1)[torch.arange(len(z)), (torch.arange(len(z)) + len(left)) % len(z)].mean()
+
+
+def by_loops(z1, z2, temperature):
+    views, n, losses = [*z1, *z2], len(z1), []
+    for i, view in enumerate(views):
+        s = [F.cosine_similarity(view, other, dim=0) / temperature for other in views]
+        losses.append(torch.stack([s[k] for k in range(2 * n) if k != i]).logsumexp(dim=0) - s[(i + n) % (2 * n)])
+    return sum(losses) / len(losses)
+
+
+def by_cosine_similarity_of_all_pairs(z1, z2, temperature=0.5):
+    z = torch.vstack((z1, z2))
+    s = F.cosine_similarity(z.unsqueeze(1), z.unsqueeze(0), dim=-1) / temperature
+    s = s.where(~torch.eye(len(z), dtype=torch.bool), torch.tensor(float("-inf")))
+    return F.nll_loss(F.log_softmax(s, dim=-1), torch.tensor([(i + len(z1)) % len(z) for i in range(len(z))]))
+
+
+def with_the_view_itself_cut_out(z1, z2, temperature):
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    views, n = len(z), len(z1)
+    logits = (z @ z.T / temperature)[~torch.eye(views, dtype=torch.bool)].view(views, views - 1)
+    return F.cross_entropy(logits, torch.cat([torch.arange(n) + n - 1, torch.arange(n)]))  # one column fewer
+
+
+class AsAnObject:
+    def __init__(self, mask):
+        self.mask = mask
+
+    def __call__(self, z1, z2, temperature):
+        z = F.normalize(torch.cat([z1, z2]), dim=1) / temperature**0.5
+        return F.cross_entropy((z @ z.T).fill_diagonal_(self.mask), torch.arange(len(z)).roll(len(z1)))
+
+
+def through_both_directions(z1, z2, temperature, average=torch.mean):
+    a, b = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    own = torch.eye(len(a), dtype=torch.bool)
+    first = torch.cat([a @ b.T, (a @ a.T).masked_fill(own, -torch.inf)], dim=1) / temperature
+    second = torch.cat([b @ a.T, (b @ b.T).masked_fill(own, -torch.inf)], dim=1) / temperature
+    target = torch.arange(len(a))
+    return average(torch.stack([F.cross_entropy(first, target), F.cross_entropy(second, target)]))
+
+
+RIGHT = [
+    by_cross_entropy,
+    by_logsumexp,
+    by_gathered_positives,
+    by_interleaving,
+    by_shifting_first,
+    in_double,
+    by_einsum,
+    by_loops,
+    by_cosine_similarity_of_all_pairs,
+    with_the_view_itself_cut_out,
+    AsAnObject(-1e9),
+    partial(through_both_directions, average=torch.mean),
+    lambda a, b, t: by_cross_entropy(a, b, t).reshape(1),
+    course_nt_xent,
+]
+
+
+@pytest.mark.parametrize("solution", RIGHT)
 def test_passes_every_right_form(solution, capsys, monkeypatch):
     monkeypatch.setenv("CL_COURSE_STRICT", "1")
     checks.nt_xent(solution)
     assert capsys.readouterr().out.startswith("✔ my_nt_xent")
+
+
+def test_remarks_on_right_answers():
+    assert "shape (1,)" in nt_xent.judge(lambda a, b, t: by_cross_entropy(a, b, t).reshape(1)).notes[0]
+    assert "float64" in nt_xent.judge(in_double).notes[0]
+    assert nt_xent.judge(by_cross_entropy).notes == ()
 
 
 # Wrong, as learners write it.
@@ -235,33 +309,33 @@ def half_detached(z1, z2, t):
         (diagonal_kept, "diagonal is not masked"),
         (diagonal_kept_by_hand, "diagonal is not masked"),
         (diagonal_times_zero, "masked with 0"),
-        (temperature_forgotten, "It is forgotten"),
-        (temperature_before_normalising, "before normalising"),
-        (temperature_before_normalising_by_norm, "before normalising"),
+        (temperature_forgotten, "the temperature has no effect"),
+        (temperature_before_normalising, "the temperature has no effect"),
+        (temperature_before_normalising_by_norm, "the temperature has no effect"),
         (temperature_multiplied, "you multiply by the temperature"),
-        (temperature_twice, "counts twice"),
+        (temperature_twice, "T squared"),
         (partner_one_too_far, "wrong offset"),
         (partner_is_next, "wrong offset"),
-        (partner_as_if_interleaved, "wrong offset"),
-        (partner_is_itself, "wrong offset"),
-        (masked_itself_as_partner, "not finite at any temperature"),
+        (partner_as_if_interleaved, "a1 b1 a2 b2"),
+        (partner_is_itself, "its own target"),
+        (masked_itself_as_partner, "your loss is inf"),
         (first_views_only, "one direction only"),
         (across_one_way, "one direction only"),
         (across_both_ways, "half of the candidates are missing"),
         (summed, "a sum where the mean belongs"),
-        (divided_by_n, "natural scale"),
+        (divided_by_n, "Divide by 2n, not by n"),
         (halved, "twice too small"),
         (mean_then_divided, "divided by 2n twice"),
         (one_for_each_view, "one value for each view"),
         (not_normalised, "not normalised"),
         (normalised_down_the_columns, "wrong dimension"),
-        (textbook, "at T = 0.01 it is not finite"),
-        (textbook_in_two_logarithms, "at T = 0.01 it is not finite"),
-        (textbook_by_subtraction, "at T = 0.01 it is not finite"),
-        (sign_turned, "sign is turned"),
+        (textbook, "at T = 0.01 your answer is not finite"),
+        (textbook_in_two_logarithms, "at T = 0.01 your answer is not finite"),
+        (textbook_by_subtraction, "at T = 0.01 your answer is not finite"),
+        (sign_turned, "the sign is wrong"),
         (partner_not_in_the_sum, "leaves the partner out"),
-        (as_a_number, "gradient does not reach"),
-        (half_detached, "gradient does not reach"),
+        (as_a_number, "no gradient reaches them"),
+        (half_detached, "not the gradient of the whole loss"),
     ],
 )
 def test_names_the_mistake(wrong, phrase, capsys, monkeypatch):
@@ -276,17 +350,16 @@ def test_names_the_mistake(wrong, phrase, capsys, monkeypatch):
 
 
 def test_no_two_mistakes_look_alike_on_the_hidden_inputs():
-    """Sentences differ, so must the answers that lead to them (nothing told by the temperature's effect alone)."""
-    from cl_course.lessons.infonce.check_nt_xent import _mistakes, _views
+    """Sentences differ, so must the answers that lead to them: otherwise the second could never be said."""
+    seen = [(mistake, observed(nt_xent.observe, make(**mistake.parts))) for mistake in nt_xent.mistakes]
+    for (first, answer), (second, other) in combinations(seen, 2):
+        assert first.sentence == second.sentence or not same(answer, other, 1e-3), (first.sentence, second.sentence)
 
-    inputs = [_views(3, 0.5), _views(4, 0.2), _views(6, 2.0)]
-    answers = [(m.sentence, [m.code(*arguments) for arguments in inputs]) for m in _mistakes(by_cross_entropy)]
-    for i, (sentence, wrong) in enumerate(answers):
-        for other, right in answers[:i]:
-            if sentence != other:
-                assert any(
-                    a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(wrong, right)
-                ), (sentence, other)
+
+def test_every_mistake_is_named_when_it_is_made():
+    for mistake in nt_xent.mistakes:
+        verdict = nt_xent.judge(make(**mistake.parts))
+        assert not verdict.passed and verdict.sentence == mistake.sentence
 
 
 def test_a_stub_is_not_an_error(capsys, monkeypatch):
@@ -300,11 +373,7 @@ def test_a_stub_is_not_an_error(capsys, monkeypatch):
         checks.nt_xent(stub)
 
 
-def test_code_that_stops_or_is_something_else_entirely(capsys, monkeypatch):
-    monkeypatch.delenv("CL_COURSE_STRICT", raising=False)
-    checks.nt_xent(lambda z1, z2, t: z1 @ z2)
-    assert "your code stopped with RuntimeError" in capsys.readouterr().out
-    checks.nt_xent(lambda z1, z2, t: (z1 - z2).square().mean() + math.pi)
-    assert "none of the mistakes known" in capsys.readouterr().out
-    checks.nt_xent(lambda z1, z2, t: "3.2")
-    assert "a str came back" in capsys.readouterr().out
+def test_code_that_stops_or_is_something_else_entirely():
+    assert "your code stopped with RuntimeError" in nt_xent.judge(lambda z1, z2, t: z1 @ z2).sentence
+    assert "a str came back" in nt_xent.judge(lambda z1, z2, t: "3.2").sentence
+    assert "a tuple of 2 came back" in nt_xent.judge(lambda z1, z2, t: (by_cross_entropy(z1, z2, t), 1)).sentence

@@ -57,10 +57,9 @@ MISTAKES = (
     *(
         Mistake(_OFFSET + where, {"partner": wrong})
         for where, wrong in (
-            ("Yours is the next row.", lambda n: torch.arange(2 * n).roll(-1)),
-            ("Yours is the row before.", lambda n: torch.arange(2 * n).roll(1)),
-            ("Yours is n - 1 places on.", lambda n: torch.arange(2 * n).roll(1 - n)),
-            ("Yours is n + 1 places on.", lambda n: torch.arange(2 * n).roll(n - 1)),
+            # i -> j and j -> i give the same sum of s_ij, so that the loss cannot tell a step on from a step back.
+            ("Yours is the next row or the row before.", lambda n: torch.arange(2 * n).roll(1)),
+            ("Yours is n - 1 or n + 1 places on.", lambda n: torch.arange(2 * n).roll(n - 1)),
             ("Yours counts from the end, at 2n - 1 - i.", lambda n: torch.arange(2 * n).flip(0)),
         )
     ),
