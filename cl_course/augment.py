@@ -29,26 +29,20 @@ CHUNK = 128 * 32 * 32  # pixels that a core augments at a time, so that they sta
 class AugmentConfig:
     """What may happen to a view, and how often. The default is the course's recipe for 32 pixels.
 
-    Attributes:
-        crop: smallest and largest share of the image's area that a crop keeps; (1, 1) is none.
-        ratio: smallest and largest width / height of a crop, as a multiple of the image's own.
-        flip, jitter, grey, blur, solarize: the probability of each, in [0, 1].
-        brightness, contrast, saturation: a jittered image's factor is drawn from [max(0, 1 - s), 1 + s].
-        hue: a jittered image's hue is turned by at most this share of the circle, either way; in [0, 0.5].
-        blur_sigma: smallest and largest standard deviation of the blur, in pixels.
+    `flip`, `jitter`, `grey`, `blur` and `solarize` are probabilities, in [0, 1].
     """
 
-    crop: tuple[float, float] = (0.35, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop: tuple[float, float] = (0.35, 1.0)  # smallest and largest share of the image's area that is kept; (1, 1): all
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # of a crop: width / height, as a multiple of the image's own
     flip: float = 0.5
     jitter: float = 0.8
-    brightness: float = 0.5
+    brightness: float = 0.5  # s: a jittered image's factor is drawn from [max(0, 1 - s), 1 + s]
     contrast: float = 0.5
     saturation: float = 0.5
-    hue: float = 0.5
+    hue: float = 0.5  # a jittered image's hue is turned by at most this share of the circle, either way; in [0, 0.5]
     grey: float = 0.3
     blur: float = 0.0
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # smallest and largest standard deviation, in pixels
     solarize: float = 0.0
 
     def __post_init__(self):
@@ -75,16 +69,11 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
     """One random view of every image; the input is left untouched.
 
     Args:
-        images: values in [0, 1], (n, 3, h, w), on any device.
+        images: values in [0, 1], (n, 3, h, w), on any device; the views are such images, too, without a gradient.
         generator: where the random numbers come from, on any device; torch's own if None.
 
-    Returns:
-        Views of the same shape, values in [0, 1]; no gradient flows back to the images.
-
     Raises:
-        TypeError: not a tensor, a tensor of integers, or of half precision.
-        ValueError: not (n, 3, h, w), no image at all, or values outside [0, 1].
-        Each error names the expression that converts such images.
+        TypeError, ValueError: another type, shape or range; the sentence has the expression that converts such images.
     """
     check_images(images)
     return _augmented(images, config, generator, copies=1)
@@ -131,18 +120,10 @@ def draw_parameters(
     low, high = u.new_tensor(ranges).T[:, :, None]
     in_range = torch.lerp(low, high, u[9:])
     neutral = u.new_tensor([1, 1, 1, 0])[:, None]
-    brightness, contrast, saturation, hue = torch.where(jittered, in_range[:4], neutral)
-    return {
-        "box": _draw_boxes(u[5:9], size, config),
-        "flipped": flipped,
-        "brightness": brightness,
-        "contrast": contrast,
-        "saturation": saturation,
-        "hue": hue,
-        "greyed": greyed,
-        "sigma": torch.where(blurred, in_range[4], 0.0),
-        "threshold": torch.where(solarized, 0.5, 2.0),  # nothing is above 2
-    }
+    jitter = zip(("brightness", "contrast", "saturation", "hue"), torch.where(jittered, in_range[:4], neutral))
+    sigma, threshold = torch.where(blurred, in_range[4], 0.0), torch.where(solarized, 0.5, 2.0)  # nothing is above 2
+    box = _draw_boxes(u[5:9], size, config)
+    return {"box": box, "flipped": flipped, **dict(jitter), "greyed": greyed, "sigma": sigma, "threshold": threshold}
 
 
 def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tensor:
@@ -189,15 +170,14 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows
     else:
         views = horizontal_flip(images, drawn["flipped"][rows])
     # From here on the views are written over in place: memory that is in the cache already is the fastest.
-    if config.jitter > 0:
-        if config.brightness > 0:
-            adjust_brightness(views, drawn["brightness"][rows], out=views)
-        if config.contrast > 0:
-            adjust_contrast(views, drawn["contrast"][rows], out=views)
-        if config.saturation > 0:
-            adjust_saturation(views, drawn["saturation"][rows], out=views)
-        if config.hue > 0:
-            _turn_hue(views, drawn["hue_turns"][rows], out=views)
+    if config.jitter > 0 and config.brightness > 0:
+        adjust_brightness(views, drawn["brightness"][rows], out=views)
+    if config.jitter > 0 and config.contrast > 0:
+        adjust_contrast(views, drawn["contrast"][rows], out=views)
+    if config.jitter > 0 and config.saturation > 0:
+        adjust_saturation(views, drawn["saturation"][rows], out=views)
+    if config.jitter > 0 and config.hue > 0:
+        _turn_hue(views, drawn["hue_turns"][rows], out=views)
     if config.grey > 0:
         greyscale(views, drawn["greyed"][rows], out=views)
     if config.blur > 0:
@@ -208,10 +188,9 @@ def _apply(images: Tensor, config: AugmentConfig, drawn: dict[str, Tensor], rows
 
 
 def resized_crop(images: Images, box: Int64[Tensor, "n 4"], flipped: Bool[Tensor, " n"] | None = None) -> Images:
-    """Cut box (top, left, height, width in pixels) out of each image and resize it to the image's size.
+    """Cut box (top, left, height, width in pixels) out of each image and resize it, bilinear, to the image's size.
 
-    Bilinear, as torchvision's `resized_crop`: no pixel outside the box is used. Where `flipped` is True the crop is
-    mirrored as well.
+    As torchvision's `resized_crop`, no pixel outside the box is used. Where `flipped` is True the crop is mirrored.
     """
     return _sample(images, *_crop_positions(box.to(images), images.shape[-2:], flipped)).clamp_(0, 1)  # rounding
 
@@ -249,17 +228,14 @@ def adjust_brightness(images: Images, factor: PerImage, out: Tensor | None = Non
 
 
 def adjust_contrast(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
-    """Move every pixel away from the image's mean grey by `factor` >= 0: 0 is flat, 1 leaves as is.
-
-    `out` may be `images`.
-    """
+    """Scale each pixel's distance from the image's mean grey by `factor` >= 0: 0 is flat. `out` may be `images`."""
     mean_grey = _luma(images.mean(dim=(-2, -1), keepdim=True))  # (n, 1, 1, 1)
     factor = _per_image(factor)
     return torch.mul(images, factor, out=out).add_((1 - factor) * mean_grey).clamp_(0, 1)
 
 
 def adjust_saturation(images: Images, factor: PerImage, out: Tensor | None = None) -> Images:
-    """Move every pixel away from its own grey by `factor` >= 0: 0 is grey, 1 leaves as is. `out` may be `images`."""
+    """Scale each pixel's distance from its own grey by `factor` >= 0: 0 is grey. `out` may be `images`."""
     return torch.lerp(_luma(images), images, _per_image(factor), out=out).clamp_(0, 1)
 
 
@@ -285,11 +261,8 @@ def adjust_hue(images: Images, shift: PerImage) -> Images:
 
 
 def _hue_turns(shift: Tensor) -> Tensor:
-    """How far red, turned by `shift`, is ahead of each channel's own hue, (n, 3, 1, 1) in turns.
-
-    2 is added, since frac(-0.1) is -0.1.
-    """
-    return (shift[:, None] - shift.new_tensor(HUES) + 2)[:, :, None, None]
+    """How far red, turned by `shift`, is ahead of each channel's own hue, (n, 3, 1, 1) in turns."""
+    return (shift[:, None] - shift.new_tensor(HUES) + 2)[:, :, None, None]  # plus 2, since frac(-0.1) is -0.1
 
 
 def _turn_hue(images: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:

@@ -28,10 +28,7 @@ def effective_rank(h: Embeddings) -> float:
     """How many dimensions the features really use, in [1, min(n, d)].
 
     The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1, for embeddings z): the exponential of the
-    entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel.
-
-    Raises:
-        ValueError: features that are not finite.
+    entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel. A ValueError unless finite.
     """
     if not h.isfinite().all():
         raise ValueError("effective_rank needs finite features, got infinite ones or NaN; the run that made them has "
@@ -43,23 +40,16 @@ def effective_rank(h: Embeddings) -> float:
 
 @dataclass(frozen=True)
 class Health:
-    """One look at a run, on n pairs of views.
-
-    Attributes:
-        loss: the run's; chance: what guessing gives at its batch size.
-        positive, negative: cosine similarities, (n,) and (n (n - 1),), of partners and of strangers (other images).
-        spread: of z; effective_rank: of h; dim: the dimensions that h has.
-        knn: accuracy of the nearest-neighbour vote, where there were labels to measure it.
-    """
+    """One look at a run, on n pairs of views."""
 
     loss: float
-    chance: float
-    positive: Tensor
-    negative: Tensor
-    spread: float
-    effective_rank: float
-    dim: int
-    knn: float | None = None
+    chance: float  # the loss of guessing at the run's batch size
+    positive: Tensor  # cosine similarities of partners, (n,)
+    negative: Tensor  # and of strangers, two other images, (n (n - 1),)
+    spread: float  # of z
+    effective_rank: float  # of h
+    dim: int  # the dimensions that h has
+    knn: float | None = None  # accuracy of the nearest-neighbour vote, where there were labels to measure it
 
     @property
     def sentence(self) -> str:

@@ -27,29 +27,17 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from whi
 
 @dataclass(frozen=True)
 class Result:
-    """One score, with what a fair comparison needs.
+    """One score, with what a fair comparison needs."""
 
-    Attributes:
-        score: the `measure` on `split`, in [0, 1].
-        method: how it was judged, such as "linear probe".
-        split: what the score was computed on; nothing was chosen on it.
-        seed: of the random numbers in judging.
-        labels: how many labelled images were trained on; those of validation, which choose the settings, come on top.
-        trained: what was trained on them.
-        seconds: how long that took, with all settings that were tried.
-        validation: the score on validation of the setting that was chosen there.
-        measure: "accuracy", the share of right answers, or another, such as "IoU".
-    """
-
-    score: float
-    method: str
-    split: str
-    seed: int
-    labels: int
-    trained: str
-    seconds: float
-    validation: float | None = None
-    measure: str = "accuracy"
+    score: float  # the `measure` on `split`, in [0, 1]
+    method: str  # how it was judged, such as "linear probe"
+    split: str  # what the score was computed on; nothing was chosen on it
+    seed: int  # of the random numbers in judging
+    labels: int  # how many labelled images were trained on; those of validation, which choose the settings, come on top
+    trained: str  # what was trained on them
+    seconds: float  # how long that took, with all settings that were tried
+    validation: float | None = None  # the score on validation of the setting that was chosen there
+    measure: str = "accuracy"  # the share of right answers, or another measure, such as "IoU"
 
     @property
     def accuracy(self) -> float:
@@ -79,9 +67,6 @@ def few_labels(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
     Args:
         share: in (0, 1]; 0.01, 0.1 and 1 are usual. 1 keeps all images.
         seed: decides which are kept.
-
-    Raises:
-        ValueError: no labels, or a share out of range.
     """
     if images.labels is None:
         raise ValueError("few_labels needs labelled images; load a set with classes")
@@ -125,9 +110,6 @@ def knn_accuracy(
 
     Returns:
         The share of test images whose class wins the vote, in [0, 1]. A class without training images never wins.
-
-    Raises:
-        ValueError: k or the temperature is out of range.
     """
     temperature = check_temperature(temperature)
     nearest, similarity = retrieve(test_h, train_h, k)  # (m, k)
@@ -145,14 +127,11 @@ def retrieve(
     A query that is in the gallery finds itself first: search another split, or take k + 1 and drop the first.
 
     Args:
-        query_h, gallery_h: features (m, d) and (n, d), of any length.
+        query_h, gallery_h: finite features (m, d) and (n, d), of any length.
         k: from 1 to the number of gallery images.
 
     Returns:
         Rows of the gallery, (m, k), and their cosine similarities, (m, k), falling.
-
-    Raises:
-        ValueError: k is out of range.
     """
     if not len(query_h) or not len(gallery_h):
         missing = "gallery image" if len(query_h) else "query"
@@ -190,11 +169,7 @@ def mean_average_precision(
     the first r (Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, sec. 8.4). 1: all of them come
     first. In a random order it is about the class's share of the gallery.
 
-    Args:
-        query_h, gallery_h: features (m, d) and (n, d), of any length; query_y, gallery_y: their classes.
-
-    Raises:
-        ValueError: a query's class has no image in the gallery.
+    Arguments as of `precision_at_k`. A ValueError where a query's class has no image in the gallery.
     """
     missing = sorted(set(query_y.tolist()) - set(gallery_y.tolist()))
     if missing:
@@ -215,17 +190,11 @@ def linear_probe(
     train_h: Float[Tensor, "n d"], train_y: Int64[Tensor, " n"], val_h: Float[Tensor, "v d"],
     val_y: Int64[Tensor, " v"], test_h: Float[Tensor, "m d"], test_y: Int64[Tensor, " m"], *, seed: int = 0,
 ) -> Result:
-    """Logistic regression on standardised, frozen features; its strength is chosen on validation.
+    """Accuracy on test of logistic regression on standardised, frozen features; validation chooses its strength.
 
     Args:
         *_h: features (n, d); *_y: classes (n,). A class without training images is never predicted.
         seed: of the encoder or of the labels, for the report: the fit itself uses no random numbers.
-
-    Returns:
-        A Result with the accuracy on test.
-
-    Raises:
-        ValueError: fewer than two classes to tell apart.
     """
     if len(train_y.unique()) < 2:
         raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; "
@@ -255,16 +224,13 @@ def factor_probe(
     train_h: Float[Tensor, "n d"], train_factors: dict[str, Tensor], test_h: Float[Tensor, "m d"],
     test_factors: dict[str, Tensor],
 ) -> dict[str, float]:
-    """What a linear map can read from frozen features: for each factor, R^2 of a ridge regression on test.
+    """What a linear map can read from frozen features: name of a factor -> R^2 of a ridge regression on test.
 
     1 means that the features tell the factor exactly, 0 that they tell no more than its mean; a slightly negative value
-    means the same. A hue is an angle, so its cosine and sine are predicted.
+    means the same. It is the mean over a factor's coordinates; of a hue, an angle, these are its cosine and sine.
 
     Args:
         *_h: features (n, d); *_factors: name -> (n,) or (n, k).
-
-    Returns:
-        name -> R^2, the mean over a factor's coordinates.
     """
     train_x, test_x = _standardised(train_h, test_h)
     scores = {}

@@ -18,7 +18,8 @@ from cl_course.models import ResNet
 from cl_course.values import one_of, real, whole
 
 # What may be trained, and its name in a Result.
-LAYERS = {"head": "the head", "last": "the last stage and the head", "all": "all layers", "scratch": "all layers from scratch"}
+LAYERS = {"head": "the head", "last": "the last stage and the head", "all": "all layers"}
+LAYERS["scratch"] = "all layers from scratch"
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,11 @@ class FineTuneConfig:
         rates = self.learning_rates if isinstance(self.learning_rates, tuple | list) else (self.learning_rates,)
         if not rates:
             raise ValueError("learning_rates must be one or more numbers, got none; 1e-3 to 1e-2 is usual")
-        alone = "BatchNorm cannot normalise one image alone"
-        slowest = "1 lets all stages learn alike, and layers='head' freezes them"
-        values = {
-            "steps": whole("steps", self.steps, 1),
-            "batch_size": whole("batch_size", self.batch_size, 2, advice=alone),
-            "learning_rates": tuple(real("learning_rates", rate, above=0) for rate in rates),
-            "stage_factor": real("stage_factor", self.stage_factor, above=0, most=1, advice=slowest),
-        }
-        for name, value in values.items():
+        rates = tuple(real("learning_rates", rate, above=0) for rate in rates)
+        size = whole("batch_size", self.batch_size, 2, advice="BatchNorm cannot normalise one image alone")
+        factor = real("stage_factor", self.stage_factor, above=0, most=1, advice="layers='head' freezes all stages")
+        values = {"steps": whole("steps", self.steps, 1), "batch_size": size, "stage_factor": factor}
+        for name, value in (values | {"learning_rates": rates}).items():
             object.__setattr__(self, name, value)
 
 
@@ -62,19 +59,13 @@ def fine_tune(
     encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, layers: str = "all", seed: int = 0,
     config: FineTuneConfig = FineTuneConfig(),
 ) -> Result:
-    """Train a linear classifier on a copy of the encoder, once for every learning rate; validation chooses, test judges.
+    """Accuracy on test of a linear classifier on a copy of the encoder, trained once a learning rate.
 
     Args:
         encoder: stays as it is; its device is where the copies are trained.
-        train, val, test: labelled images.
-        layers: "head", "last", "all" or "scratch", as in `train_classifier`.
+        train, val, test: labelled images, or a ValueError; validation chooses the rate.
+        layers: as in `train_classifier`.
         seed: of the head, the order of the images, the augmentations and, from scratch, of all weights.
-
-    Returns:
-        A Result with the accuracy on test.
-
-    Raises:
-        ValueError: images without labels, training images of one class only, or other layers.
     """
     for name, images in {"train": train, "val": val, "test": test}.items():
         if images.labels is None:
@@ -92,7 +83,7 @@ def choose_classifier(
     encoder: ResNet, train: ImageSet, val: ImageSet, *, layers: str = "all", seed: int = 0,
     config: FineTuneConfig = FineTuneConfig(),
 ) -> tuple[nn.Sequential, float, float]:
-    """`train_classifier` once for every learning rate; the best on validation: (classifier, its rate, accuracy there)."""
+    """`train_classifier` once a learning rate; the best on validation: (classifier, its rate, accuracy there)."""
     tried = []
     for rate in config.learning_rates:
         classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
@@ -104,7 +95,7 @@ def train_classifier(
     encoder: ResNet, images: ImageSet, rate: float, *, layers: str = "all", seed: int = 0,
     config: FineTuneConfig = FineTuneConfig(),
 ) -> nn.Sequential:
-    """A copy of the encoder and a linear head, trained with labels at one learning rate: images -> logits, in eval mode.
+    """A copy of the encoder and a linear head, trained with labels at one rate: images -> logits, in eval mode.
 
     BatchNorm is treated as its layer. Where weights learn, it normalises by the batch and updates its running
     statistics; where they are frozen, it uses those of the pre-training, in training as in testing.
@@ -114,16 +105,13 @@ def train_classifier(
         rate: the head's learning rate at the start.
         layers: what learns: "head", the classifier alone; "last", also the encoder's last stage; "all"; or "scratch",
             which forgets the encoder's weights first and trains all layers at one rate.
-
-    Raises:
-        ValueError: images of one class only, or other layers.
     """
     one_of("layers", layers, tuple(LAYERS))
     rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     if images.labels is None or len(images.labels.unique()) < 2:
         classes = "without labels" if images.labels is None else "of one"
-        raise ValueError(f"fine-tuning needs images of at least two classes, got {len(images)} {classes}; take more "
-                         "labelled images")
+        needed = "fine-tuning needs images of at least two classes"
+        raise ValueError(f"{needed}, got {len(images)} {classes}; take more labelled images")
     device = next(encoder.parameters()).device
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's, where the weights are drawn

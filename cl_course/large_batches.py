@@ -34,9 +34,6 @@ def grad_cache(embed: Embed, loss: Loss, view1: Tensor, view2: Tensor, chunk: in
 
     Returns:
         The loss of the whole batch, detached.
-
-    Raises:
-        ValueError: `chunk` is less than 1, or the views are empty or differ in number.
     """
     pairs = _chunks(view1, view2, chunk)
     with torch.no_grad():
@@ -52,10 +49,7 @@ def grad_cache(embed: Embed, loss: Loss, view1: Tensor, view2: Tensor, chunk: in
 def accumulate(embed: Embed, loss: Loss, view1: Tensor, view2: Tensor, chunk: int) -> Tensor:
     """Plain gradient accumulation: the mean of the chunks' own losses. A view meets the negatives of its chunk alone.
 
-    Arguments and errors as of `grad_cache`. Adds to the weights' .grad.
-
-    Returns:
-        The mean over images of the chunks' losses, detached.
+    Arguments as of `grad_cache`. Adds to the weights' .grad; returns the mean over images of the chunks' losses.
     """
     parts = []
     for a, b in _chunks(view1, view2, chunk):

@@ -44,8 +44,7 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
         Nats, at least 0; ln(2n - 1) when all embeddings are alike.
 
     Raises:
-        TypeError: the two views differ in shape.
-        ValueError: `temperature` is not a finite number above 0.
+        TypeError: the views differ in shape; ValueError: `temperature` is not a finite number above 0.
     """
     temperature = check_temperature(temperature)
     n = len(z1)
@@ -65,8 +64,6 @@ def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temp
 
         -log( exp(s(q_i, k_i) / T) / ( exp(s(q_i, k_i) / T) + sum over j of exp(s(q_i, negatives_j) / T) ) )
 
-    Gradients reach all three: MoCo passes keys and queue without one.
-
     Args:
         q, k: queries and their keys, (n, d), of any length; row i of both is image i.
         negatives: (m, d), of any length; m = 0 is allowed, and the loss is then 0.
@@ -76,8 +73,7 @@ def info_nce(q: Embeddings, k: Embeddings, negatives: Float[Tensor, "m d"], temp
         Nats, at least 0; ln(m + 1) when all embeddings are alike.
 
     Raises:
-        TypeError: shapes that do not fit each other.
-        ValueError: `temperature` is not a finite number above 0.
+        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0.
     """
     temperature = check_temperature(temperature)
     q, k, negatives = (F.normalize(x, dim=1) for x in (q, k, negatives))
@@ -101,10 +97,7 @@ def uniformity(z: Embeddings) -> Scalar:
     """Log of the mean of exp(-2 |a - b|^2) over all pairs on the unit sphere: 0 when collapsed.
 
     Wang & Isola 2020, arXiv:2005.10242, eq. 4, with t = 2. Smaller is more uniform; evenly spread points come near -4
-    in many dimensions, and near -1.57 on a circle.
-
-    Raises:
-        ValueError: fewer than two embeddings, which form no pair.
+    in many dimensions, and near -1.57 on a circle. A ValueError for fewer than two, which form no pair.
     """
     if len(z) < 2:
         raise ValueError(f"uniformity compares pairs and got {len(z)} embedding(s); give it at least 2")

@@ -31,12 +31,9 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, then four stages that double the channels and halve the sides.
+    """A stem from 3 channels to `width`, then four stages of `blocks` basic blocks; h has 8 * width dimensions.
 
-    Args:
-        stem: the first layers, from 3 channels to `width`.
-        width: channels of the first stage; the features have 8 * width dimensions.
-        blocks: basic blocks in each stage.
+    Each later stage doubles the channels and halves the sides.
     """
 
     def __init__(self, stem: nn.Module, width: int, blocks: int):
@@ -77,9 +74,6 @@ def resnet18(stem: str = "cifar") -> ResNet:
         stem: "cifar" for pictures of about 32 pixels: a 3x3 convolution without stride or max-pooling (SimCLR, App.
             B.9); "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling. The smaller side
             decides, since it is the first that has no pixels left.
-
-    Raises:
-        ValueError: another stem.
     """
     if one_of("stem", stem, ("cifar", "stl")) == "cifar":
         return ResNet(_stem(64, kernel=3, stride=1), 64, blocks=2)
@@ -96,12 +90,8 @@ def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128, *, norm_ou
         norm_output: end in a BatchNorm without scale and shift, so that every dimension of z has mean 0 and variance 1
             over the batch, much as SimSiam does (Chen & He 2021, arXiv:2011.10566, sec. 3).
     """
-    layers = [
-        nn.Linear(in_dim, hidden_dim, bias=False),
-        nn.BatchNorm1d(hidden_dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden_dim, out_dim),
-    ]
+    hidden = [nn.Linear(in_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(inplace=True)]
+    layers = [*hidden, nn.Linear(hidden_dim, out_dim)]
     if norm_output:
         layers.append(nn.BatchNorm1d(out_dim, affine=False))
     return nn.Sequential(*layers)

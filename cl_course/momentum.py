@@ -24,9 +24,6 @@ def ema_update(target: nn.Module, online: nn.Module, momentum: float) -> None:
 
     MoCo, eq. 2 (He et al. 2020, arXiv:1911.05722); BYOL, eq. 1 (Grill et al. 2020, arXiv:2006.07733). Buffers
     (BatchNorm's running statistics) are averages already and are copied.
-
-    Raises:
-        ValueError: `momentum` lies outside [0, 1], or the weights differ in number or shape.
     """
     momentum = check_momentum(momentum)
     shapes = [[tensor.shape for tensor in (*network.parameters(), *network.buffers())] for network in (target, online)]

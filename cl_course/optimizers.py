@@ -12,9 +12,6 @@ def make_optimizer(method: nn.Module, name: str = "adamw", weight_decay: float =
     Args:
         method: a `methods.Method`; its `rate_factors`, {name of a part: factor}, says which parts learn faster.
         name: "adamw", or "sgd" with Nesterov's momentum of 0.9.
-
-    Raises:
-        ValueError: another name, or a negative weight decay.
     """
     one_of("optimizer", name, tuple(OPTIMIZERS))
     weight_decay = real("weight_decay", weight_decay, least=0, advice="1e-4 to 1e-2 is usual")

@@ -1,7 +1,6 @@
 """Where is the object? A 1x1 convolution on frozen feature maps, judged by the masks of the embedded images.
 
-A map can be too coarse to answer: the quick encoder's last one has 2 x 2 places for 32 x 32 pixels. So the maps of an
-earlier stage can be used as well.
+The quick encoder's last map is coarse, 2 x 2 places for 32 x 32 pixels: the maps of earlier stages can be used as well.
 """
 
 import time
@@ -27,36 +26,28 @@ def iou(predicted: Bool[Tensor, "n h w"], masks: Bool[Tensor, "n h w"]) -> float
     """Intersection over union of the object's pixels, in [0, 1], added up over all images as PASCAL VOC does.
 
     1 when every pixel is right, 0 when no object pixel was found. To call every pixel object scores the object's share
-    of all pixels: the number to beat.
-
-    Raises:
-        ValueError: neither has an object's pixel, so that there is no union.
+    of all pixels: the number to beat. A ValueError where neither has an object's pixel.
     """
     union = int((predicted | masks).sum())
     if not union:
-        raise ValueError("iou needs an object's pixel in predictions or masks, and found none; take images with objects")
+        raise ValueError("iou needs an object's pixel in predictions or masks, found none; take images with objects")
     return int((predicted & masks).sum()) / union
 
 
-def segmentation_head(encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, stage: int = 4, seed: int = 0) -> Result:
-    """Train the head on the frozen maps, once for each of `RATES`; validation chooses, test judges.
+def segmentation_head(
+    encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, stage: int = 4, seed: int = 0
+) -> Result:
+    """IoU on test of a head on the frozen maps, trained once for each of `RATES`; validation chooses.
 
     Args:
         encoder: stays as it is.
-        train, val, test: images with masks.
+        train, val, test: images with masks, or a ValueError.
         stage: as in `feature_maps`.
         seed: of the head and the order of the images.
-
-    Returns:
-        A Result with the IoU on test.
-
-    Raises:
-        ValueError: images without masks, or a stage that does not exist.
     """
     for name, images in {"train": train, "val": val, "test": test}.items():
         if images.masks is None:
-            raise ValueError(f"segmentation needs the objects' masks and {name} has none; the embedded set, 'shapes', "
-                             "has them")
+            raise ValueError(f"segmentation needs the objects' masks and {name} has none; 'shapes' has them")
     start = time.perf_counter()
     train_maps, val_maps, test_maps = (feature_maps(encoder, images, stage) for images in (train, val, test))
     tried = []
@@ -77,11 +68,7 @@ def segmentation_head(encoder: ResNet, train: ImageSet, val: ImageSet, test: Ima
 def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     """Frozen features before pooling, (n, c, h', w'), on the CPU; the encoder's train / eval mode is put back.
 
-    Args:
-        stage: take the maps after this stage, from 1, the finest and least abstract, to 4, the encoder's `feature_map`.
-
-    Raises:
-        ValueError: another stage.
+    `stage`: take the maps after this one, from 1, the finest and least abstract, to 4, the encoder's `feature_map`.
     """
     stage = whole("stage", stage, 1, 4)
     device = next(encoder.parameters()).device
@@ -90,8 +77,7 @@ def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     encoder.eval()
     try:
         parts = (to_float(part.to(device)) for part in images.images.split(500))
-        maps = [upto(part.contiguous(memory_format=torch.channels_last)).float().cpu() for part in parts]
-        return torch.cat(maps)
+        return torch.cat([upto(x.contiguous(memory_format=torch.channels_last)).float().cpu() for x in parts])
     finally:
         encoder.train(was_training)
 
@@ -133,5 +119,5 @@ def predicted_masks(head: nn.Module, maps: Float[Tensor, "n c h w"], size: tuple
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(n, 1, h', w') -> (n, 1, h, w), bilinear: each place of the map stands at the centre of the pixels that it covers."""
+    """(n, 1, h', w') -> (n, 1, h, w), bilinear: a place of the map stands at the centre of the pixels it covers."""
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -45,24 +45,18 @@ FEATURES = {"mean colour": mean_colour, "colour histogram": colour_histogram, "r
 
 @checked
 def nearest(queries: Images, candidates: Float[Tensor, "m 3 h w"], feature: Callable) -> Labels:
-    """For each query, which row of `candidates` has the most similar feature: the smallest Euclidean distance.
+    """For each query, the row of `candidates` at the smallest Euclidean distance of their features.
 
-    Args:
-        feature: images (n, 3, h, w) -> vectors (n, d); one of `FEATURES`, or an encoder.
+    `feature`: images (n, 3, h, w) -> vectors (n, d); one of `FEATURES`, or an encoder.
     """
     return in_float32(torch.cdist)(feature(queries), feature(candidates)).argmin(dim=1)
 
 
 @checked
 def shortcut_rate(view1: Images, view2: Images, feature: Callable) -> float:
-    """The share of images in view1 whose nearest of all n images in view2 is their own partner.
+    """The share of images in view1 whose nearest of all n images in view2, by `feature`, is their own partner.
 
-    Args:
-        view1, view2: two views of the same n images, row i of both from image i.
-        feature: as in `nearest`.
-
-    Returns:
-        In [0, 1]; 1 / n is chance. Near 1, the feature is a shortcut: it solves the task alone.
+    Row i of both views is image i. 1 / n is chance; near 1, the feature is a shortcut: it solves the task alone.
     """
     partner = torch.arange(len(view1), device=view1.device)
     return (nearest(view1, view2, feature) == partner).float().mean().item()

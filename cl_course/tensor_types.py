@@ -35,10 +35,8 @@ SHAPE_REMEDIES = {
 def checked(function: Callable) -> Callable:
     """Check the tensors of every call against the shapes in the signature, and compute `in_float32`.
 
-    One letter is one size in all of them. Numbers are not looked at: `values` checks those.
-
-    Raises:
-        TypeError: a tensor has another type or shape; one sentence says which, what was given and what is allowed.
+    One letter is one size in all of them. A TypeError says in one sentence which tensor has another type or shape, what
+    was given and what is allowed. Numbers are not looked at: `values` checks those.
     """
     signature = inspect.signature(function)
     hints = {name: p.annotation for name, p in signature.parameters.items() if hasattr(p.annotation, "dim_str")}
@@ -58,7 +56,7 @@ def _misfit(name: str, value: Any, hint: Any, sizes: dict[str, tuple[int, str]])
     """What is wrong with a tensor, in one sentence; `sizes`, letter -> (size, name of a tensor), is added to."""
     letters, kind, is_tensor = hint.dim_str.split(), hint.dtype.__name__.lower(), isinstance(value, Tensor)
     dtype, shape = (str(value.dtype).removeprefix("torch."), tuple(value.shape)) if is_tensor else ("", ())
-    known = {letter: sizes[letter] for letter in letters if letter in sizes}
+    known = {letter: sizes[letter] for letter in letters if letter in sizes and not letter.isdigit()}
     sizes.update((letter, (size, name)) for letter, size in zip(letters, shape) if letter not in sizes)
     sizes.update((letter, (int(letter), name)) for letter in letters if letter.isdigit())
     if dtype in hint.dtypes and len(shape) == len(letters) and shape == tuple(sizes[x][0] for x in letters):

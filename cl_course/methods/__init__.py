@@ -25,9 +25,6 @@ def build(name: str, encoder: nn.Module, head: Mapping[str, Any] | None = None, 
         head: the projector's hidden_dim, out_dim and norm_output, where they are not its defaults; BYOL's predictor has
             the same hidden_dim.
         settings: the method's own, such as temperature or momentum.
-
-    Raises:
-        ValueError: an unknown method, or a setting that it does not have.
     """
     one_of("method", name, tuple(METHODS))
     head = dict(head or {})

@@ -17,16 +17,13 @@ class BYOL(Method):
     Args:
         encoder: f, images (n, 3, h, w) -> h; the online network's, kept for later.
         projector: g, h -> z (n, d).
-        predictor: q, z -> p (n, d); of the online network alone.
+        predictor: q, z -> p of the same length, (n, d); of the online network alone.
         momentum: the target's, in [0, 1], at the start. 0 copies the online network after every step: that is SimSiam
             (Chen & He 2021, arXiv:2011.10566).
         predictor_rate: how many times faster than the rest the predictor learns. Above 1 it stays near the best
             possible prediction, which keeps the network from collapsing (Tian et al. 2021, arXiv:2102.06810; BYOL's
             App. I).
         total_steps: over which the momentum rises to 1 on a cosine (sec. 3.3); None leaves it constant.
-
-    Raises:
-        ValueError: an impossible setting; a predictor that does not map z to vectors of its own length.
     """
 
     def __init__(

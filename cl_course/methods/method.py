@@ -11,17 +11,13 @@ from torch import Tensor, nn
 class Method(nn.Module):
     """A network and its loss. A method of your own derives from this, sets `encoder` and overrides `loss`.
 
-    Attributes:
-        encoder: images (n, 3, h, w) -> features h (n, encoder.dim); kept after training.
-        temperature: the loss's, which messages about a failed run name; None where the loss has none.
-        rate_factors: {name of a part: how many times faster than the rest it learns}.
-        contrast: embeddings z1, z2 -> the loss, so that a large batch can go through the network in chunks; None where
-            the images of a batch are not each other's negatives, so that a smaller batch does as well.
+    `contrast` is the loss of embeddings z1, z2 alone, so that a large batch can go through the network in chunks; None
+    where the images of a batch are not each other's negatives, so that a smaller batch does as well.
     """
 
-    encoder: nn.Module
-    temperature: float | None = None
-    rate_factors: Mapping[str, float] = MappingProxyType({})
+    encoder: nn.Module  # images (n, 3, h, w) -> features h (n, encoder.dim); kept after training
+    temperature: float | None = None  # the loss's, for messages about a failed run
+    rate_factors: Mapping[str, float] = MappingProxyType({})  # {part: how many times faster than the rest it learns}
     contrast: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,9 +31,6 @@ class MoCo(Method):
             "shuffled" needs at least 2, the paper's runs had 8.
         symmetric: both views give queries and keys, as in the authors' CIFAR demo: twice the work and twice the keys a
             step. In Algorithm 1 view1 gives the queries and view2 the keys.
-
-    Raises:
-        ValueError: an impossible setting, or a projector whose z has another length than `dim`.
     """
 
     def __init__(
@@ -79,11 +76,7 @@ class MoCo(Method):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Replace the oldest keys, modulo the queue's length, so that any batch size fits.
-
-        Raises:
-            ValueError: more keys than the queue holds.
-        """
+        """Replace the oldest keys, modulo the queue's length, by as many as it can hold."""
         n, length = len(keys), len(self.queue)
         self._check_room(n)
         places = (self.oldest + torch.arange(n, device=keys.device)) % length
@@ -95,11 +88,7 @@ class MoCo(Method):
         return math.log(1 + len(self.queue))
 
     def check_data(self, images: int, batch_size: int) -> None:
-        """Refuse keys that the queue cannot hold and groups of fewer than 2 keys, which BatchNorm cannot normalise.
-
-        Warns:
-            A queue longer than the data set still holds each image's own earlier keys.
-        """
+        """Refuse keys that the queue cannot hold and groups of fewer than 2 keys, which BatchNorm cannot normalise."""
         keys = batch_size * (2 if self.symmetric else 1)
         self._check_room(keys)
         if keys < 2 * self.norm_groups:
