@@ -149,7 +149,7 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     n, batch, name = len(images), config.batch_size, type(method).__name__
     if n < batch:
         smaller = f"pass batch_size={n} or less (on the command line --batch-size {n}), or " if n > 1 else ""
-        raise ValueError(f"{n} images are fewer than batch_size {batch}: {smaller}add images")
+        raise ValueError(f"{n} image{'s are' if n > 1 else ' is'} fewer than batch_size {batch}: {smaller}add images")
     if config.chunk_size is not None and method.contrast is None:
         raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; "
                          f"leave chunk_size out and give {name} a smaller batch_size")

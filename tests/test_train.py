@@ -1,4 +1,4 @@
-"""The training loop: the same numbers as a loop written out, whole or cut and resumed, and one sentence when something goes wrong."""
+"""The training loop: the numbers of a loop written out, whole or stopped and resumed; errors in one sentence."""
 
 import errno
 import json
@@ -240,7 +240,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(images, checkpoint):
     other = replace(CONFIG, epochs=1, learning_rate=1e-4, augment=AugmentConfig(grey=0))
     with pytest.raises(
         ValueError,
-        match="simclr.pt belongs to a run with .*0.006.*grey.*this one has .*0.0001.*; use the same configuration or another file",
+        match="simclr.pt belongs to a run with .*0.006.*grey.*this one has .*0.0001.*; use the same configuration",
     ) as error:
         pretrain(simclr(), images, other, resume=checkpoint)
     assert "batch_size" not in str(error.value), "only what differs is named"

@@ -1,11 +1,15 @@
 """The training loop: the modes that it trains and times in, what it compiles, and what it refuses."""
 
 import math
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+import tqdm.notebook
 from test_train import CONFIG, BreaksAt, simclr, weights
+from torch import nn
 
 from cl_course import train
 from cl_course.data import ImageSet, load
@@ -92,3 +96,85 @@ def test_raising_the_temperature_is_no_advice_where_there_is_none(images):
     method.temperature = None
     with pytest.raises(NonFiniteLoss, match="with peak learning rate .*; lower the rate; there is no checkpoint"):
         pretrain(method, images, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda method: method.half(), r"weights must be float32, got torch.float16: call method.float\(\)"),
+        (lambda method: method.double(), "weights must be float32, got torch.float64"),
+        (lambda method: method.requires_grad_(False), "SimCLR has no weight to train"),
+        (lambda method: method.projector.to("meta"), "SimCLR lies on cpu and meta; move all of it"),
+        (lambda method: setattr(method, "contrast", None), "chunk_size is for SimCLR .* leave chunk_size out"),
+    ],
+)
+@pytest.mark.parametrize("call", [pretrain, estimate])
+def test_what_a_step_would_refuse_is_refused_before_it(images, monkeypatch, call, change, said):
+    monkeypatch.setattr(train, "train_step", lambda *step: pytest.fail("a step was made"))
+    method = simclr()
+    change(method)
+    with pytest.raises(ValueError, match=said):
+        call(method, images, replace(CONFIG, chunk_size=8))
+
+
+@pytest.mark.parametrize("call", [pretrain, estimate])
+def test_other_classes_are_refused_in_one_sentence(images, call):
+    for given, said in {
+        (nn.Linear(2, 2), images, CONFIG): "method must be of class Method, got one of class Linear; derive its class",
+        (simclr(), images.images, CONFIG): "images must be of class ImageSet, got one of class Tensor; load them",
+        (simclr(), images, 5): "config must be of class TrainConfig, got 5",
+    }.items():
+        with pytest.raises(TypeError, match=said):
+            call(*given)
+
+
+@pytest.mark.parametrize("n", [1, 15])
+def test_fewer_images_than_a_batch_are_refused(images, n):
+    few = ImageSet(images.images[:n])
+    with pytest.raises(ValueError, match="fewer than batch_size 16: .*add images") as refused:
+        estimate(simclr(), few, CONFIG)
+    assert ("--batch-size" in str(refused.value)) == (n > 1), "a batch of one image is refused too"
+
+
+def test_two_runs_never_write_one_file(images, tmp_path):
+    """The second is refused at once, in one sentence; afterwards the file is free, and no lock is left."""
+    path, said = tmp_path / "run.pt", []
+
+    def second(row, method):
+        def run():
+            try:
+                pretrain(simclr(), images, CONFIG, resume=path)
+            except ValueError as error:
+                said.append(str(error))
+
+        other = threading.Thread(target=run)
+        other.start()
+        other.join()
+
+    history = pretrain(simclr(), images, CONFIG, on_epoch=second, resume=path)
+    assert len(said) == 3 and all("another run is writing" in sentence and "run.pt" in sentence for sentence in said)
+    assert list(tmp_path.iterdir()) == [path]
+    assert pretrain(simclr(), images, CONFIG, resume=path).rows == history.rows
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_training(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train_step", lambda *step: pytest.fail("a step was made"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="nothing can be written to .*file .*; choose another folder"):
+        pretrain(simclr(), images, CONFIG, resume=tmp_path / "file" / "run.pt")
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_bar_is_shown_in_a_notebook_that_someone_watches_and_leaves_nothing(images, monkeypatch, watched):
+    bars, request = [], {"content": {"allow_stdin": watched}}
+    shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda channel: request))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+
+    class Bar(train.tqdm):
+        def __init__(self, **how):
+            bars.append(how)
+            super().__init__(**how, disable=True)
+
+    monkeypatch.setattr(tqdm.notebook, "tqdm", Bar)
+    pretrain(simclr(), images, replace(CONFIG, epochs=1))
+    assert [(bar["total"], bar["leave"]) for bar in bars] == ([(2, False)] if watched else [])

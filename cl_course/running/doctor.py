@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import statistics
 from importlib import metadata
 
 from cl_course import data
@@ -10,31 +11,42 @@ from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.running import records
 from cl_course.running.machine import describe_machine
-from cl_course.train import TrainConfig, estimate
+from cl_course.train import TrainConfig, step_times
 
 PACKAGES = ("torchvision", "matplotlib", "ipywidgets", "anywidget", "umap-learn", "scikit-learn", "jupyterlab")
+BUSY = 1.5  # times as long as at rest; a quiet machine stays under it
 
 
-def step_seconds(steps: int = 8) -> float:
-    """Seconds of one SimCLR step here, on the CPU: the small encoder, 128 drawn images, the median of `steps`."""
-    encoder = small_resnet()
-    config = TrainConfig(epochs=1)
+def step_seconds(steps: int = 16) -> float:
+    """Seconds of one SimCLR step here at rest, on the CPU: the small encoder, 128 drawn images."""
+    return _timed(steps)[0]
+
+
+def _timed(steps: int = 16) -> tuple[float, float]:
+    """Seconds of a step: at rest, and as it is now, which is longer where other programs take processor time.
+
+    At rest is the fastest of `steps`; it cannot be longer than the processor time of all threads together.
+    """
+    encoder, config = small_resnet(), TrainConfig(epochs=1)
     images = data.load("shapes", "train", limit=config.batch_size)
-    return estimate(SimCLR(encoder, projector(encoder.dim)), images, config, steps=steps)
+    times = step_times(SimCLR(encoder, projector(encoder.dim)), images, config, steps)
+    return min(map(min, times)), statistics.median(clock for clock, _ in times)
 
 
-def lesson_minutes() -> tuple[dict[str, float], float] | None:
-    """Minutes each lesson takes here in the quick profile, and how much slower than where they were recorded.
+def lesson_minutes() -> tuple[dict[str, float], float, float] | None:
+    """Minutes each lesson takes here at rest in the quick profile, how many times as long as where they were recorded,
+    and how many times as long again while this machine is as busy as now.
 
     An estimate: the recorded minutes times the ratio of a training step here and there, as if a
-    lesson did nothing but train. None where no record is shipped.
+    lesson only trained. None where no record is shipped.
     """
     try:
         record = records.read("lessons")
     except ValueError:
         return None
-    ratio = step_seconds() / record["config"]["step_seconds"]
-    return {run["lesson"]: run["minutes"] * ratio for run in record["runs"]}, ratio
+    at_rest, now = _timed()
+    ratio = at_rest / record["config"]["step_seconds"]
+    return {run["lesson"]: run["minutes"] * ratio for run in record["runs"]}, ratio, now / at_rest
 
 
 def data_in_reach() -> dict[str, str]:
@@ -62,9 +74,12 @@ def report() -> str:
         *((f"data {name}", where) for name, where in data_in_reach().items()),
     ]
     if estimated := lesson_minutes():
-        minutes, ratio = estimated
+        minutes, ratio, busy = estimated
         lines += [(lesson, f"about {max(0.1, value):.1f} minutes of computing") for lesson, value in minutes.items()]
-        lines += [("", f"(an estimate, quick profile: a training step takes {ratio:.1f} times as long here as where the minutes were recorded)")]
+        where = f"a training step takes {ratio:.1f} times as long here as where the minutes were recorded"
+        lines.append(("", f"(an estimate, quick profile, at rest: {where})"))
+        if busy > BUSY:
+            lines.append(("", f"(the machine is busy now: a step takes {busy:.1f} times as long as at rest)"))
     return "\n".join(f"{name:<24} {text}" for name, text in lines)
 
 

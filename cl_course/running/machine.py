@@ -17,11 +17,13 @@ def pick_device(name: str = "auto") -> torch.device:
         ValueError: the name is unknown, or this machine has no such device.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", str(name)):
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got {name!r}{nearest(name, ('auto', 'cpu', 'cuda', 'mps'))}")
+        near = nearest(name, ("auto", "cpu", "cuda", "mps"))
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got {name!r}{near}")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and int(name[5:] or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs on this machine; use 'auto' or 'cpu'")
+    if name.startswith("cuda") and int(name[5:] or 0) >= (there := torch.cuda.device_count()):
+        raise ValueError(f"device {name!r} is not there: torch sees {there} CUDA GPUs on this machine; "
+                         "use 'auto' or 'cpu'")
     if name == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device 'mps' is not there: torch sees no Apple GPU on this machine; use 'auto' or 'cpu'")
     return torch.device(name)

@@ -1,4 +1,4 @@
-"""What a run will take and what to expect of it, said before it starts."""
+"""What a run will take and what to expect of it, before it starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from cl_course.train import estimate
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take, foretold; as text, a few lines.
+    """What a run will take; as text, a few lines.
 
     Attributes:
         weights: of the encoder.
@@ -29,30 +29,35 @@ class Plan:
     resume: Path | None = None
 
     def __str__(self) -> str:
-        recipe, config, n, side = self.recipe, self.recipe.config, len(self.images), self.images.images.shape[-1]
-        encoder = " ".join([recipe.encoder["name"], *(f"{name} {value}" for name, value in recipe.encoder.items() if name != "name")])
+        recipe, config, (n, _, h, w) = self.recipe, self.recipe.config, self.images.images.shape
+        encoder = " ".join(f"{name} {value}" for name, value in recipe.encoder.items()).removeprefix("name ")
         settings = ", ".join(f"{name} {value}" for name, value in recipe.settings.items())
-        compiled = ", compiled" if config.compile else ""
+        steps = f"{n // config.batch_size} steps of {config.batch_size} images"
+        shape = "" if h == w else " (h x w)"
+        weights = f"{self.weights / 1e6:.1f} M weights"
         lines = {
-            "data": f"{n:,} images of {side} x {side} pixels without labels, {_room(self.images, self.device)}",
-            "model": f"{METHODS[recipe.method].__name__} ({settings}); encoder {encoder}, {self.weights / 1e6:.1f} M weights",
-            "training": f"{config.epochs} epochs of {n // config.batch_size} steps of {config.batch_size} images; {config.optimizer} at {config.learning_rate:g}",
-            "precision": f"{config.precision}{compiled}, on {self.device}",
+            "data": f"{n:,} images of {h} x {w} pixels{shape} without labels, {_room(self.images, self.device)}",
+            "model": f"{METHODS[recipe.method].__name__} ({settings}); encoder {encoder}, {weights}",
+            "training": f"{config.epochs} epochs of {steps}; {config.optimizer} at {config.learning_rate:g}",
+            "precision": f"{config.precision}{', compiled' if config.compile else ''}, on {self.device}",
             "takes": f"about {duration(self.seconds)} here, judging by a few timed steps",
             "expect": recipe.expected,
         }
         if self.resume is not None:
-            lines["keeps"] = f"{self.resume} after every epoch; started again after a cut, it goes on from there"
+            lines["keeps"] = f"{self.resume} after every epoch; after a stop, the same run goes on from there"
         return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 
 
 def plan(recipe: Recipe, images: ImageSet, device: str | torch.device = "cpu", *, resume: Path | None = None) -> Plan:
-    """Say what the recipe's run will take here, before it starts: print what this gives.
+    """What the recipe's run will take here; print it before you start.
 
     Builds the method and times a few steps of a copy; `recipe.build` afterwards gives the same weights.
 
     Args:
-        resume: the checkpoint file that `pretrain` is going to be given.
+        resume: the checkpoint file that you will give to `pretrain`.
+
+    Raises:
+        ValueError: what `pretrain` would refuse, such as fewer images than a batch.
     """
     method = recipe.build(images, device)
     weights = sum(p.numel() for p in method.encoder.parameters())
@@ -68,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def _room(images: ImageSet, device: str) -> str:
-    """What the images take as one tensor on the device, and whether it has the room."""
+    """What the images take as one tensor on the device, and whether they fit."""
     taken = f"{images.images.nbytes / 1e6:,.0f} MB as one tensor"
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)

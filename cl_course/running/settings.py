@@ -16,7 +16,7 @@ import numpy
 import torch
 
 from cl_course.running.machine import pick_device
-from cl_course.values import nearest, one_of
+from cl_course.values import MAX_SEED, nearest, one_of, whole
 
 PROFILES = ("quick", "full")
 DATASETS = ("shapes", "cifar10", "stl10")
@@ -45,7 +45,7 @@ class Settings:
         return self.profile == "full"
 
     def checkpoint(self, name: str) -> Path | None:
-        """The file that a full run keeps after every epoch, and goes on from after a cut; None for a quick one, which is soon made again."""
+        """The file that a full run keeps after every epoch, to go on from after a stop; None for a quick run."""
         return Path("runs") / f"{name}-{Path(self.dataset).stem}-seed{self.seed}.pt" if self.full else None
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> 
     """A lesson's parameters, checked and resolved; seeds everything and prints one line.
 
     Call it right after the parameters cell. On the first call in a kernel every plain variable
-    (str, int, float, bool, None or list) that is no parameter is taken for a misspelt one;
+    (str, int, float, bool, None or list) that is no parameter counts as a misspelt one;
     later calls check only the values, since by then the lesson has variables of its own.
 
     Args:
@@ -69,7 +69,8 @@ def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> 
     known = (*PARAMETERS, *extra)
     if _MARK not in namespace:
         simple = str | int | float | bool | list | None
-        check_names([n for n, v in namespace.items() if isinstance(v, simple) and not n.startswith("_") and n != "In"], known)
+        plain = [name for name, value in namespace.items() if isinstance(value, simple) and name != "In"]
+        check_names([name for name in plain if not name.startswith("_")], known)
     resolved = resolve(**{name: namespace[name] for name in PARAMETERS if name in namespace})
     namespace[_MARK] = resolved
     seed_everything(resolved.seed)
@@ -92,17 +93,20 @@ def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device:
         ValueError: a value is not allowed here; the sentence says which are.
     """
     one_of("profile", profile, ("auto", *PROFILES))
-    if not isinstance(dataset, str) or not dataset or dataset not in ("auto", *DATASETS) and not Path(dataset).expanduser().exists():
-        allowed = ", ".join(map(repr, ("auto", *DATASETS)))
-        raise ValueError(f"dataset must be {allowed}, or an existing folder or .zip of images, got {dataset!r}{nearest(dataset, DATASETS)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    if not isinstance(dataset, str) or dataset not in ("auto", *DATASETS) and not _exists(dataset):
+        raise ValueError(f"dataset must be 'auto', {', '.join(map(repr, DATASETS))}, or an existing folder or .zip of "
+                         f"images, got {dataset!r}{nearest(dataset, DATASETS)}")
+    seed = whole("seed", seed, 0, MAX_SEED)
     device = str(pick_device(device))
     if profile == "auto":
         profile = "full" if device.startswith("cuda") else "quick"
     if dataset == "auto":
         dataset = "cifar10" if profile == "full" else "shapes"
     return Settings(profile, dataset, seed, device)
+
+
+def _exists(dataset: str) -> bool:
+    return bool(dataset) and Path(dataset).expanduser().exists()
 
 
 def seed_everything(seed: int) -> None:

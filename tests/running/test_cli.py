@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import build
-from cl_course import train
+from cl_course import data, train
 from cl_course.methods import METHODS
 from cl_course.running import cli, doctor, records
 
@@ -64,13 +64,17 @@ def test_wrong_usage_is_2(capsys, arguments):
 def test_doctor(capsys, monkeypatch):
     record = {"config": {"step_seconds": 0.5}, "runs": [{"lesson": "03_simclr", "minutes": 1.5}]}
     monkeypatch.setattr(records, "read", {"lessons": record}.__getitem__)
-    monkeypatch.setattr(doctor, "step_seconds", lambda: 1.0)
+    monkeypatch.setattr(doctor, "_timed", lambda: (1.0, 1.2))
     code, out, _ = call(capsys, "doctor")
     facts = {line[:24].strip(): line[24:].strip() for line in out.splitlines()}
     assert code == 0 and torch.__version__ in facts["system"] and "cores" in facts["device"]
     assert facts["data shapes"] == "drawn here in seconds" and {"data cifar10", "data stl10"} <= facts.keys()
     assert facts["03_simclr"] == "about 3.0 minutes of computing"
-    assert "an estimate" in facts[""] and "2.0 times as long" in facts[""]
+    assert "an estimate" in facts[""] and "2.0 times as long" in facts[""] and "busy" not in out
+    monkeypatch.setattr(doctor, "_timed", lambda: (1.0, 9.0))
+    code, out, _ = call(capsys, "doctor")
+    assert "about 3.0 minutes of computing" in out, "the minutes are those of a machine at rest"
+    assert "the machine is busy now: a step takes 9.0 times as long as at rest" in out
 
 
 def test_doctor_without_a_record(monkeypatch):
@@ -96,6 +100,19 @@ def test_a_timed_step():
     assert 0.001 < doctor.step_seconds(steps=2) < 60
 
 
+@pytest.mark.parametrize(
+    "times, at_rest, now",
+    [
+        ([(0.05, 0.09), (0.05, 0.1), (0.06, 0.1)], 0.05, 0.05),
+        ([(0.05, 0.1), (2.0, 0.2), (1.0, 0.1)], 0.05, 1.0),  # other programs take turns: one step ran through
+        ([(1.0, 0.1), (2.0, 0.1), (1.5, 0.12)], 0.1, 1.5),  # none did, and the processor time tells
+    ],
+)
+def test_a_busy_machine_is_told_from_a_slow_one(monkeypatch, times, at_rest, now):
+    monkeypatch.setattr(doctor, "step_times", lambda *arguments: times)
+    assert doctor._timed() == (at_rest, now)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_pretrain_then_evaluate(capsys, method):
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
@@ -114,9 +131,13 @@ def test_pretrain_then_evaluate(capsys, method):
     assert not path.with_suffix(".run").exists()
     code, out, _ = call(capsys, "evaluate", path, "shapes", "--limit", 256, "--device", "cpu")
     lines = out.splitlines()
-    assert code == 0 and len(lines) == 3
-    assert lines[1].startswith("20 nearest neighbours: 0.") and lines[2].startswith("linear probe: 0.")
-    assert all("on test (256 labels" in line and "seed 0" in line for line in lines[1:])
+    assert code == 0 and lines[0].startswith(f"{path}: {method} of shapes, 256 images")
+    assert lines[1].split() == ["accuracy", "on", "test", "20-NN", "linear", "probe"]
+    rows = {line[:34].strip(): [float(score) for score in line[34:].split()] for line in lines[2:5]}
+    assert list(rows) == ["this encoder", "random encoder, same architecture", "raw pixels"]
+    assert all(0 <= score <= 1 for row in rows.values() for score in row) and len({tuple(r) for r in rows.values()}) > 1
+    assert {len(line) for line in lines[1:5]} == {55}, "aligned"
+    assert lines[5].startswith("labels: 256 of train, 256 of val") and lines[5].endswith("seed 0")
     assert "is there already; delete it" in fails(capsys, "pretrain", "shapes", *SMALL, "--method", method)
 
 
@@ -149,9 +170,19 @@ def test_pretrain_takes_the_profiles_recipe_and_then_what_is_given(capsys):
 def test_on_a_gpu_the_recipe_is_the_full_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     chosen = cli._parser().parse_args(["pretrain", "cifar10", "--compile"])
-    assert cli._recipe(chosen, 32, "cpu").encoder["name"] == "small"
-    full = cli._recipe(chosen, 96, "cuda")
+    assert cli._recipe(chosen, (32, 32), "cpu").encoder["name"] == "small"
+    full = cli._recipe(chosen, (96, 96), "cuda")
     assert full.encoder == {"name": "resnet18", "stem": "stl"} and full.config.epochs == 200 and full.config.compile
+
+
+SIDES = [((32, 32), "cifar"), ((48, 160), "stl"), ((160, 48), "stl"), ((64, 64), "cifar")]
+
+
+@pytest.mark.parametrize("sides, stem", SIDES)
+@pytest.mark.parametrize("options", [["--encoder", "resnet18"], ["--profile", "full"]])
+def test_the_stem_suits_both_sides_of_the_images(sides, stem, options):
+    chosen = cli._parser().parse_args(["pretrain", "photos", *options])
+    assert cli._recipe(chosen, sides, "cpu").encoder == {"name": "resnet18", "stem": stem}
 
 
 def test_a_cut_run_goes_on_to_the_same_weights(capsys, monkeypatch):
@@ -189,7 +220,7 @@ def test_what_was_not_begun_is_not_gone_on_with(capsys, monkeypatch):
 
 
 def test_a_wrong_option_makes_no_folder(capsys):
-    assert "unknown method" in fails(
+    assert "method must be" in fails(
         capsys, "pretrain", "shapes", *SMALL, "--method", "simclear", "--out", "new/x.safetensors"
     )
     assert not Path("new").exists()
@@ -205,18 +236,28 @@ def test_warnings_are_one_line_as_well(capsys):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["shapes", "--method", "simclear"], "unknown method 'simclear'; there are simclr"),
-        (["shapes", "--encoder", "vit"], "unknown encoder 'vit' in the card; there are small, resnet18"),
+        (["shapes", "--method", "simclear"], "method must be 'simclr', 'moco' or 'byol', got 'simclear'; did you mean"),
+        (["shapes", "--encoder", "vit"], "encoder must be 'small' or 'resnet18', got 'vit'"),
         (["shapes", "--profile", "fast"], "profile must be 'auto', 'quick' or 'full', got 'fast'"),
-        (["shapes", "--precision", "float16"], "unknown precision 'float16'; there are float32, bfloat16"),
+        (["shapes", "--precision", "float16"], "precision must be 'float32' or 'bfloat16', got 'float16'"),
         (["shapes", "--seed", "-1"], "seed must be a whole number from 0"),
-        (["shapes", "--method", "moco", "--momentum", "1.5"], "momentum must lie in [0, 1], got 1.5"),
+        (["shapes", "--method", "moco", "--momentum", "1.5"], "momentum must be"),
         (["shapes", "--method", "moco", "--queue-size", "64"], "a batch of 256 keys does not fit into a queue of 64"),
         (["shapes", "--temperature", "0"], "temperature must be"),
         (["shapes", "--queue-size", "64"], "simclr has no setting 'queue_size'; it has temperature"),
         (["shapes", "--epochs", "0"], "epochs must be a whole number of at least 1, got 0"),
-        (["shapes", "--batch-size", "512"], "batch_size must be from 1 to"),
-        (["shapes", "--chunk-size", "1"], "chunk_size must be None or a whole number from 2 to batch_size"),
+        (["shapes", "--batch-size", "512"], "256 images are fewer than batch_size 512: pass batch_size=256 or less"),
+        (["shapes", "--chunk-size", "1"], "chunk_size must be a whole number from 2 to 128, got 1"),
+        (["shapes", "--temperature", "nan"], "temperature must be"),
+        (["shapes", "--temperature", "inf"], "temperature must be"),
+        (["shapes", "--learning-rate", "inf"], "learning_rate must be a finite number above 0, got inf"),
+        (["shapes", "--limit", "0"], "limit must be a whole number of at least 1"),
+        (["shapes", "--limit", "-3"], "limit must be a whole number of at least 1"),
+        (["shapes", "--limit", "60"], "60 images are fewer than batch_size 128: pass batch_size=60 or less"),
+        (["shapes", "--out", "folder.safetensors"], "folder.safetensors is a folder, and a file of this name"),
+        (["shapes", "--out", "card.safetensors"], "card.json is a folder, and a file of this name"),
+        (["shapes", "--out", "state.safetensors"], "state.run is a folder, and a file of this name"),
+        (["shapes", "--out", "/proc/new/x.safetensors"], "nothing can be written to /proc/new"),
         (["shapes", "--method", "byol", "--chunk-size", "32"], "chunk_size is for SimCLR, and this is BYOL"),
         (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
         (["shapes", "--split", "unlabeled"], "split"),
@@ -225,10 +266,33 @@ def test_warnings_are_one_line_as_well(capsys):
         (["shapes", "--out", "file/x.safetensors"], "nothing can be written to file"),
     ],
 )
-def test_pretrain_names_each_mistake(capsys, arguments, sentence):
+def test_pretrain_names_each_mistake(capsys, monkeypatch, arguments, sentence):
     Path("file").touch()
+    for folder in ("folder.safetensors", "card.json", "state.run"):
+        Path(folder).mkdir()
+    monkeypatch.setattr(train, "train_step", lambda *step: pytest.fail("a step was made"))
     assert sentence in fails(capsys, "pretrain", *SMALL, *arguments)
-    assert not list(Path().rglob("*.safetensors"))
+    assert not [path for path in Path().rglob("*.safetensors") if path.is_file()]
+    assert not [path for path in Path().rglob("*.lock")]
+
+
+@pytest.mark.parametrize("arguments", [["--encoder", "vit"], ["--temperature", "0"], ["--limit", "60"]])
+def test_wrong_options_are_found_before_any_data_is_read(capsys, monkeypatch, arguments):
+    monkeypatch.setattr(data, "pretraining_images", lambda *source, **how: pytest.fail("data was read"))
+    fails(capsys, "pretrain", "shapes", *arguments)
+
+
+def test_too_few_images_of_a_folder_are_refused_before_a_plan_is_printed_and_the_remedy_works(capsys):
+    for number in range(60):
+        path = Path("photos", "train", "ab"[number % 2], f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 24), (4 * number, 0, 0)).save(path)
+    arguments = ("pretrain", "photos", "--epochs", 1, "--device", "cpu")
+    code, out, error = call(capsys, *arguments)
+    assert code == 1 and out == ""
+    assert error.startswith("cl-course: 54 images are fewer than batch_size 128:") and "--batch-size 54" in error
+    code, out, _ = call(capsys, *arguments, "--batch-size", 54)
+    assert code == 0 and "54 images of 24 x 32 pixels (h x w)" in out
 
 
 def test_evaluate_names_each_mistake(capsys):
@@ -244,8 +308,18 @@ def test_evaluate_names_each_mistake(capsys):
         Image.new("RGB", (32, 32), (number, 0, 0)).save(photos / f"{number}.png")
     assert "photos has no labels to judge by" in fails(capsys, "evaluate", "x.safetensors", photos)
     Path("x.safetensors").write_bytes(Path("x.safetensors").read_bytes()[:1000])
-    assert "x.safetensors is truncated" in fails(capsys, "evaluate", "x.safetensors", "shapes")
-    assert "got x.json; give the .safetensors file beside it" in fails(capsys, "evaluate", "x.json", "shapes")
+    assert "x.safetensors is damaged" in fails(capsys, "evaluate", "x.safetensors", "shapes")
+    assert "x.json is not the .safetensors file of a checkpoint; give x.safetensors" in fails(
+        capsys, "evaluate", "x.json", "shapes"
+    )
+    Path("notes.txt").touch()
+    for given, sentence in {
+        "/": "/ is a folder; give the .safetensors file",
+        "photos": "photos is a folder; give the .safetensors file",
+        "notes.txt": "notes.txt is not the .safetensors file of a checkpoint; give such a file, or one of byol_shapes",
+        "no/such": "no/such is not the .safetensors file of a checkpoint; give such a file, or one of byol_shapes",
+    }.items():
+        assert sentence in fails(capsys, "evaluate", given, "shapes")
 
 
 def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
@@ -345,6 +419,36 @@ def test_run_takes_a_data_set_s_path_from_here(capsys, monkeypatch, lesson):
     for text in ("2024", "./2024", "shapes"):
         assert call(capsys, "run", lesson, "-p", "dataset", text)[0] == 0
     assert given == [str(Path("2024").resolve())] * 2 + ["shapes"]
+
+
+CODE = {"cell_type": "code", "source": "1", "metadata": {}, "outputs": [], "execution_count": None}
+NOTEBOOK = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "a letter", "[]", "{}", '{"nbformat": 4}', json.dumps(NOTEBOOK | {"cells": [3]}), b"\xff\xfe", None],
+)
+def test_what_is_not_a_notebook_is_one_sentence(capsys, content):
+    if content is None:
+        Path("x.ipynb").mkdir()
+    else:
+        Path("x.ipynb").write_bytes(content if isinstance(content, bytes) else content.encode())
+    sentence = "there is no notebook x.ipynb" if content is None else "x.ipynb is not a notebook"
+    assert sentence in fails(capsys, "run", "x.ipynb")
+
+
+@pytest.mark.parametrize("cells", [[], [{"cell_type": "markdown", "source": "# Title", "metadata": {}}]])
+def test_a_notebook_without_code_is_one_sentence(capsys, cells):
+    Path("x.ipynb").write_text(json.dumps(NOTEBOOK | {"cells": cells}))
+    assert "x.ipynb has no code cells, so there is nothing to run" in fails(capsys, "run", "x.ipynb")
+
+
+@pytest.mark.parametrize("out", ["file", "/proc/new"])
+def test_run_finds_out_first_where_it_cannot_write(capsys, out):
+    Path("file").touch()
+    Path("x.ipynb").write_text(json.dumps(NOTEBOOK | {"cells": [CODE]}))
+    assert f"nothing can be written to {out}" in fails(capsys, "run", "x.ipynb", "--out", out)
 
 
 def test_run_goes_on_after_a_dead_kernel(capsys, monkeypatch, lesson):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from cl_course import train
 from cl_course.augment import AugmentConfig
 from cl_course.data import ImageSet, load, pretraining_images
 from cl_course.losses import byol_loss, info_nce, nt_xent
@@ -96,6 +97,10 @@ def test_the_full_profile(method):
         ("my.zip", 32, "cifar"),
         ("my.zip", 64, "cifar"),
         ("my.zip", 128, "stl"),
+        ("my.zip", (48, 160), "stl"),
+        ("my.zip", (160, 48), "stl"),
+        ("my.zip", (48, 64), "cifar"),
+        ("shapes", (96, 32), "stl"),
     ],
 )
 def test_the_stem_suits_the_images(dataset, side, stem):
@@ -163,8 +168,8 @@ def test_what_to_expect_is_read_from_the_record_or_from_what_is_published(monkey
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        (("barlow",), "unknown method 'barlow'; there are simclr, moco, byol"),
-        (("moco", "fast"), "unknown profile 'fast'; there are quick, full"),
+        (("barlow",), "method must be 'simclr', 'moco' or 'byol', got 'barlow'"),
+        (("moco", "fast"), "profile must be 'quick' or 'full', got 'fast'"),
     ],
 )
 def test_what_does_not_exist_is_named(wrong, sentence):
@@ -268,33 +273,47 @@ def test_a_full_run_that_was_cut_goes_on_to_the_same_numbers(images, tmp_path, m
     assert history.column("loss") == unbroken.column("loss") and same(weights(resumed), weights(whole))
 
 
-# What they foretell.
+# What they say of a run.
 @pytest.mark.parametrize("method", METHODS)
 def test_a_plan_names_data_model_training_precision_time_and_expectation(images, method):
     short = shortened(recipe(method, "full", "cifar10"), epochs=3, encoder=TINY)
     before = torch.get_rng_state()
-    foretold = plan(short, images)
-    lines = {line.split()[0]: line for line in str(foretold).splitlines()}
+    said = plan(short, images)
+    lines = {line.split()[0]: line for line in str(said).splitlines()}
     assert list(lines) == ["data", "model", "training", "precision", "takes", "expect"]
     assert "40 images of 32 x 32 pixels without labels, 0 MB as one tensor" in lines["data"]
     assert METHODS[method].__name__ in lines["model"] and "encoder small width 4, 0.0 M weights" in lines["model"]
     assert "3 epochs of 5 steps of 8 images; sgd at" in lines["training"] and "bfloat16, on cpu" in lines["precision"]
-    assert duration(foretold.seconds) in lines["takes"] and "lightly" in lines["expect"]
-    assert foretold.seconds > 0 and torch.equal(torch.get_rng_state(), before)
+    assert duration(said.seconds) in lines["takes"] and "lightly" in lines["expect"]
+    assert said.seconds > 0 and torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("sides, words", [((48, 160), "48 x 160 pixels (h x w) wi"), ((8, 8), "8 x 8 pixels wi")])
+def test_a_plan_says_which_side_is_which(sides, words):
+    images = ImageSet(torch.zeros(4, 3, *sides, dtype=torch.uint8))
+    assert words in str(Plan(recipe("simclr"), images, "cpu", weights=1, seconds=1.0))
+
+
+def test_a_plan_refuses_what_training_would_refuse(images, monkeypatch):
+    monkeypatch.setattr(train, "train_step", lambda *step: pytest.fail("a step was timed"))
+    with pytest.raises(ValueError, match="40 images are fewer than batch_size 128: pass batch_size=40 or less"):
+        plan(recipe("simclr"), images)
+    with pytest.raises(ValueError, match="does not fit into a queue"):
+        plan(replace(recipe("moco"), settings={"queue_size": 8}, config=TrainConfig(batch_size=16)), images)
 
 
 def test_a_plan_names_the_checkpoint_that_the_run_keeps(images):
-    foretold = plan(shortened(recipe("simclr"), epochs=1, encoder=TINY), images, resume=Path("runs/mine.pt"))
-    assert str(foretold).splitlines()[-1].split()[:2] == ["keeps", str(Path("runs/mine.pt"))]
+    said = plan(shortened(recipe("simclr"), epochs=1, encoder=TINY), images, resume=Path("runs/mine.pt"))
+    assert str(said).splitlines()[-1].split()[:2] == ["keeps", str(Path("runs/mine.pt"))]
 
 
 def test_a_plan_counts_all_steps_of_the_run(images, monkeypatch):
     monkeypatch.setattr(plans, "estimate", lambda method, images, config: float(config.epochs * len(images)))
-    foretold = plan(replace(recipe("simclr"), config=TrainConfig(compile=True)), images)
+    said = plan(replace(recipe("simclr"), config=TrainConfig(compile=True)), images)
     assert (
-        foretold.seconds == 20 * 40
-        and "about 13.3 minutes here" in str(foretold)
-        and "float32, compiled, on cpu" in str(foretold)
+        said.seconds == 20 * 40
+        and "about 13.3 minutes here" in str(said)
+        and "float32, compiled, on cpu" in str(said)
     )
 
 

@@ -61,10 +61,10 @@ def test_a_folder_of_images_is_a_dataset(no_gpu, tmp_path):
     [
         ({"profile": "fast"}, "profile must be 'auto', 'quick' or 'full', got 'fast'"),
         ({"profile": "qiuck"}, "profile must be 'auto', 'quick' or 'full', got 'qiuck'; did you mean 'quick'?"),
-        ({"seed": -1}, "seed must be a whole number from 0 to 2**32 - 1, got -1"),
-        ({"seed": 2**32}, "seed must be a whole number from 0 to 2**32 - 1, got 4294967296"),
-        ({"seed": 1.0}, "seed must be a whole number from 0 to 2**32 - 1, got 1.0"),
-        ({"seed": True}, "seed must be a whole number from 0 to 2**32 - 1, got True"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295, got 4294967296"),
+        ({"seed": 1.0}, "seed must be a whole number from 0 to 4294967295, got 1.0"),
+        ({"seed": True}, "seed must be a whole number from 0 to 4294967295, got True"),
         (
             {"device": "tpu"},
             "device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got 'tpu'; did you mean 'cpu'?",
@@ -72,7 +72,8 @@ def test_a_folder_of_images_is_a_dataset(no_gpu, tmp_path):
         ({"device": "cuda"}, "device 'cuda' is not there: torch sees 0 CUDA GPUs on this machine; use 'auto' or 'cpu'"),
         (
             {"dataset": "cifar"},
-            "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, got 'cifar'; did you mean 'cifar10'?",
+            "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', "
+            "or an existing folder or .zip of images, got 'cifar'; did you mean 'cifar10'?",
         ),
         (
             {"dataset": ""},
@@ -98,6 +99,10 @@ def test_one_sentence_for_each_wrong_parameter(no_gpu, wrong, sentence):
     with pytest.raises(ValueError) as error:
         settings({**NOTEBOOK, **wrong})
     assert str(error.value) == sentence
+
+
+def test_numpys_whole_numbers_are_seeds(no_gpu):
+    assert type(resolve(seed=numpy.int64(3)).seed) is int
 
 
 def test_a_gpu_that_is_not_there(one_gpu):
@@ -239,7 +244,9 @@ import ctypes, sys
 from cl_course.train import keep_freed_memory
 
 class Mallinfo2(ctypes.Structure):  # of malloc.h
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    )]
 
 libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = Mallinfo2
