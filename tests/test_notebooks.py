@@ -90,7 +90,7 @@ def papermill(notebook: Path, *parameters: str, workspace: Path) -> tuple[int, s
 
 @pytest.fixture(scope="session")
 def lesson_runs(request, workspace, durations) -> Iterator[dict[Path, Future]]:
-    """Lesson -> its runs in the making: {test's name: what `run` gives}, for the tests that this session has selected."""
+    """Lesson -> its runs in the making: {test's name: what `run` gives}, for the tests of this session."""
 
     def run_lesson(source: Path, tests: list[str]) -> dict[str, tuple]:
         results = {}
@@ -196,7 +196,7 @@ def test_nbval_sees_an_error_in_any_cell_and_a_changed_output(sample, tmp_path):
     ], output
 
 
-@pytest.mark.parametrize("index", [1, 8])
+@pytest.mark.parametrize("index", [1, 8, 12])  # set-up, a check, and folded code under "Going deeper"
 def test_papermill_sees_an_error_in_a_cell(index, tmp_path):
     code, output, _ = papermill(
         write(plant(build.solved(SAMPLE), index), tmp_path / "broken.ipynb"), workspace=tmp_path
