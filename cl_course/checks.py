@@ -1,8 +1,16 @@
 """One check for each exercise: `checks.nt_xent(my_nt_xent)` passes it or names the mistake."""
 
+from cl_course.lessons.byol.check_byol_gradients import byol_gradients
 from cl_course.lessons.byol.check_byol_loss import byol_loss
 from cl_course.lessons.byol.check_byol_step import byol_step
+from cl_course.lessons.byol.check_effective_rank import effective_rank
+from cl_course.lessons.byol.check_rising_momentum import rising_momentum
+from cl_course.lessons.infonce.check_gradient import gradient
+from cl_course.lessons.infonce.check_log_sum_exp import log_sum_exp
 from cl_course.lessons.infonce.check_nt_xent import nt_xent
+from cl_course.lessons.infonce.check_partners import partners
+from cl_course.lessons.infonce.check_row_loss import row_loss
+from cl_course.lessons.infonce.check_similarities import similarities
 from cl_course.lessons.moco.check_ema_update import ema_update
 from cl_course.lessons.moco.check_half_way import half_way
 from cl_course.lessons.moco.check_moco_loss import moco_loss
@@ -10,27 +18,38 @@ from cl_course.lessons.moco.check_places import queue_places
 from cl_course.lessons.moco.check_queue_step import queue_step
 from cl_course.lessons.pitfalls_and_clinic.check_clinic import copies_ward, diagnosis, simclr_ward
 from cl_course.lessons.simclr.check_training_step import training_step
+from cl_course.lessons.start_here.check_pick import counts, pick
 from cl_course.lessons.two_views.check_choose_augmentation import choose_augmentation
 from cl_course.lessons.two_views.check_two_views import random_flip, two_views
 from cl_course.lessons.what_did_it_learn.check_fair_table import fair_table
 from cl_course.lessons.what_did_it_learn.check_knn import knn
 
 __all__ = [
+    "byol_gradients",
     "byol_loss",
     "byol_step",
     "choose_augmentation",
     "copies_ward",
+    "counts",
     "diagnosis",
+    "effective_rank",
     "ema_update",
     "fair_table",
+    "gradient",
     "half_way",
     "knn",
+    "log_sum_exp",
     "moco_loss",
     "nt_xent",
+    "partners",
+    "pick",
     "queue_places",
     "queue_step",
     "random_flip",
+    "rising_momentum",
+    "row_loss",
     "simclr_ward",
+    "similarities",
     "training_step",
     "two_views",
 ]

@@ -45,7 +45,7 @@ def by_gathered_positives(z1, z2, temperature):
 
 
 def by_interleaving(z1, z2, temperature):
-    z = F.normalize(torch.stack([z1, z2], dim=1).flatten(0, 1), dim=1)  # a1 b1 a2 b2 ...
+    z = F.normalize(torch.stack([z1, z2], dim=1).flatten(0, 1), dim=1)  # A1 A2 B1 B2 ...
     logits = (z @ z.T / temperature).fill_diagonal_(-9e15)
     return F.cross_entropy(logits, torch.arange(len(z)) ^ 1)
 
@@ -316,7 +316,7 @@ def half_detached(z1, z2, t):
         (temperature_twice, "T squared"),
         (partner_one_too_far, "wrong offset"),
         (partner_is_next, "wrong offset"),
-        (partner_as_if_interleaved, "a1 b1 a2 b2"),
+        (partner_as_if_interleaved, "A1 A2 B1 B2"),
         (partner_is_itself, "its own target"),
         (masked_itself_as_partner, "your loss is inf"),
         (first_views_only, "one direction only"),

@@ -109,9 +109,9 @@ UNLISTED = {
     ),
     "1 / T in front alone": (
         lambda a, b, t: right(a, b, 1.0) / t,
-        "the right loss at the temperature 1, multiplied by 1 / T",
+        "the right loss at T = 1, multiplied by 1 / T",
     ),
-    "T in front as well": (lambda a, b, t: right(a, b, t) * t, "at the temperature T, multiplied by T"),
+    "T in front as well": (lambda a, b, t: right(a, b, t) * t, "a factor in front that goes as T"),
     "log base 2": (lambda a, b, t: right(a, b, t) / math.log(2), "as if the logarithm had base 2"),
     "log base 10": (lambda a, b, t: right(a, b, t) / math.log(10), "as if the logarithm had base 10"),
     "a constant added": (lambda a, b, t: right(a, b, t) + 0.1, "the right one plus 0.1000"),

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from cl_course.lessons.infonce.nt_xent_parts import make
 from cl_course.lessons.shared.exercise import Fault, call, same
-from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number
+from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number, temperature_relation
 
 right = make()
 
@@ -92,22 +92,7 @@ def how_temperature_counts(attempt: Callable) -> str | None:
     z1, z2, _ = ORDINARY[0]
     temperatures = (0.25, 0.5, 2.0)
     mine = [number(value(attempt, z1, z2, t)) for t in temperatures]
-    if any(m is None for m in mine):
-        return None
-    if all(close(m, mine[0]) for m in mine):
-        return f"the temperature has no effect on your loss: it is {mine[0]:.4f} at T = 0.25, 0.5 and 2 alike."
-    powers = {"T": 1.0, "1": 0.0, "1 / T": -1.0, "T squared": 2.0, "the root of T": 0.5}
-    for inside, power in powers.items():
-        in_front = [m / float(right(z1, z2, t**power)) for m, t in zip(mine, temperatures)]
-        for front, other in powers.items():
-            if inside == "T" and front == "1":
-                continue  # the right one, at these temperatures
-            if all(close(f, t**other) for f, t in zip(in_front, temperatures)):
-                factor = "" if front == "1" else f", multiplied by {front}"
-                return (
-                    f"your loss is the right loss at the temperature {inside}{factor} (T = 0.25, 0.5 and 2 were tried)."
-                )
-    return None
+    return None if None in mine else temperature_relation(mine, lambda t: float(right(z1, z2, t)), temperatures)
 
 
 def right_somewhere(attempt: Callable) -> str | None:
@@ -160,7 +145,7 @@ def lengths_count(attempt: Callable) -> str | None:
 
 
 def with_similarities(changed: dict[tuple[int, int], float], other: float = 0.2) -> tuple[Tensor, Tensor]:
-    """Views a1 a2 b1 b2 of two images, with the cosine similarities asked for; all others are `other`."""
+    """Views A1 B1 A2 B2 of two images, A and B, with the cosine similarities asked for; all others are `other`."""
     gram = torch.full((4, 4), other, dtype=torch.double).fill_diagonal_(1.0)
     for (i, j), s in changed.items():
         gram[i, j] = gram[j, i] = s

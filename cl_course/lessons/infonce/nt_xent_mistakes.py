@@ -64,15 +64,16 @@ MISTAKES = (
         )
     ),
     Mistake(
-        "your targets are right where the views come as a1 b1 a2 b2 ..., but here they come as a1 a2 ... b1 b2 ...: "
+        "your targets are right where the views come as A1 A2 B1 B2 ..., but here they come as A1 B1 ... A2 B2 ...: "
         "the partner of view i is n places on, at (i + n) modulo 2n.",
         {"partner": lambda n: torch.arange(2 * n) ^ 1},
     ),
     Mistake(
-        "your views come as a1 b1 a2 b2 ..., but your targets are right where they come as a1 a2 ... b1 b2 ...: "
+        "your views come as A1 A2 B1 B2 ..., but your targets are right where they come as A1 B1 ... A2 B2 ...: "
         "join the views with torch.cat([z1, z2]).",
         {"views": parts.alternating},
     ),
+    Mistake("torch.cat takes a list: torch.cat([z1, z2]).", {"views": lambda z1, z2: torch.cat(z1, z2)}),
     Mistake(
         "one target for each image, n in all; every one of the 2n views needs the index of its partner.",
         {"partner": lambda n: torch.arange(n)},

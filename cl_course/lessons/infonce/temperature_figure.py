@@ -10,11 +10,12 @@ from matplotlib.patches import Patch
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, subplots
 
 KINDS = {"partner": BLUE, "other class": ORANGE, "same class": PINK}
-HATCH = {"same class": "////"}  # told apart without colour too
+HATCH = {"same class": "////"}  # for those who cannot tell the colours apart
+MARKERS = {"other class": "o", "same class": "D"}
 
 
 class RowPicture:
-    """Similarities, softmax and push of one row of candidates; `update` moves the bars of the same figure.
+    """Similarities, softmax and push of one row of candidates; `update` moves the marks of the same figure.
 
     Args:
         anchor: picture (h, w, 3) in [0, 1] of the view that looks for its partner.
@@ -32,11 +33,17 @@ class RowPicture:
         self.title = self.figure.text(0.012, 0.965, "", fontsize=11, va="center")
         self._strip(axes[3], anchor, pictures)
         self.bars = {
-            name: axes.bar(range(len(kinds)), np.ones(len(kinds)), width=0.8) for name, axes in self.axes.items()
+            name: self.axes[name].bar(range(len(kinds)), np.ones(len(kinds)), width=0.8)
+            for name in ("similarity", "probability")
         }
         for bars in self.bars.values():
             for bar, kind in zip(bars, kinds):
                 bar.set(facecolor=KINDS[kind], edgecolor="white", linewidth=0, hatch=HATCH.get(kind))
+        # Dots, since a bar on a logarithmic axis has no zero to stand on.
+        self.dots = {
+            kind: self.axes["pull"].plot([], [], marker=marker, linestyle="", color=KINDS[kind], markersize=5)[0]
+            for kind, marker in MARKERS.items()
+        }
         self._label(len(kinds))
         self._set("similarity", similarities)
 
@@ -60,10 +67,11 @@ class RowPicture:
         self.axes["probability"].set(ylim=(0, 1), yticks=[0, 0.5, 1])
         self.axes["probability"].axhline(1 / m, color=MUTED, linewidth=0.8, linestyle="--")
         self.axes["pull"].set(yscale="log", ylim=(1e-3, 1e2), yticks=[1e-2, 1, 1e2], yticklabels=["0.01", "1", "100"])
+        self.axes["pull"].minorticks_off()
         titles = {
             "similarity": "Similarity s, the same at every temperature",
             "probability": "Softmax of s / T: the probability of being taken for the partner (dashed: even shares)",
-            "pull": "Push on each negative, away from the anchor: p / T, on a logarithmic axis",
+            "pull": "Push on each negative, away from the anchor: p / T, on a logarithmic axis (below 0.001 not shown)",
         }
         for name, title in titles.items():
             self.axes[name].set_title(title, loc="left")
@@ -88,9 +96,11 @@ class RowPicture:
             bar.set_height(value)
 
     def update(self, probabilities: np.ndarray, pull: np.ndarray, title: str) -> Figure:
-        """Bars for a temperature: probabilities (m,) and pull, the push on the negatives (m,), 0 where there is none."""
+        """Marks for a temperature: probabilities (m,), and pull, the push on the negatives (m,), 0 for the partner."""
         self._set("probability", probabilities)
-        self._set("pull", pull)
+        for kind, dots in self.dots.items():
+            at = [place for place, of_place in enumerate(self.kinds) if of_place == kind]
+            dots.set_data(at, pull[at])
         self.title.set_text(title)
         return self.figure
 

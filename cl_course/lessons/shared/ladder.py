@@ -69,8 +69,10 @@ def temperature_relation(
     if all(close(m, mine[0]) for m in mine):
         return f"the temperature has no effect on your loss: it is {mine[0]:.4f} {at} alike."
     for name, reading in _READINGS.items():
-        if all(close(m, right(reading(t))) for m, t in zip(mine, temperatures)):
+        if name != "T" and all(close(m, right(reading(t))) for m, t in zip(mine, temperatures)):
             return f"your loss at T is the right loss at {name}: so it is {at}."
+        if all(close(m, right(1.0) * reading(t)) for m, t in zip(mine, temperatures)):
+            return f"your loss is the right loss at T = 1, multiplied by {name}: so it is {at}."
     factors = [m / right(t) for m, t in zip(mine, temperatures)]
     for name, reading in _READINGS.items():
         if all(close(f / reading(t), factors[0] / reading(temperatures[0])) for f, t in zip(factors, temperatures)):
