@@ -91,7 +91,7 @@ WRONG_LOSSES = {
         "leaves the own key out"),
     "q @ k.T for own": (
         lambda q, k, queue, t: ce(torch.cat([F.normalize(q, dim=1) @ F.normalize(k, dim=1).T,
-                                             F.normalize(q, dim=1) @ queue.T], 1) / t), "first column belongs to key 0"),
+                                             F.normalize(q, dim=1) @ queue.T], 1) / t), "column belongs to key 0"),
     "own key last, target 0": (lambda q, k, queue, t: ce(logits_of(q, k, queue, t).roll(-1, 1)), "first key"),
     "targets arange": (
         lambda q, k, queue, t: F.cross_entropy(logits_of(q, k, queue, t), torch.arange(len(q))), "Yours are 0, 1, 2"),
@@ -121,7 +121,7 @@ WRONG_LOSSES = {
                                               torch.cdist(F.normalize(q), queue)], 1) / t), "for q = [[1, 0]]"),
     "* absolute similarities": (lambda q, k, queue, t: ce(logits_of(q, k, queue, t).abs()), "rises from -0.4 to -0.2"),
     "* keys of the queue that look like the query are masked": (
-        lambda q, k, queue, t: ce(logits_of(q, k, queue, t).masked_fill(logits_of(q, k, queue, t) > 0.5 / t, -torch.inf)),
+        lambda q, k, queue, t: ce((x := logits_of(q, k, queue, t)).masked_fill(x > 0.5 / t, -torch.inf)),
         "not a finite number"),
     "* other queries as negatives too": (
         lambda q, k, queue, t: ce(torch.cat([logits_of(q, k, queue, t),
@@ -170,7 +170,7 @@ RIGHT_PLACES = [
     by_looping,
     lambda oldest, n, length: np.arange(oldest, oldest + n) % length,
     lambda oldest, n, length: torch.roll(torch.arange(length), -oldest)[:n],
-    lambda oldest, n, length: torch.cat([torch.arange(oldest, min(oldest + n, length)), torch.arange(max(0, oldest + n - length))]),
+    lambda o, n, size: torch.cat([torch.arange(o, min(o + n, size)), torch.arange(max(0, o + n - size))]),
     lambda start, count, size: ((start + torch.arange(count)) % size)[None],
     lambda oldest, n, length: ((oldest + i) % length for i in range(n)),
 ]  # fmt: skip
@@ -208,7 +208,7 @@ WRONG_PLACES = {
     "* whole queue from oldest": (lambda o, n, length: (o + torch.arange(length)) % length, "for oldest = 2, n = 3"),
     "* shape (n, 2)": (
         lambda o, n, length: ((o + torch.arange(n)) % length)[:, None].repeat(1, 2), "for oldest = 2, n = 3"),
-    "* negative places": (lambda o, n, length: torch.tensor([p if p < length else p - 2 * length for p in range(o, o + n)]),
+    "* negative places": (lambda o, n, size: torch.tensor([p if p < size else p - 2 * size for p in range(o, o + n)]),
                           "after them comes 0"),
     "* right only below length": (
         lambda o, n, length: (o + torch.arange(min(n, length - 1))) % length, "length = 6"),
