@@ -48,8 +48,8 @@ class Picture(NamedTuple):
 class Pictures(Source):
     """A folder or .zip of image files.
 
-    They are scaled until they cover `size` x `size` pixels, then cut at the centre. Without a size they stay as they are,
-    if all have one size of at most 256 pixels a side; else they become 96 x 96.
+    They are scaled until they cover `size` x `size` pixels, then cut at the centre. Without a size they stay as they
+    are if all have one size of at most 256 pixels a side, else they become 96 x 96.
     """
 
     size: int | None = None

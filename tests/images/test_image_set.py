@@ -59,7 +59,7 @@ REFUSED = {
     "one, alpha, channels last": (ALPHA[0].permute(1, 2, 0), RGB[:1]),
     "floats": (RGB / 255, RGB),
     "half": ((RGB / 255).bfloat16(), (RGB / 255).bfloat16().mul(255).round().byte()),
-    "floats to 255": (RGB.float() + 0.4 * (RGB < 255), RGB),
+    "floats to 255": (RGB.float() - 0.4 * (RGB > 0), RGB),
     "whole numbers": (RGB.long(), RGB),
     "uint16": (RGB.to(torch.uint16), RGB),
     "black and white": (RGB > 100, 255 * (RGB > 100).byte()),

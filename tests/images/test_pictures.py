@@ -87,9 +87,7 @@ def test_layouts_that_say_two_things_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"the classes of val \(images\) are none of train's \(rose, tulip\)"):
         load(zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/", ["images"])), "val")
-    with pytest.raises(
-        ValueError, match="val and valid has class folders and, beside them, 1 images in none"
-    ):
+    with pytest.raises(ValueError, match="val and valid has class folders and, beside them, 1 images in none"):
         load(
             zip_of(tmp_path, flowers(2, "train/") | flowers(2, "val/") | {"valid/loose.png": encoded(picture(1))}),
             "val",
