@@ -53,8 +53,8 @@ def test_a_covered_setting_shows_nothing_until_it_is_guessed(lab):
     lab.guess.value = 0.7
     lab.reveal.click()
     assert (
-        lab.sentence
-        == "temperature 0.05, augmentation all, batch size 128: mean 0.588 (seeds 0.578, 0.588, 0.598). 1 guessed so far, off by 0.11 on average."
+        lab.sentence == "temperature 0.05, augmentation all, batch size 128: mean 0.588 (seeds 0.578, 0.588, 0.598). "
+        "1 guessed so far, off by 0.11 on average."
     )
     assert not any("guess" in word for word in words_in(lab.figure()))
     assert lab.revealed == {(0.3, "all", 128), (0.05, "all", 128)}, "one guess opens one setting"

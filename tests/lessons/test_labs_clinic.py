@@ -1,4 +1,4 @@
-"""The clinic lab: every patient can be looked at, a diagnosis is judged once it is asked for, and nothing is told before."""
+"""The clinic lab: every patient can be looked at, and a diagnosis is judged only when it is asked for."""
 
 import pytest
 

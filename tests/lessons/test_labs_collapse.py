@@ -136,7 +136,7 @@ class TestLab:
         shown = []
         monkeypatch.setattr(lab, "display", shown.append)
         collapse_lab()
-        controls, image, text = shown[0].children
+        controls, image, text = shown[0].children[:3]
         (*switches,), (again, step, _) = (side.children for side in controls.children)
         assert [switch.description for switch in switches] == ["predictor", "target", "stop-gradient", "BatchNorm"]
         assert bytes(image.value).startswith(b"\x89PNG") and text.value.startswith("Target slow, all on; step 80")

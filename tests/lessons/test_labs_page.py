@@ -1,4 +1,4 @@
-"""What every lesson puts on the page: figures, tables, the results section and the progress bar."""
+"""What every lesson puts on the page: figures, tables and the results section."""
 
 import base64
 import html
@@ -6,12 +6,9 @@ import io
 import re
 
 import pytest
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from cl_course.lessons.shared import results
-from cl_course.lessons.shared.progress import ProgressBar
 from cl_course.lessons.shared.show import BORDER, figure_bundle
 from cl_course.lessons.shared.style import DENSITY, subplots
 from cl_course.lessons.shared.tables import html_table, mean_and_spread, text_table
@@ -21,7 +18,7 @@ from cl_course.lessons.shared.tables import html_table, mean_and_spread, text_ta
 def shown(monkeypatch) -> list[dict]:
     """Everything that the code under test displays."""
     bundles = []
-    for module in ("show", "tables", "progress"):
+    for module in ("show", "tables"):
         name = f"cl_course.lessons.shared.{module}.display"
         monkeypatch.setattr(name, lambda data, **keywords: bundles.append(data))
     return bundles
@@ -103,21 +100,3 @@ def test_a_row_may_be_added(shown):
         more=[{"row": "from scratch", "seed": s, "fine_tuned": 0.9, "labels": 8000} for s in (0, 1)]
     )
     assert "from scratch" in shown[0]["text/plain"] and "fine-tuned 0.90" in shown[1]["text/plain"]
-
-
-def test_a_progress_bar_stays_as_one_output():
-    """As a notebook keeps it: the updates replace the first display."""
-    code = """from cl_course.lessons.shared.progress import ProgressBar
-bar = ProgressBar(3, "SimCLR")
-for epoch in (1, 2, 3):
-    bar({"epoch": epoch, "loss": 5 - epoch, "seconds": 2.0}, None)"""
-    notebook = new_notebook(cells=[new_code_cell(code)])
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    (output,) = notebook.cells[0].outputs
-    assert output.data["text/plain"] == "SimCLR: epoch 3 of 3, loss 2.00, 6 s of training"
-    assert '<progress aria-label="SimCLR" value="3" max="3">' in output.data["text/html"]
-
-
-def test_a_progress_bar_says_what_is_left(shown):
-    ProgressBar(4)({"epoch": 1, "loss": 5.0, "seconds": 2.0}, None)
-    assert shown[0]["text/plain"] == "epoch 1 of 4, loss 5.00, about 6 s left"

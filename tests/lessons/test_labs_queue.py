@@ -92,7 +92,7 @@ class TestLab:
         shown = []
         monkeypatch.setattr(lab, "display", shown.append)
         queue_lab()
-        controls, image, text = shown[0].children
+        controls, image, text = shown[0].children[:3]
         left, right = (side.children for side in controls.children)
         momentum, (step, play), length, batch = left[0], left[1].children, *right
         assert [slider.description for slider in (momentum, step, length, batch)] == [

@@ -95,7 +95,7 @@ class TestLab:
         shown = []
         monkeypatch.setattr(lab, "display", shown.append)
         temperature_lab("easy", 0.3)
-        controls, image, text = shown[0].children
+        controls, image, text = shown[0].children[:3]
         slider, switch = controls.children
         assert (
             isinstance(slider, widgets.FloatLogSlider)

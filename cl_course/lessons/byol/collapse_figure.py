@@ -1,4 +1,4 @@
-"""BYOL alive and dead: its embeddings on the sphere, and the curves that tell."""
+"""BYOL with and without collapse: its embeddings on the sphere, and the curves that show which it is."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ class CollapsePicture:
         self.losses.set(xlim=(0, steps), ylim=(0, 4.9), xlabel="step")
         self.losses.set_title("Loss", loc="left")
         self.health.set(xlim=(0, steps), ylim=(0, 1.24), yticks=[0, 0.5, 1], xlabel="step")
-        self.health.set_title("Collapse? (0 is dead)", loc="left")
+        self.health.set_title("Collapse? (near 0: yes)", loc="left")
         looks = (
             (self.losses, BLUE, "-", "loss"),
             (self.health, BLUE, "-", "spread"),
@@ -128,7 +128,11 @@ LOOKS = ((INK, "-"), (RED, "--"), (ORANGE, "-."), (PINK, ":"), (BLUE, "--"), (GR
 
 
 def curves_figure(groups: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> Figure:
-    """Long runs by epoch, up to six groups of them: name -> for each seed a dict of CURVES' measures, one value an epoch."""
+    """Long runs by epoch.
+
+    Args:
+        groups: up to six: name -> for each seed a dict of CURVES' measures, one value an epoch.
+    """
     figure, axes = subplots(1, len(CURVES), width=10.5, height=3.1)
     for panel, (measure, (title, limits)) in zip(axes, CURVES.items()):
         epochs = seed_curves(panel, groups, measure, LOOKS, labelled=measure == "loss")

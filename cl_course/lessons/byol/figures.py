@@ -11,7 +11,11 @@ from cl_course.lessons.shared.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE
 
 
 def byol_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray) -> Figure:
-    """From an image to the loss: a prediction by the online network, a target by its slow copy; pictures (h, w, 3) in [0, 1]."""
+    """From an image to the loss: the online network predicts, its slow copy gives the target.
+
+    Args:
+        image, view1, view2: pictures (h, w, 3) in [0, 1].
+    """
     figure, axes = sheet(9.5, 3.3)
     picture(axes, image, 0.15, 1.3, name="image")
     for view, y, name in ((view1, 2.55, "view1"), (view2, 0.9, "view2")):

@@ -70,7 +70,8 @@ class Shares:
             f"At T = {self.temperature:.3g} the partner gets probability {1 - self.lost:.3f}, "
             f"so the loss is {self.loss:.2f} (chance {np.log(negatives + 1):.2f}). "
             f"The push on all negatives together is {self.lost / self.temperature:.2f}; "
-            f"its entropy is {self.entropy:.2f} nats of at most {np.log(negatives):.2f}, so in effect {self.effective:.1f} of {negatives} negatives count."
+            f"its entropy is {self.entropy:.2f} nats of at most {np.log(negatives):.2f}, "
+            f"so in effect {self.effective:.1f} of {negatives} negatives count."
         )
         return text + (
             f" Negatives of the anchor's own class bear {self.same_class:.0%} of the push."

@@ -17,8 +17,8 @@ def clinic_figure(sheets: Mapping[str, tuple[Mapping, Mapping]]) -> Figure:
     """A row for each patient: in colour the patient, dashed and grey a healthy run of its method.
 
     Args:
-        sheets: name -> (patient, healthy): recorded runs with "method", "chance", "dim", "rows" (one dict an epoch), and the
-            quantiles "positive" and "negative" of the similarities of partners and of strangers.
+        sheets: name -> (patient, healthy): recorded runs with "method", "chance", "dim", "rows" (a dict an epoch), and
+            quantiles of the similarities of pairs, "positive" and "negative".
     """
     figure, axes = subplots(len(sheets), 4, width=11, height=0.7 + 2.0 * len(sheets), squeeze=False)
     for row, (name, (patient, healthy)) in zip(axes, sheets.items()):
@@ -61,9 +61,10 @@ def _sheet(axes: np.ndarray, patient: Mapping, healthy: Mapping) -> None:
         ha="right",
         fontsize=9,
     )
-    for heap, color, label in (("negative", ORANGE, "strangers"), ("positive", BLUE, "partners")):
-        similarity.hist(np.clip(patient[heap], -1, 1), bins=BINS, density=True, color=color, alpha=0.65, label=label)
-        similarity.hist(np.clip(healthy[heap], -1, 1), bins=BINS, density=True, histtype="step", **HEALTHY)
+    for pairs, color in (("negative", ORANGE), ("positive", BLUE)):
+        values = np.clip(patient[pairs], -1, 1)
+        similarity.hist(values, bins=BINS, density=True, color=color, alpha=0.65, label=f"{pairs} pairs")
+        similarity.hist(np.clip(healthy[pairs], -1, 1), bins=BINS, density=True, histtype="step", **HEALTHY)
     similarity.set(yticks=[], xlim=(-1, 1))
     for name, share, color, marker, label in (
         ("spread", 1, BLUE, "o", "spread"),

@@ -20,7 +20,7 @@ UNDECIDED = "choose a fault"
 def health_of(run: Mapping) -> Health:
     """The last look at a recorded run."""
     last = run["rows"][-1]
-    heaps = {heap: torch.tensor(run[heap]) for heap in ("positive", "negative")}
+    similarities = {pairs: torch.tensor(run[pairs]) for pairs in ("positive", "negative")}
     return Health(
         loss=last["loss"],
         chance=run["chance"],
@@ -28,7 +28,7 @@ def health_of(run: Mapping) -> Health:
         effective_rank=last["effective_rank"],
         dim=run["dim"],
         knn=last["knn"],
-        **heaps,
+        **similarities,
     )
 
 
@@ -89,7 +89,11 @@ class ClinicLab:
         letter = self.patient.value
         patient, healthy = sheet(self.runs, letter)
         ends = [run["rows"][-1]["knn"] for run in self.runs if run["run"] == patient["run"]]
-        text = f"Patient {letter}, {patient['method']}. {health_of(patient).sentence} kNN {np.mean(ends):.2f} (seeds {', '.join(f'{end:.2f}' for end in ends)}), a healthy run's {healthy['rows'][-1]['knn']:.2f}."
+        seeds = ", ".join(f"{end:.2f}" for end in ends)
+        text = (
+            f"Patient {letter}, {patient['method']}. {health_of(patient).sentence} kNN {np.mean(ends):.2f} "
+            f"(seeds {seeds}), a healthy run's {healthy['rows'][-1]['knn']:.2f}."
+        )
         verdict = self.verdicts.get(letter)
         if verdict is not None and verdict == self.fault.value:
             text += " Yes, that is it." if verdict == PATIENTS[letter] else f" Not that one: {CLUES[PATIENTS[letter]]}"

@@ -1,4 +1,4 @@
-"""Figures of the card game and of the words anchor, positive, negative. Images come as arrays (n, h, w, 3) in [0, 1]."""
+"""Figures of the card game and of the words anchor, positive, negative. Images are arrays (n, h, w, 3) in [0, 1]."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,11 +1,11 @@
-"""The health panel: what to look at while a network learns without labels."""
+"""The health panel as a figure: what to look at while a network learns without labels."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from cl_course.lessons.shared.style import BLUE, GREEN, MUTED, ORANGE, subplots
+from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, subplots
 
 
 def health_panel(
@@ -16,6 +16,7 @@ def health_panel(
     positive: np.ndarray,
     negative: np.ndarray,
     dim: int,
+    same_class: np.ndarray | None = None,
     title: str = "",
 ) -> Figure:
     """Loss against the chance line, similarities, neighbours, and collapse, after the last of `rows`.
@@ -23,7 +24,8 @@ def health_panel(
     Args:
         rows: one dict an epoch with "epoch", "loss", "spread", "effective_rank" and perhaps "knn".
         epochs: how long the axis is; chance: the loss of guessing.
-        positive, negative: cosine similarities of partners and of strangers, now.
+        positive, negative: cosine similarities of positive and of negative pairs, now.
+        same_class: bool, as long as `negative`: which of those pairs show one class; drawn apart.
         dim: the number of dimensions that the effective rank is counted against.
     """
     figure, (left, middle, right, last) = subplots(1, 4, width=11, height=2.7)
@@ -45,11 +47,19 @@ def health_panel(
     left.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, chance * 1.12))
 
     bins = np.linspace(-1, 1, 41)
-    for values, color, label in ((negative, ORANGE, "strangers"), (positive, BLUE, "partners")):
-        middle.hist(values, bins=bins, density=True, color=color, alpha=0.65, label=label)
-    middle.set_title("Similarity of embeddings", loc="left", fontsize=11)
+    if same_class is None:
+        middle.hist(negative, bins=bins, density=True, color=ORANGE, alpha=0.65, label="negative pairs")
+    else:
+        others = negative[~same_class]
+        middle.hist(others, bins=bins, density=True, color=ORANGE, alpha=0.65, label="negative, other class")
+    middle.hist(positive, bins=bins, density=True, color=BLUE, alpha=0.65, label="positive pairs")
+    if same_class is not None and same_class.any():
+        look = {"histtype": "step", "color": INK, "linewidth": 1.3, "linestyle": "--"}
+        middle.hist(negative[same_class], bins=bins, density=True, label="negative, same class", **look)
+    middle.set_title("Similarity of pairs", loc="left", fontsize=11)
     middle.set(xlabel="cosine similarity", yticks=[], xlim=(-1, 1))
-    middle.legend(loc="upper left", handlelength=1, frameon=False)
+    middle.set_ylim(0, 1.5 * middle.get_ylim()[1])  # room for the names above
+    middle.legend(loc="upper left", handlelength=1, frameon=False, fontsize=8)
 
     if any("knn" in row for row in rows):
         known = [row for row in rows if row.get("knn") is not None]
@@ -76,7 +86,7 @@ def health_panel(
         markersize=3,
         label="effective rank of h / d",
     )
-    last.set_title("Collapse? (0 is dead)", loc="left", fontsize=11)
+    last.set_title("Collapse? (near 0: yes)", loc="left", fontsize=11)
     last.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.5), yticks=[0, 0.5, 1])
     last.legend(loc="upper left", handlelength=1, fontsize=8, frameon=False)  # above 1, where no line goes
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)

@@ -27,6 +27,9 @@ class HealthPanel:
         self.gallery, self.queries, self.config, self.live = gallery, queries, config, live
         views = two_views(to_float(queries.images[: config.batch_size]), config.augment, Generator().manual_seed(0))
         self.views, self.rows, self.now, self._handle = views, [], None, None
+        labels = queries.labels[: config.batch_size]
+        alike = labels[:, None] == labels  # (n, n)
+        self.same_class = alike[~torch.eye(len(labels), dtype=torch.bool)].numpy()  # of the negative pairs
 
     def __call__(self, row: dict, method: nn.Module) -> dict:
         self.now = self.measure(row["loss"], method)
@@ -70,6 +73,7 @@ class HealthPanel:
             chance=self.now.chance,
             positive=self.now.positive.numpy(),
             negative=self.now.negative.numpy(),
+            same_class=self.same_class,
             dim=self.now.dim,
             title=self.title,
         )
@@ -79,8 +83,9 @@ class HealthPanel:
         """The panel in words."""
         row = self.rows[-1]
         return (
-            f"Health panel: {self.title} Loss {row['loss']:.2f} against {self.now.chance:.2f} at chance, kNN accuracy {row['knn']:.3f}, "
-            f"spread {row['spread']:.2f}, effective rank {row['effective_rank']:.0f} of {self.now.dim}."
+            f"Health panel: {self.title} Loss {row['loss']:.2f} against {self.now.chance:.2f} at chance, "
+            f"kNN accuracy {row['knn']:.3f}, spread {row['spread']:.2f}, "
+            f"effective rank {row['effective_rank']:.0f} of {self.now.dim}."
         )
 
     def _redraw(self) -> None:

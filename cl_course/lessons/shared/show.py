@@ -35,8 +35,8 @@ def canvas(width: int) -> widgets.Image:
 def figure_bundle(figure: Figure, alt: str, photo: bool = False) -> dict:
     """A figure as the data of a notebook's output: an HTML image with its alt text.
 
-    As `image/png` it would lose the alt text: JupyterLab passes it on for HTML alone. The pixels lie in the page (a data
-    URI), which JupyterLab allows in notebooks that it does not trust yet, too.
+    As `image/png` it would lose the alt text: JupyterLab keeps that of HTML alone. The pixels lie in the page (a data
+    URI), which JupyterLab shows in notebooks that it does not trust yet, too.
 
     Args:
         photo: as JPEG, where most of the figure is photographs; otherwise PNG with 256 colours, a third of the size.

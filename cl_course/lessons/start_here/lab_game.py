@@ -220,7 +220,8 @@ class CardGame:
         self._say(
             f"{verdict} {found} of {len(self.picks)} found."
             + (
-                f"{html_table(score_rows({'you': self.taken}), SCORE_COLUMNS)}Run the next cells to see how the others did."
+                html_table(score_rows({"you": self.taken}), SCORE_COLUMNS)
+                + "Run the next cells to see how the others did."
                 if over
                 else ""
             )
@@ -244,7 +245,7 @@ class CardGame:
         self.words.value = f'<div role="status">{sentence}</div>'
 
     def _playing(self, playing: bool, over: bool = False) -> None:
-        # What can be pressed next comes first: the keyboard's place moves there when the pressed button is switched off.
+        # What can be pressed next comes first: the focus moves there when the pressed button is switched off.
         self.next.disabled = playing or over
         for button in self.buttons:
             button.disabled = not playing

@@ -1,4 +1,4 @@
-"""Figures of lesson 01: views, operations, the shortcut meter, and what three encoders kept. Images come as arrays (n, h, w, 3) in [0, 1]."""
+"""Figures of lesson 01: views, the shortcut meter, and what three encoders kept. Images are arrays (n, h, w, 3)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -167,7 +167,8 @@ def invariance_figure(runs: Sequence[Mapping]) -> Figure:
     """What can be read linearly off encoders of several settings; each mark is a seed, each bar their mean.
 
     Args:
-        runs: dicts with "setting" (of SETTINGS), "seed", "knn", "linear" and "probes": factor -> R^2 (accuracy for the class).
+        runs: dicts with "setting" (of SETTINGS), "seed", "knn", "linear" and "probes": factor -> R^2, for the class
+            its accuracy.
     """
     figure, (left, right) = subplots(1, 2, width=9.5, height=3.7, width_ratios=[1, 2.6])
     settings = [name for name in SETTINGS if any(run["setting"] == name for run in runs)]

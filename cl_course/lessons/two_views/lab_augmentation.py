@@ -171,7 +171,10 @@ class AugmentationLab:
             f"{feature} {100 * rate:.0f} %" for feature, rate in meter(self.cards, self.config, self.seed.value).items()
         )
         n = len(self.cards)
-        self.words.value = f'<div role="status"><b>Shortcut meter</b>, partner found among {n} cards by {found}; guessing {100 / n:.1f} %.</div>'
+        self.words.value = (
+            f'<div role="status"><b>Shortcut meter</b>, partner found among {n} cards by {found}; '
+            f"guessing {100 / n:.1f} %.</div>"
+        )
 
 
 def augmentation_lab(pictures: Mapping[str, Tensor], cards: Tensor, seed: int = 0) -> AugmentationLab:

@@ -72,7 +72,7 @@ def ways_figure() -> Figure:
 
 
 def few_labels_figure(sets: Mapping[str, Sequence[Mapping]], chance: float = 0.1) -> Figure:
-    """Accuracy by share of the labels, a panel for each data set, a line for each way: the mean, and each seed as a dot.
+    """Accuracy by share of the labels, a panel a data set and a line a way: the mean, and each seed as a dot.
 
     Args:
         sets: title -> runs with "how", "share", "seed", "labels" and "accuracy".
@@ -114,7 +114,9 @@ def few_labels_figure(sets: Mapping[str, Sequence[Mapping]], chance: float = 0.1
 
 
 def transfer_figure(panels: Mapping[str, Sequence[Mapping]], chance: float) -> Figure:
-    """Accuracy by what a network started from: one panel a task, one row a start, one marker a way to judge it; chance and training from scratch as lines as well.
+    """Accuracy by what a network started from: a panel a task, a row a start, a marker for each way to judge it.
+
+    Chance and training from scratch are lines as well.
 
     Args:
         panels: task -> runs with "start", "how" (one of `WAYS`) and "accuracy".

@@ -32,7 +32,7 @@ def differences(gallery: ImageSet, queries: ImageSet, found: Tensor) -> dict[str
         found: rows of the gallery for every query, (q, k).
 
     Returns:
-        factor -> mean difference: of hues in turns, 0.25 by chance; of places the distance, in half-widths of the image.
+        factor -> mean difference: of hues in turns, 0.25 by chance; of places the distance, in half-widths of an image.
     """
     apart = {}
     for name in DIFFERENCES:
@@ -100,7 +100,10 @@ class RetrievalLab:
         parts = ", ".join(
             f"{DIFFERENCES[name]} {value:.2f} (by chance {self.chance[name]:.2f})" for name, value in apart.items()
         )
-        return f"{self.encoder.value}: {right} of {k} are a {self.queries.class_names[label]}, as the query is. Mean difference from the query: {parts}."
+        return (
+            f"{self.encoder.value}: {right} of {k} are a {self.queries.class_names[label]}, as the query is. "
+            f"Mean difference from the query: {parts}."
+        )
 
     def _draw(self, _=None) -> None:
         self.picture.value = png(self.figure())
