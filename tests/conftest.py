@@ -1,18 +1,39 @@
-"""What all tests share: the order in which they run, and what they report at the end."""
+"""What all tests share: which are slow, the order in which they run, and what they report at the end."""
+
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["archive_files"]  # fixtures that several rooms use
 DURATIONS = pytest.StashKey[dict[str, float]]()
+LEFT_OUT = pytest.StashKey[list[pytest.Item]]()
+
+# What `make check` leaves out, so that it takes less than a minute: whole files, and single tests by file.
+# They train, start kernels, servers or a browser, or go through many combinations.
+SLOW: dict[str, tuple[str, ...] | None] = {
+    "test_notebooks.py": None,
+    "test_browser.py": None,
+    "test_browser_folds.py": None,
+}
 
 
 def pytest_configure(config):
-    config.stash[DURATIONS] = {}
+    config.stash[DURATIONS], config.stash[LEFT_OUT] = {}, []
 
 
 def pytest_collection_modifyitems(items):
-    """Whole lessons come last: they keep every core busy, and other tests hold to times."""
+    """Whole lessons come last: they keep every core busy."""
     items.sort(key=lambda item: item.path.name == "test_notebooks.py")
+    for item in items:
+        names = SLOW.get(item.path.name, ())
+        if names is None or item.originalname in names:
+            item.add_marker("slow")
+
+
+def pytest_deselected(items):
+    for item in items:
+        item.config.stash[LEFT_OUT].append(item)
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +43,21 @@ def durations(request) -> dict[str, float]:
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[LEFT_OUT] and config.option.markexpr == "not slow":
+        terminalreporter.section("what ran, and what `make test` runs as well")
+        ran = [report.nodeid for reports in terminalreporter.stats.values() for report in reports if is_result(report)]
+        for label, nodeids in (("ran", ran), ("slow, left out", [item.nodeid for item in config.stash[LEFT_OUT]])):
+            rooms = Counter(str(Path(nodeid.partition("::")[0]).parent) for nodeid in nodeids)
+            listed = ", ".join(f"{room}/ {number}" for room, number in sorted(rooms.items()))
+            terminalreporter.write_line(f"{label:<16}{len(nodeids):>6,} tests: {listed}")
     if config.stash[DURATIONS]:
         terminalreporter.section("seconds a lesson takes headless, on one core, two side by side")
         for label, seconds in sorted(config.stash[DURATIONS].items()):
             terminalreporter.write_line(f"{seconds:6.0f}  {label}")
+
+
+def is_result(report) -> bool:
+    return isinstance(report, pytest.TestReport) and (report.when == "call" or not report.passed)
 
 
 @pytest.fixture(autouse=True)

@@ -23,10 +23,10 @@ EXERCISE = [
 
 
 def test_by_hand():
-    """15 words, 3 + 1 lines, one exercise of 5 minutes."""
+    """14 words, 3 + 1 lines, one exercise of 5 minutes."""
     cells = [md("# Title\n\none two"), code("a = 1\n\n# why\nb = 2"), *EXERCISE]
     counted = minutes.count(cells)
-    words = 3 + 8 + 4  # "Title one two", "Exercise 2: one row (5 min, medium)", "four words of text"
+    words = 3 + 7 + 4  # "Title one two", "Exercise 2: one row (5 min, medium)", "four words of text"
     assert (counted.core.words, counted.core.lines) == (words, 3 + 1)
     assert counted.core.minutes == pytest.approx(words / 180 + 4 * 8 / 60 + 5)
     assert counted.core.exercises == [minutes.Exercise(2, "one row", 5, "medium", True)]
