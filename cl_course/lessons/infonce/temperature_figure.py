@@ -130,8 +130,8 @@ def temperature_sweep(
         va="top",
         fontsize=9,
     )
+    left.set_title("Effective number of negatives", loc="left")
     left.set(
-        title="Effective number of negatives",
         yscale="log",
         ylim=(1, total * 1.4),
         yticks=[1, 10, 100],
@@ -148,7 +148,8 @@ def temperature_sweep(
         ha="right",
         fontsize=9,
     )
-    right.set(title="Share of the push on negatives of the same class", ylim=(0, 1))
+    right.set_title("Share of the push on the same class", loc="left")
+    right.set(ylim=(0, 1))
     return figure
 
 

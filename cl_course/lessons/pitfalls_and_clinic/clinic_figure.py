@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.style import BLUE, GREEN, MUTED, ORANGE, subplots
 
-TITLES = ("Loss", "Similarity of embeddings", "kNN accuracy (validation)", "Spread of z, eff. rank of h / d")
+TITLES = ("Loss", "Similarity of pairs", "kNN accuracy (validation)", "Spread, effective rank")
 BINS = np.linspace(-1, 1, 41)
 HEALTHY = {"color": MUTED, "linestyle": "--", "linewidth": 1.2}
 

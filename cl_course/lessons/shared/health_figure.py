@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, subplots
 
@@ -69,7 +70,7 @@ def health_panel(
         right.annotate(
             f"{known[-1]['knn']:.3f}",
             (known[-1]["epoch"], known[-1]["knn"]),
-            xytext=(-4, 6),
+            xytext=(-4, 6) if known[-1]["knn"] < 0.8 else (-4, -14),  # not into the title
             textcoords="offset points",
             ha="right",
             fontsize=9,
@@ -89,5 +90,7 @@ def health_panel(
     last.set_title("Collapse? (near 0: yes)", loc="left", fontsize=11)
     last.set(xlabel="epoch", xlim=(0, epochs + 0.5), ylim=(0, 1.5), yticks=[0, 0.5, 1])
     last.legend(loc="upper left", handlelength=1, fontsize=8, frameon=False)  # above 1, where no line goes
+    for panel in (left, right, last):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure

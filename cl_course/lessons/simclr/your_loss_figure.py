@@ -46,6 +46,6 @@ def your_loss_figure(runs: Mapping[str, Sequence[Mapping]], steps: int, chance: 
         panel.set_title(PANELS[measure], fontsize=10.5, loc="left")
         panel.set(xlabel="step", xlim=(0, 1.02 * steps))
     handles, names = panels["loss"].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3)
+    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
