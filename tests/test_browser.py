@@ -47,8 +47,10 @@ from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photo
 shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
 lab = augmentation_lab(photos() | shown, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
-    "ablation": f"{RECORDS}from cl_course.lessons.simclr.lab_ablation import ablation_lab\nablation_lab(records.read('ablation')['runs'])",
-    "clinic": f"{RECORDS}from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab\nclinic_lab(records.read('clinic')['runs'])",
+    "ablation": f"""{RECORDS}from cl_course.lessons.simclr.lab_ablation import ablation_lab
+ablation_lab(records.read('ablation')['runs'])""",
+    "clinic": f"""{RECORDS}from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab
+clinic_lab(records.read('clinic')['runs'])""",
     "neighbours": f"""{CARDS}
 from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
 from cl_course.shortcut import mean_colour, raw_pixels
@@ -166,7 +168,8 @@ def test_tab_goes_through_every_control(labs):
     for _ in range(30):
         reached.add(
             lab.page.evaluate(
-                "() => document.activeElement.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.textContent"
+                "() => document.activeElement.closest('.widget-inline-hbox')"
+                "?.querySelector('.widget-label')?.textContent"
             )
         )
         lab.page.keyboard.press("Tab")
@@ -313,7 +316,7 @@ def test_the_health_panel_is_redrawn_in_place_while_it_trains(server, browser):
 
 
 def test_figures_and_tables_are_read_out_and_stand_on_white(server, browser):
-    """As executed by nobody here: the notebook is not trusted, so JupyterLab sanitises its HTML."""
+    """JupyterLab does not trust this notebook, which it has not run, so it sanitises the HTML."""
     path = server.notebooks / "page.ipynb"
     write_notebook(path, [PAGE])
     executed = nbformat.read(path, as_version=4)

@@ -6,12 +6,18 @@ import io
 import re
 
 import pytest
+import torch
 from PIL import Image
 
+from cl_course.data import load
 from cl_course.lessons.shared import results
+from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.show import BORDER, figure_bundle
 from cl_course.lessons.shared.style import DENSITY, subplots
 from cl_course.lessons.shared.tables import html_table, mean_and_spread, text_table
+from cl_course.methods import SimCLR
+from cl_course.models import projector, small_resnet
+from cl_course.train import TrainConfig
 
 
 @pytest.fixture
@@ -100,3 +106,19 @@ def test_a_row_may_be_added(shown):
         more=[{"row": "from scratch", "seed": s, "fine_tuned": 0.9, "labels": 8000} for s in (0, 1)]
     )
     assert "from scratch" in shown[0]["text/plain"] and "fine-tuned 0.90" in shown[1]["text/plain"]
+
+
+def test_the_health_panel_draws_negative_pairs_of_one_class_apart():
+    cards = load("shapes", "val", limit=40)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        encoder = small_resnet(width=4)
+        method = SimCLR(encoder, projector(encoder.dim))
+    panel = HealthPanel(cards, cards, TrainConfig(batch_size=16), live=False)
+    panel({"epoch": 1, "loss": 3.0, "seconds": 1.0}, method)
+    first = cards.labels[:16].tolist()
+    pairs = [a == b for i, a in enumerate(first) for j, b in enumerate(first) if i != j]
+    assert panel.same_class.tolist() == pairs and len(panel.now.negative) == len(pairs) == 16 * 15
+    names = [text.get_text() for text in panel.figure().axes[1].get_legend().get_texts()]
+    assert names == ["negative, other class", "positive pairs", "negative, same class"]
+    assert "kNN accuracy" in panel.alt and "epoch 1 of 20" in panel.alt

@@ -1,4 +1,4 @@
-"""The four pitfalls of lesson 07: what each costs, every seed a dot and the mean a bar."""
+"""The four pitfalls of lesson 07 and what each does to the accuracy: every seed a dot, the mean a bar."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ CHANCE = 0.1
 
 
 def trained_temperatures_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequence[Mapping]], negatives: int) -> Figure:
-    """Accuracy by temperature, and on whom the push falls.
+    """Accuracy by temperature, and which negatives are pushed.
 
     Args:
         runs: dicts with "encoder" (a temperature as text, or another name, left out here), "knn" and "linear".
@@ -45,7 +45,7 @@ def trained_temperatures_figure(runs: Sequence[Mapping], sweeps: Sequence[Sequen
         values = np.array([[point[name] / share for point in sweep] for sweep in sweeps])  # (seeds, temperatures)
         right.plot(at, values.mean(axis=0), color=color, linestyle=style, linewidth=2, label=label)
         right.fill_between(at, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2)
-    right.set_title("On whom the push falls", loc="left", fontsize=11)
+    right.set_title("Which negatives are pushed", loc="left", fontsize=11)
     right.set(xlabel="temperature", xscale="log", ylim=(0, 1.03))
     right.legend(loc="center left", bbox_to_anchor=(0.0, 0.3), frameon=False, fontsize=8.5)
     return figure
@@ -64,7 +64,7 @@ def strengths_figure(
     figure, axes = subplots(1, 3, width=9.5, height=3.0, sharey=True)
     settings = list(rates)
     knn = {name: [run["knn"] for run in runs if run["setting"] == name] for name in settings}
-    titles = ("Colours alone find the partner", "A trained eye tells the class", "kNN after training so")
+    titles = ("Colours find the positive", "A network finds the class", "kNN after training")
     for panel, title, scores, color in zip(axes, titles, (rates, recognised, knn), (ORANGE, GREEN, BLUE)):
         for place, name in enumerate(settings):
             seed_dots(panel, place, scores[name], color, "o", None, width=0.25)

@@ -59,7 +59,7 @@ def embedding_map(
     painted: Mapping[str, np.ndarray] = {},
     width: float = 9.5,
 ) -> Figure:
-    """Points in the plane, a panel for each of `points`; class is told by colour and by marker.
+    """Points in the plane, a panel for each of `points`; each class has a colour and a marker.
 
     Args:
         points: title -> (n, 2); labels: (n,), places in `class_names`.

@@ -38,7 +38,7 @@ def view_sheet(original: np.ndarray, views: np.ndarray, caption: str = "", figur
         figure, axes = subplots(width=8.4, height=8.4 * sheet.shape[0] / sheet.shape[1] + 0.35)
         axes.set_axis_off()
     else:
-        figure.set_layout_engine("none")  # the places are found; finding them again costs a third of the drawing
+        figure.set_layout_engine("none")  # the places are found; finding them again takes a third of the time
     axes = figure.axes[0]
     for picture in list(axes.images):
         picture.remove()
