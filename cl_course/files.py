@@ -28,10 +28,8 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except Exception as error:
-        raise OSError(
-            f"could not write {path} ({error}); what was there before is untouched: "
-            "free some space or choose another folder"
-        ) from error
+        raise OSError(f"could not write {path} ({error}); what was there before is untouched: free some space or "
+                      "choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)  # also when the process is interrupted
 
@@ -51,11 +49,7 @@ def write_state(path: Path, state: Any) -> None:
 
 
 def read_state(path: Path) -> Any:
-    """What `write_state` kept, its tensors on the CPU.
-
-    Raises:
-        ValueError: the file is damaged, or was not written by `write_state`.
-    """
+    """What `write_state` kept, its tensors on the CPU; a ValueError if the file is damaged, or of another kind."""
     with Path(path).open("rb") as file:
         seal, content = file.readline(), file.read()
     if seal != _seal(content):
@@ -69,12 +63,7 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Be the only process that writes `path`; the lock ends with the process, however that ends.
-
-    Raises:
-        ValueError: another process holds it.
-        OSError: nothing can be written beside `path`.
-    """
+    """Be the only process that writes `path`: a ValueError if another is. The lock ends with the process."""
     path = Path(path).resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,11 +82,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def plain(result: T, giver: str) -> T:
-    """`result`, if it is made of tensors, numbers, strings, lists, tuples and dicts, as `read_state` reads them.
-
-    Raises:
-        TypeError: it is not; `giver`, the function that returned it, is named.
-    """
+    """`result`, if `read_state` can read it; else (numpy's numbers too) a TypeError names `giver`, who returned it."""
     parts = [result]
     while parts:
         part = parts.pop()
@@ -106,8 +91,6 @@ def plain(result: T, giver: str) -> T:
         elif isinstance(part, list | tuple):
             parts += part
         elif not isinstance(part, Tensor) and type(part) not in (str, int, float, bool, type(None)):
-            raise TypeError(  # numpy's numbers too
-                f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), "
-                f"got a {type(part).__name__}; return what it holds"
-            )
+            raise TypeError(f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), got a "
+                            f"{type(part).__name__}; return what it holds")
     return result

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -45,11 +45,10 @@ class TrainConfig:
         weight_decay: the optimizer's, at least 0.
         augment: what makes two views out of an image.
         seed: of the order of the images and of the augmentations.
-        precision: of the networks, "float32" or "bfloat16" (autocast: half the bits, faster on a GPU); weights and
-            loss stay in float32.
-        compile: let torch.compile make the encoders faster: a minute or more at the start, for long runs on a GPU.
+        precision: "float32", or "bfloat16" for autocast, faster on a GPU; weights and loss stay in float32.
+        compile: torch.compile the encoders: a minute or more at the start, for long runs on a GPU.
         chunk_size: images that go through SimCLR's network at a time, where the memory does not hold the batch; None
-            for all. The other methods do not compare the images of a batch, so they can take a smaller batch.
+            for all. Other methods do not compare the images of a batch: give them a smaller one.
         chunked: "grad_cache" (negatives from the whole batch) or "accumulate" (from the chunk); see `large_batches`.
     """
 
@@ -84,16 +83,13 @@ class TrainConfig:
         if self.chunk_size is not None:
             check("chunk_size", whole, 2, self.batch_size, advice="None takes the whole batch")
             if self.batch_size % self.chunk_size == 1:
-                raise ValueError(f"chunk_size {self.chunk_size} leaves one image of a batch of {self.batch_size} "
-                                 "alone; take a chunk_size that divides the batch")
+                rest = f"chunk_size {self.chunk_size} leaves one image of a batch of {self.batch_size} alone"
+                raise ValueError(f"{rest}; take a chunk_size that divides the batch")
 
 
 @dataclass
 class History:
-    """What happened: one row an epoch with "epoch", "loss", "seconds" and whatever `on_epoch` returned.
-
-    `seconds` counts training alone, without what `on_epoch` took.
-    """
+    """One row an epoch: "epoch", "loss", "seconds" (of training, without `on_epoch`) and what `on_epoch` returned."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -117,8 +113,8 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
         method: SimCLR, MoCo, BYOL, or one of your own.
         images: what to learn from; its labels are not looked at.
         on_epoch: called with the epoch's row and the method; what it returns, plain data, is added to the row.
-        resume: a checkpoint file for this run, written after every epoch. If it is there already
-            the run goes on from it, and on a CPU ends with the numbers of an unbroken one.
+        resume: a checkpoint file for this run, written after every epoch. If it exists, the run goes on from it, and
+            on a CPU ends with the numbers of an unbroken one.
 
     Raises:
         ValueError: before the first step, for all that `check_run` and the method's `check_data` refuse, and for a
@@ -129,20 +125,12 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
     check_run(method, images, config)
     method.check_data(len(images), config.batch_size)
     keep_freed_memory()
-    if resume is None:
-        return _train(method, images, config, on_epoch, None)
-    with alone(resume):
-        return _train(method, images, config, on_epoch, Path(resume))
+    with nullcontext() if resume is None else alone(resume):
+        return _train(method, images, config, on_epoch, None if resume is None else Path(resume))
 
 
 def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
-    """Refuse before training what a training step would refuse.
-
-    Raises:
-        TypeError: an argument of another class.
-        ValueError: fewer images than a batch; chunks for a method other than SimCLR; weights that are all frozen, not
-            float32, or not all on one device.
-    """
+    """Refuse before training what a training step would refuse: a TypeError or ValueError says what to do."""
     instance("method", method, Method, "derive its class from cl_course.methods.Method")
     instance("images", images, ImageSet, "load them with cl_course.data.load, or wrap a uint8 tensor: ImageSet(tensor)")
     instance("config", config, TrainConfig)
@@ -152,7 +140,7 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
         raise ValueError(f"{n} image{'s are' if n > 1 else ' is'} fewer than batch_size {batch}: {smaller}add images")
     if config.chunk_size is not None and method.contrast is None:
         raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; "
-                         f"leave chunk_size out and give {name} a smaller batch_size")
+                         "leave chunk_size out and take a smaller batch_size")
     weights = list(method.parameters())
     if not any(weight.requires_grad for weight in weights):
         raise ValueError(f"{name} has no weight to train: all are frozen; call requires_grad_(True) on some")
@@ -265,9 +253,8 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
 def keep_freed_memory() -> None:
     """From now on, let this process keep the memory that a training step frees, for the next step.
 
-    By default glibc, Linux's C library, gives large blocks back to the system and gets them again page by page, which
-    takes a small network a good part of every step. Kept are blocks of up to 32 MB, until more than 1 GB lies free at
-    the heap's end. With another C library nothing changes.
+    By default glibc, Linux's C library, gives large blocks back to the system, which costs a small network a good part
+    of every step. Kept are blocks of up to 32 MB, and up to 1 GB. With another C library nothing changes.
     """
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     if platform.libc_ver()[0] == "glibc":
@@ -314,7 +301,7 @@ def _settings(config: TrainConfig, method: Method, images: ImageSet) -> dict:
 
 @dataclass
 class _Run:
-    """All that a run needs to go on after a cut."""
+    """All that a run needs to go on after it was stopped."""
 
     method: Method
     optimizer: torch.optim.Optimizer

@@ -12,11 +12,7 @@ MAX_SEED = 2**32 - 1  # the largest that numpy takes
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None, advice: str = "") -> int:
-    """`value` as an int from `least` to `most`, both allowed; `advice`, what to do instead, ends the sentence.
-
-    Raises:
-        ValueError: it is not a whole number (True and 3.0 are not), or out of bounds.
-    """
+    """`value` as an int from `least` to `most`, or a ValueError (True and 3.0 are not whole), which `advice` ends."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < least or (most is not None and value > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -26,19 +22,14 @@ def whole(name: str, value: Any, least: int, most: int | None = None, advice: st
 
 def real(name: str, value: Any, *, above: float | None = None, least: float | None = None,
          below: float | None = None, most: float | None = None, advice: str = "") -> float:  # fmt: skip
-    """`value` as a float: a finite number within the bounds that are given; `above` and `below` themselves are out.
-
-    Raises:
-        ValueError: it is not a number (a tensor is not), not finite, or out of bounds.
-    """
+    """`value` as a float within the bounds, or a ValueError: a tensor is not a number, infinity and NaN are out."""
     holds = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     holds = holds and (above is None or value > above) and (least is None or value >= least)
     if not (holds and (below is None or value < below) and (most is None or value <= most)):
         words = {"above": above, "at least": least, "below": below, "at most": most}
         allowed = " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
-        raise ValueError(
-            f"{name} must be a finite number {allowed}".rstrip() + f", got {shown(value)}{_behind(advice)}"
-        )
+        number = f"a finite number {allowed}".rstrip()
+        raise ValueError(f"{name} must be {number}, got {shown(value)}{_behind(advice)}")
     return float(value)
 
 

@@ -27,7 +27,7 @@ FLOORS = (
     {"running.machine", "running.reuse", "running.checkpoints", "running.records"},
     {"running.settings"},
     {"running.recipes"},
-    {"running.plans", "running.doctor"},
+    {"running.plans", "running.doctor", "running.headless"},
     {"lessons"},
     {"checks"},
     {"running.cli"},

@@ -75,16 +75,12 @@ def load(path: str | Path, encoder: nn.Module) -> dict:
 
 
 def build_encoder(card: dict) -> ResNet:
-    """The encoder that a card describes, with fresh weights.
-
-    Raises:
-        ValueError: the card names no known encoder, or arguments that it does not have.
-    """
+    """The encoder that a card describes, with fresh weights; a ValueError if there is no such encoder."""
     described = card.get("encoder")
     name = described.get("name") if isinstance(described, dict) else None
     if name is None:
-        raise ValueError('a card describes its encoder as in {"name": "small", "width": 16}, '
-                         f"this one with {described!r}")
+        example = '{"name": "small", "width": 16}'
+        raise ValueError(f"a card describes its encoder as in {example}, this one with {described!r}")
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r} in the card; there are {', '.join(ENCODERS)}")
     arguments = {key: value for key, value in described.items() if key != "name"}
@@ -101,11 +97,7 @@ def restore(path: str | Path) -> tuple[ResNet, dict]:
 
 
 def shipped(name: str) -> tuple[ResNet, dict]:
-    """An encoder that comes with the course, trained, in eval mode: (encoder, card).
-
-    Raises:
-        ValueError: none of that name; the sentence lists those there are.
-    """
+    """An encoder that comes with the course, trained, in eval mode: (encoder, card); a ValueError lists the names."""
     there = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     if name not in there:
         raise ValueError(f"no shipped checkpoint {name!r}; there are {', '.join(there) or 'none'}")
@@ -118,15 +110,13 @@ def _read(path: Path) -> tuple[bytes, dict]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     weights = path.read_bytes()
-    cards = [card for card in (path.with_suffix(".json"), path.with_suffix(".new.json")) if card.is_file()]
+    cards = [card for card in map(path.with_suffix, (".json", ".new.json")) if card.is_file()]
     if not cards:
-        raise FileNotFoundError(f"no card {path.stem}.json beside {path}; "
-                                "a checkpoint is a .safetensors file and a .json file of the same name")
+        raise FileNotFoundError(f"no card {path.stem}.json beside {path}; copy it there too")
     for card in map(_read_card, cards):
         if card.pop(OF_WEIGHTS, None) == _sha256(weights):
             return weights, card
-    raise ValueError(f"{path} is damaged, or not the weights that its card describes (their sha256 differ); "
-                     "copy both files again, or save the encoder again")
+    raise ValueError(f"{path} is damaged, or not the weights that its card describes; copy both again, or save again")
 
 
 def _read_card(file: Path) -> dict:
@@ -148,14 +138,13 @@ def _read_card(file: Path) -> dict:
 
 def _plain_names(encoder: nn.Module) -> dict[str, str]:
     """{name without those of wrappers (torch.compile, DataParallel): name in the encoder's state}."""
-    inner = {}  # what a wrapper puts before the names of what it wraps -> what stands before the wrapper's own
+    inner, names = {}, {}  # inner: the prefix that a wrapper gives to its content -> the wrapper's own prefix
     parallel = nn.DataParallel | nn.parallel.DistributedDataParallel
     for name, part in encoder.named_modules(remove_duplicate=False):
+        outer = f"{name}." if name else ""
         for child, _ in part.named_children():
             if child == "_orig_mod" or child == "module" and isinstance(part, parallel):
-                outer = f"{name}." if name else ""
                 inner[f"{outer}{child}."] = outer
-    names = {}
     for own in encoder.state_dict():
         plain = own
         for prefix in sorted(inner, key=len, reverse=True):  # from the inside out

@@ -6,45 +6,48 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
 EXIT_CODES = """\
 exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage,
             130 stopped with Ctrl-C, 143 stopped with SIGTERM (kill)"""
 
 EXAMPLES = {
-    "": """\
-examples:
+    "": """examples:
   cl-course doctor
   cl-course pretrain shapes --epochs 20 --out simclr.safetensors
   cl-course evaluate simclr.safetensors shapes
   cl-course run 03 -p seed 1""",
-    "doctor": """\
-example:
+    "doctor": """example:
   cl-course doctor""",
-    "pretrain": """\
-examples:
+    "pretrain": """examples:
   cl-course pretrain shapes                                the embedded set, a minute on two cores
   cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
   cl-course pretrain photos.zip --out photos.safetensors
-  cl-course pretrain cifar10 --resume                      go on with a run that was cut off""",
-    "evaluate": """\
-examples:
+  cl-course pretrain cifar10 --resume                      go on with a run that was stopped""",
+    "evaluate": """examples:
   cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
   cl-course evaluate encoder.safetensors photos.zip --limit 2000""",
-    "run": """\
-examples:
+    "run": """examples:
   cl-course run 03                                     as a learner opens it, into build/course/
   cl-course run 03 -p profile full -p dataset cifar10  with other parameters
   cl-course run all --solved --strict                  every lesson with its exercises done, graded""",
+}
+IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
+    "encoder": (str, "NAME", "small or resnet18"),
+    "epochs": (int, "N", None),
+    "batch_size": (int, "N", "images in a step; each gives two views"),
+    "chunk_size": (int, "N", "of simclr: images in the network at a time, where memory does not hold the batch"),
+    "learning_rate": (float, "X", "the optimiser's peak rate"),
+    "temperature": (float, "T", "of simclr and moco, above 0"),
+    "momentum": (float, "M", "of moco's key encoder or byol's target, from 0 to 1"),
+    "queue_size": (int, "N", "of moco: how many earlier keys serve as negatives"),
+    "precision": (str, "NAME", "float32, or bfloat16: faster on a GPU"),
 }
 
 
@@ -65,8 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        _say("the GPU has not enough memory for this; take a smaller --batch-size, --chunk-size for simclr, "
-             "or --device cpu")
+        _say("the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu")
         return 1
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -112,18 +114,17 @@ def pretrain(chosen: argparse.Namespace) -> int:
     train.check_run(recipe.build(stand_in, device), stand_in, recipe.config)
     with alone(cut):
         _check_cut(out, cut, chosen.resume)
-        if chosen.split is None:
-            images = data.pretraining_images(chosen.source, limit=chosen.limit, seed=chosen.seed)
-        else:
-            images = data.load(chosen.source, chosen.split, limit=chosen.limit, seed=chosen.seed)
+        wanted = {"limit": chosen.limit, "seed": chosen.seed}
+        images = (data.load(chosen.source, chosen.split, **wanted) if chosen.split
+                  else data.pretraining_images(chosen.source, **wanted))
         recipe = _recipe(chosen, tuple(images.images.shape[-2:]), device.type)
         method = recipe.build(images, device)
         print(plan(recipe, images, device))
         print(f"{'into':<10} {out}", flush=True)
 
         def tell(row: dict, _: Any) -> None:
-            epoch = f"epoch {row['epoch']:>4} of {recipe.config.epochs}"
-            tqdm.write(f"{epoch}   loss {row['loss']:.4f}   {row['seconds']:.1f} s")
+            tqdm.write(f"epoch {row['epoch']:>4} of {recipe.config.epochs}   loss {row['loss']:.4f}   "
+                       f"{row['seconds']:.1f} s")
 
         try:
             history = train.pretrain(method, images, recipe.config, on_epoch=tell, resume=cut)
@@ -132,18 +133,10 @@ def pretrain(chosen: argparse.Namespace) -> int:
             stop.add_note(goes_on if cut.exists() else " before the first epoch was done, so nothing is kept")
             raise
         split = f" of split {chosen.split}" if chosen.split else ""
-        card = {
-            "method": recipe.method,
-            "data": f"{chosen.source}, {len(images):,} images{split}, without their labels",
-            "images": len(images),
-            "encoder": recipe.encoder,
-            "head": recipe.head,
-            **recipe.settings,
-            "config": asdict(recipe.config),
-            "minutes": round(history.seconds / 60, 2),
-            "loss": history.column("loss"),
-            "torch": torch.__version__,
-        }
+        described = f"{chosen.source}, {len(images):,} images{split}, without their labels"
+        how = {"encoder": recipe.encoder, "head": recipe.head, **recipe.settings, "config": asdict(recipe.config)}
+        became = {"minutes": round(history.seconds / 60, 2), "loss": history.column("loss"), "torch": torch.__version__}
+        card = {"method": recipe.method, "data": described, "images": len(images)} | how | became
         checkpoints.save(out, method.encoder, card)
         cut.unlink(missing_ok=True)
     print(f"done in {duration(history.seconds)}: cl-course evaluate {out} {chosen.source}")
@@ -181,13 +174,10 @@ def evaluate(chosen: argparse.Namespace) -> int:
     k = min(20, len(train_y))
     print(f"{chosen.checkpoint}: {card.get('method', 'an encoder')} of {card.get('data', 'unknown data')}")
     print(f"{'accuracy on test':<34}{f'{k}-NN':>6}{'linear probe':>15}", flush=True)
-    features = {
-        "this encoder": partial(embed, encoder.to(device)),
-        "random encoder, same architecture": partial(embed, untrained.to(device)),
-        "raw pixels": pixels,
-    }
-    for name, of in features.items():
-        train_h, val_h, test_h = map(of, parts)
+    trained, untrained = partial(embed, encoder.to(device)), partial(embed, untrained.to(device))
+    rows = {"this encoder": trained, "random encoder, same architecture": untrained, "raw pixels": pixels}
+    for name, features in rows.items():
+        train_h, val_h, test_h = map(features, parts)
         knn = knn_accuracy(train_h, train_y, test_h, test_y, k=k)
         linear = linear_probe(train_h, train_y, val_h, val_y, test_h, test_y, seed=chosen.seed).accuracy
         print(f"{name:<34}{knn:>6.3f}{linear:>15.3f}", flush=True)
@@ -198,45 +188,12 @@ def evaluate(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """Lessons from top to bottom without a browser; wrong parameters are refused before anything starts."""
-    try:
-        import papermill
-        from nbclient.exceptions import DeadKernelError  # papermill runs notebooks by nbclient
-    except ModuleNotFoundError:
-        raise ValueError("to run lessons headless, install papermill: pip install -e '.[dev]'") from None
-    from cl_course.running.settings import DATASETS, PARAMETERS, check_names, resolve
+    from cl_course.running.headless import run_lessons
 
-    parameters = {name: _value(text) for name, text in chosen.parameter}
-    if "dataset" in parameters:  # a path is one from here, and the lesson runs in notebooks/
-        text = dict(chosen.parameter)["dataset"]  # a folder may be called 2024
-        path = Path(text).expanduser()
-        parameters["dataset"] = str(path.resolve()) if text not in ("auto", *DATASETS) and path.exists() else text
+    _check_folder(chosen.out)
     if chosen.strict:
         os.environ["CL_COURSE_STRICT"] = "1"
-    lessons = [(path, chosen.out / path.name) for path in _lessons(chosen.lesson, chosen.solved)]
-    for path, out in lessons:
-        if out.resolve() == path.resolve():
-            raise ValueError(f"{path} would be written over; name another folder with --out")
-        check_names(parameters, papermill.inspect_notebook(str(path)))
-    resolve(**{name: value for name, value in parameters.items() if name in PARAMETERS})
-    _check_folder(chosen.out)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    quiet = ["--log-level=ERROR"]  # for the kernel: no remarks on how it is connected
-    how = {"kernel_name": "python3", "cwd": str(ROOT / "notebooks"), "extra_arguments": quiet}
-    failed = []
-    for path, out in lessons:
-        start = time.monotonic()
-        try:
-            papermill.execute_notebook(str(path), str(out), parameters, progress_bar=sys.stderr.isatty(), **how)
-        except papermill.exceptions.PapermillExecutionError as error:
-            _say(f"{path.stem}, code cell {error.exec_count}: {error.ename}: {error.evalue}; see {out}")
-            failed.append(path)
-        except DeadKernelError:
-            _say(f"{path.stem}: its kernel died, as it does when memory runs out; close other programs, "
-                 f"or run it with -p profile quick; see {out}")
-            failed.append(path)
-        ended = "failed" if path in failed else "done"
-        print(f"{path.stem}: {ended} in {time.monotonic() - start:.0f} s, {out}", flush=True)
-    return 1 if failed else 0
+    return 1 if run_lessons(chosen.lesson, dict(chosen.parameter), chosen.out, chosen.solved, _say) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -254,38 +211,27 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
+    profiles = "the recipe: quick, full (as published), or auto: full on a GPU, else quick (default: auto)"
     device = {"default": "auto", "help": "auto, cpu, cuda, cuda:1 or mps (default: %(default)s)"}
     command("doctor", doctor, "what this machine has, and how long each lesson takes on it")
 
     one = command("pretrain", pretrain, "train an encoder without labels")
     one.add_argument("source", help="shapes, cifar10, stl10, or a folder or .zip of images")
     one.add_argument("--method", default="simclr", help="simclr, moco or byol (default: %(default)s)")
-    one.add_argument("--profile", default="auto",
-                     help="the recipe: quick, full (as published), or auto: full on a GPU, else quick (default: auto)")
+    one.add_argument("--profile", default="auto", help=profiles)
     one.add_argument("--seed", type=int, default=0, metavar="N")
     one.add_argument("--split", help="train, unlabeled, ... (default: train, and the unlabeled images of stl10 too)")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
-    one.add_argument("--out", type=Path, metavar="FILE",
-                     help="a .safetensors file (default: build/pretrained/METHOD-SOURCE.safetensors)")
+    one.add_argument("--out", type=Path, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     one.add_argument("--device", **device)
     own = one.add_argument_group("in place of the recipe's own")
-    own.add_argument("--encoder", help="small or resnet18")
-    own.add_argument("--epochs", type=int, metavar="N")
-    own.add_argument("--batch-size", type=int, metavar="N", help="images in a step; each gives two views")
-    own.add_argument("--chunk-size", type=int, metavar="N",
-                     help="of simclr: images in the network at a time, where memory does not hold the batch")
-    own.add_argument("--learning-rate", type=float, metavar="X", help="the optimiser's peak rate")
-    own.add_argument("--temperature", type=float, metavar="T", help="of simclr and moco, above 0")
-    own.add_argument("--momentum", type=float, metavar="M", help="of moco's key encoder or byol's target, from 0 to 1")
-    own.add_argument("--queue-size", type=int, metavar="N", help="of moco: how many earlier keys serve as negatives")
-    own.add_argument("--precision", help="float32, or bfloat16: faster on a GPU")
-    own.add_argument("--compile", action="store_true", default=None,
-                     help="torch.compile the encoder: a minute at the start, faster steps from then on")
+    for name, (kind, letter, about) in IN_PLACE.items():
+        own.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=letter, help=about)
+    own.add_argument("--compile", action="store_true", default=None, help="a slow start, then faster steps on a GPU")
 
     one = command("evaluate", evaluate, "judge an encoder by nearest neighbours and a linear probe, beside raw pixels")
-    one.add_argument("checkpoint", type=Path,
-                     help="a .safetensors file with its .json card beside it, or a name that comes with the course")
+    one.add_argument("checkpoint", type=Path, help="a .safetensors file beside its .json card, or a shipped name")
     one.add_argument("source", help="labelled images: shapes, cifar10, stl10, or a folder or .zip")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")
     one.add_argument("--seed", type=int, default=0, metavar="N")
@@ -297,8 +243,7 @@ def _parser() -> argparse.ArgumentParser:
                      help="profile, dataset, seed or device; may be repeated")
     one.add_argument("--solved", action="store_true", help="with the exercises done")
     one.add_argument("--strict", action="store_true", help="a failed or missing exercise stops the lesson")
-    one.add_argument("--out", type=Path, default=Path("build/course"), metavar="FOLDER",
-                     help="where the run notebooks go (default: %(default)s)")
+    one.add_argument("--out", type=Path, default=Path("build/course"), help="a folder (default: %(default)s)")
     return parser
 
 
@@ -348,11 +293,10 @@ def _recipe(chosen: argparse.Namespace, sides: tuple[int, int], device: str):
     if chosen.encoder is not None and one_of("encoder", chosen.encoder, tuple(ENCODERS)) != encoder["name"]:
         full = recipe(chosen.method, "full", chosen.source, side=sides)
         encoder = SMALL if chosen.encoder == "small" else full.encoder
-    given = {name: value for name, value in vars(chosen).items() if value is not None}
-    of_config = ("epochs", "batch_size", "chunk_size", "learning_rate", "precision", "compile")
-    config = replace(base.config, **{name: given[name] for name in of_config if name in given})
-    of_method = ("temperature", "momentum", "queue_size")
-    settings = base.settings | {name: given[name] for name in of_method if name in given}
+    names = [*IN_PLACE, "compile"]
+    given = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None and name != "encoder"}
+    of_config = {name: given.pop(name) for name in list(given) if hasattr(base.config, name)}
+    config, settings = replace(base.config, **of_config), base.settings | given
     changed = replace(base, encoder=encoder, settings=settings, config=config)
     return changed if changed == base else replace(changed, expected=UNMEASURED)
 
@@ -365,61 +309,9 @@ def _encoder(checkpoint: Path) -> tuple:
         raise ValueError(f"{checkpoint} is a folder; give the .safetensors file of a checkpoint")
     if checkpoint.suffix == ".safetensors":
         return checkpoints.restore(checkpoint)
-    beside = checkpoint.with_suffix(".safetensors") if checkpoint.suffix else checkpoint
-    if not checkpoint.exists() and not checkpoint.suffix and len(checkpoint.parts) == 1:
-        return checkpoints.shipped(str(checkpoint))
+    if checkpoint.name == str(checkpoint) and not checkpoint.suffix and not checkpoint.exists():
+        return checkpoints.shipped(checkpoint.name)
+    beside = checkpoint.with_suffix(".safetensors")
     names = ", ".join(sorted(path.stem for path in checkpoints.SHIPPED.glob("*.safetensors")))
-    instead = beside if beside.is_file() and beside != checkpoint else f"such a file, or one of {names}"
-    raise ValueError(f"{checkpoint} is not the .safetensors file of a checkpoint; give {instead}")
-
-
-def _lessons(name: str, solved: bool) -> list[Path]:
-    """The notebooks to run; solved ones are made from their sources first."""
-    if name.endswith(".ipynb"):
-        return [_notebook(Path(name))]
-    if not (ROOT / "notebooks" / "build.py").exists():
-        raise FileNotFoundError("the lessons are not here: run this from a checkout of the course "
-                                "installed with pip install -e .")
-    stems = sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))
-    chosen = stems if name == "all" else [stem for stem in stems if stem == name or stem.startswith(f"{name:0>2}_")]
-    if not chosen:
-        raise ValueError(f"there is no lesson {name!r}; take {', '.join([*stems, 'all'])}, or the path of an .ipynb")
-    if solved:
-        build = [sys.executable, ROOT / "notebooks" / "build.py", "--solved-only", *chosen]
-        made = subprocess.run(build, capture_output=True, text=True, check=False)
-        if made.returncode:
-            silent = f"building the solved lessons ended with {made.returncode} and said nothing"
-            raise ValueError((made.stderr.strip().splitlines() or [silent])[-1])
-    folder = ROOT / "build" / "solved" if solved else ROOT / "notebooks"
-    paths = [folder / f"{stem}.ipynb" for stem in chosen]
-    if missing := [path.name for path in paths if not path.exists()]:
-        raise FileNotFoundError(f"{', '.join(missing)} not built yet; run make notebooks")
-    return paths
-
-
-def _notebook(path: Path) -> Path:
-    """`path`, if it is a notebook that can be run."""
-    import nbformat
-
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no notebook {path}")
-    try:
-        cells = nbformat.read(path, as_version=4).get("cells")
-    except Exception as error:  # nbformat raises several kinds, depending on what the file holds instead
-        raise ValueError(f"{path} is not a notebook; open it in JupyterLab, or give the path of another") from error
-    if not any(cell.cell_type == "code" for cell in cells or []):
-        raise ValueError(f"{path} has no code cells, so there is nothing to run; give the path of another notebook")
-    return path
-
-
-def _value(text: str) -> str | int | float | bool | None:
-    """What a parameter's text means: a number, true, false, none, or itself."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    raise ValueError(f"{checkpoint} is not the .safetensors file of a checkpoint; "
+                     f"give {beside if beside.is_file() else f'such a file, or one of {names}'}")

@@ -34,11 +34,9 @@ def _timed(steps: int = 16) -> tuple[float, float]:
 
 
 def lesson_minutes() -> tuple[dict[str, float], float, float] | None:
-    """Minutes each lesson takes here at rest in the quick profile, how many times as long as where they were recorded,
-    and how many times as long again while this machine is as busy as now.
+    """Minutes of each lesson here at rest, quick profile; a step's time here by that of the record; and now by at rest.
 
-    An estimate: the recorded minutes times the ratio of a training step here and there, as if a
-    lesson only trained. None where no record is shipped.
+    An estimate, as if a lesson only trained. None where no record is shipped.
     """
     try:
         record = records.read("lessons")

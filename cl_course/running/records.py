@@ -1,7 +1,6 @@
 """Recorded runs: what a script in `benchmarks/` measured, as data that lessons and README plot.
 
-A record says what was run, with which seeds, for how long, with which versions, and where the
-script is that makes it again. It lies in the `recorded` folder of the room that it belongs to.
+It lies in the `recorded` folder of the room it belongs to, with seeds, versions, and the script that makes it again.
 """
 
 import json
@@ -16,11 +15,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def read(name: str) -> dict:
-    """A record by name, such as "results".
-
-    Raises:
-        ValueError: none of that name; the sentence lists those there are.
-    """
+    """A record by name, such as "results"; a ValueError lists the names there are."""
     there = {path.stem: path for path in PACKAGE.rglob("recorded/*.json")}
     if name not in there:
         raise ValueError(f"no record {name!r}; there are {', '.join(sorted(there))}")
@@ -44,11 +39,8 @@ def write(name: str, *, room: str, script: str, about: str, config: dict, runs: 
         "config": config,
         "seeds": sorted({run["seed"] for run in runs if "seed" in run}),
         "cpu_minutes": round(minutes, 1),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0],
-            "machine": platform.machine(),
-        },
+        "versions": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0],
+                     "machine": platform.machine()},
         "runs": runs,
     }
     path = PACKAGE / room / "recorded" / f"{name}.json"

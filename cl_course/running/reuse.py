@@ -23,11 +23,8 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
 
     Args:
         key: all that decides the result, as plain data: {"method": "simclr", "epochs": 20, ...}.
-        train: trains `module` in place; returns plain data: tensors, numbers, strings, lists, tuples and dicts.
+        train: trains `module` in place; returns plain data (see `files.plain`).
         module: whose weights are kept and, on reuse, loaded.
-
-    Raises:
-        TypeError: `train` returned something that is not plain data.
     """
     folder = os.environ.get("CL_COURSE_REUSE")
     if not folder:

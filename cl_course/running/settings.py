@@ -1,9 +1,8 @@
 """What a lesson runs with: its parameters checked, its randomness seeded, its device picked.
 
-A lesson's `parameters` cell sets `profile`, `dataset`, `seed` and `device`; papermill and the
-command line write theirs below it. `settings(globals())` then turns the four into one frozen
-`Settings` and prints it, and refuses a name or value it does not know: papermill itself would
-only warn, and the run would go on with the defaults.
+A lesson's `parameters` cell sets `profile`, `dataset`, `seed` and `device`; papermill and the command line write
+theirs below it. `settings(globals())` turns the four into one `Settings`, prints it, and refuses an unknown name or
+value, of which papermill itself would only warn.
 """
 
 import random
@@ -55,16 +54,12 @@ class Settings:
 def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> Settings:
     """A lesson's parameters, checked and resolved; seeds everything and prints one line.
 
-    Call it right after the parameters cell. On the first call in a kernel every plain variable
-    (str, int, float, bool, None or list) that is no parameter counts as a misspelt one;
-    later calls check only the values, since by then the lesson has variables of its own.
+    Call it right after the parameters cell. On the first call in a kernel every plain variable that is not a parameter
+    counts as a misspelt one; later calls check only the values, since the lesson then has variables of its own.
 
     Args:
         namespace: the notebook's `globals()`.
         extra: names of parameters that only this lesson has.
-
-    Raises:
-        ValueError: a parameter is unknown, or has a value that is not allowed.
     """
     known = (*PARAMETERS, *extra)
     if _MARK not in namespace:
@@ -87,11 +82,7 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device: str = "auto") -> Settings:
-    """The four parameters checked, "auto" replaced: full on a GPU, else quick on the CPU.
-
-    Raises:
-        ValueError: a value is not allowed here; the sentence says which are.
-    """
+    """The four parameters checked, "auto" replaced: full on a GPU, else quick; a ValueError says what is allowed."""
     one_of("profile", profile, ("auto", *PROFILES))
     if not isinstance(dataset, str) or dataset not in ("auto", *DATASETS) and not _exists(dataset):
         raise ValueError(f"dataset must be 'auto', {', '.join(map(repr, DATASETS))}, or an existing folder or .zip of "

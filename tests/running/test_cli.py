@@ -14,7 +14,7 @@ from tqdm import tqdm
 import build
 from cl_course import data, train
 from cl_course.methods import METHODS
-from cl_course.running import cli, doctor, records
+from cl_course.running import cli, doctor, headless, records
 
 SAMPLE = Path(__file__).parents[1] / "lessons" / "00_sample.py"
 SMALL = ["--limit", "256", "--epochs", "2", "--device", "cpu"]
@@ -373,7 +373,7 @@ def test_run_tells_which_cell_failed(capsys, monkeypatch, lesson):
 
 
 def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(headless, "ROOT", tmp_path)
     assert "from a checkout" in fails(capsys, "run", "03")
     sources = tmp_path / "notebooks" / "src"
     sources.mkdir(parents=True)
@@ -384,11 +384,11 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
     for stem in ("03_simclr", "04_moco"):
         (tmp_path / "notebooks" / f"{stem}.ipynb").touch()
     assert (
-        [path.stem for path in cli._lessons("3", solved=False)]
-        == [path.stem for path in cli._lessons("03_simclr", solved=False)]
+        [path.stem for path in headless.find_lessons("3", solved=False)]
+        == [path.stem for path in headless.find_lessons("03_simclr", solved=False)]
         == ["03_simclr"]
     )
-    assert [path.stem for path in cli._lessons("all", solved=False)] == ["03_simclr", "04_moco"]
+    assert [path.stem for path in headless.find_lessons("all", solved=False)] == ["03_simclr", "04_moco"]
     assert "there is no lesson 'moco'; take 03_simclr, 04_moco, all" in fails(capsys, "run", "moco")
     assert "there is no notebook x.ipynb" in fails(capsys, "run", "x.ipynb")
 
@@ -407,7 +407,7 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
     ],
 )
 def test_what_a_parameters_text_means(text, value):
-    assert cli._value(text) == value and type(cli._value(text)) is type(value)
+    assert headless.value_of(text) == value and type(headless.value_of(text)) is type(value)
 
 
 def test_run_takes_a_data_set_s_path_from_here(capsys, monkeypatch, lesson):

@@ -72,8 +72,10 @@ def test_a_folder_of_images_is_a_dataset(no_gpu, tmp_path):
         ({"device": "cuda"}, "device 'cuda' is not there: torch sees 0 CUDA GPUs on this machine; use 'auto' or 'cpu'"),
         (
             {"dataset": "cifar"},
-            "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', "
-            "or an existing folder or .zip of images, got 'cifar'; did you mean 'cifar10'?",
+            (
+                "dataset must be 'auto', 'shapes', 'cifar10', 'stl10', or an existing folder or .zip of images, "
+                "got 'cifar'; did you mean 'cifar10'?"
+            ),
         ),
         (
             {"dataset": ""},
