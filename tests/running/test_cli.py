@@ -1,6 +1,9 @@
 """The four commands, their exit codes, and one line for every mistake."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -466,3 +469,27 @@ def test_run_does_not_write_over_the_lesson(capsys, lesson):
         capsys, "run", lesson, "--out", lesson.parent
     )
     assert lesson.read_bytes() == before
+
+
+def test_sigterm_ends_like_ctrl_c_and_a_second_run_is_refused_meanwhile(capsys):
+    arguments = "pretrain shapes --limit 128 --epochs 10000 --device cpu --out x.safetensors".split()
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cl_course", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as first:
+        next(line for line in first.stdout if line.startswith(b"epoch    2"))
+        for more in ([], ["--resume"]):
+            refused = fails(capsys, *arguments, *more)
+            assert "another run is writing" in refused and "x.run now; wait for its end" in refused
+        first.terminate()
+        _, error = first.communicate()
+    assert first.returncode == 143
+    assert error.decode() == (
+        "cl-course: stopped; the same command with --resume goes on after the last whole epoch (x.run)\n"
+    )
+    assert [path.name for path in Path().iterdir()] == ["x.run"], "no lock and no temporary file is left"
+    Path(".x.run.lock").touch()  # as kill -9 leaves it: it blocks nobody
+    arguments[5] = "10"
+    assert "x.run belongs to a run with {'epochs': 10000}, this one has {'epochs': 10}" in fails(
+        capsys, *arguments, "--resume"
+    )
