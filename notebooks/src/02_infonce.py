@@ -423,7 +423,7 @@ print(
 #   for 512 (ln 1023 = 6.93). Always give a loss with its chance line.
 # - Under the full augmentations of lesson 01 the untrained network is about as bad as random directions. Two views of
 #   one picture have much in common, but its weights do not look for it.
-# - Random directions lie *above* the line, by about $1 / (2 d T^2)$ when there are many. By accident some negative is
+# - Random directions lie *above* the line on average, by about $1 / (2 d T^2)$ when there are many. By accident some negative is
 #   more similar than the partner, and a low temperature gives such accidents a high weight.
 #
 # **Quiz.** You double the batch size of a run at temperature 0.5, and its loss rises by 0.6. Has it become worse?
@@ -648,7 +648,7 @@ show_table(
             mean_and_spread(counted[:, place].tolist(), 1),
             mean_and_spread((100 * alike[:, place]).tolist(), 0),
         ]
-        for place in (16, 10, 4, 0)
+        for place in (16, 10, 7, 4, 0)
     ],
     ["T", "effective number of 254", "% of the push on the same class"],
     f"Of the negatives {base:.0%} are of the anchor's class",
