@@ -213,6 +213,36 @@ def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) ->
     return figure
 
 
+def lottery_figure(groups: Mapping[str, Mapping[str, Sequence[float]]], lines: Mapping[str, float]) -> Figure:
+    """Accuracy of many short runs, a row for each setting: the mean as a bar, every seed with a marker of its own.
+
+    Args:
+        groups: what was changed -> setting -> accuracy of each seed, in the order of the seeds.
+        lines: name -> accuracy without any training of this kind, drawn across all rows.
+    """
+    rows = [(group, name, scores) for group, settings in groups.items() for name, scores in settings.items()]
+    figure, axes = subplots(1, 1, width=9.5, height=0.9 + 0.28 * (len(rows) + len(groups)))
+    place, ticks, unnamed = 0.0, {}, True
+    for number, (group, name, scores) in enumerate(rows):
+        if number == 0 or rows[number - 1][0] != group:
+            axes.text(0.0, place, group, fontsize=9.5, weight="bold", va="center")
+            place += 1
+        ticks[place] = name
+        axes.plot([np.mean(scores)] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=2)
+        for seed, (score, (color, _, marker)) in enumerate(zip(scores, LOOKS)):
+            label = f"seed {seed}" if unnamed else None
+            axes.scatter(score, place, s=34, color=color, marker=marker, edgecolor="white", label=label, zorder=3)
+        unnamed, place = False, place + 1
+    for name, height in lines.items():
+        axes.axvline(height, color=MUTED, linestyle="--", linewidth=1)
+        axes.annotate(f"{name} {height:.2f}", (height, -0.9), xytext=(3, 0), textcoords="offset points", fontsize=9)
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set(xlim=(0, 1), ylim=(place - 0.4, -1.3), xlabel="kNN accuracy on test; the bar is the mean")
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
 def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str, str]) -> Figure:
     """Curves by epoch, up to six groups: name -> for each seed a dict of measures, one value an epoch; measures: key -> title of its panel."""
     figure, axes = subplots(1, len(measures), width=9.5, height=3.3, squeeze=False)
