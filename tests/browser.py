@@ -45,7 +45,9 @@ FLAGS = [
 # When the last key was pressed and the last picture shown, in milliseconds on the page's own clock.
 STOPWATCH = """
 window.addEventListener("keydown", () => { window.pressed = performance.now() }, true)
-document.addEventListener("load", event => { if (event.target.tagName === "IMG") window.shown = performance.now() }, true)
+document.addEventListener("load", event => {
+    if (event.target.tagName === "IMG") window.shown = performance.now()
+}, true)
 """
 # A lab redraws for each message that the kernel still holds: only then does a change belong to the next key.
 AT_REST = """async (image) => {
@@ -58,7 +60,9 @@ AT_REST = """async (image) => {
     }
 }"""
 # A box that scrolls sideways and a text that is cut short, each with what it holds.
-MISFITS = """area => [...area.querySelectorAll("*")].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth).filter(e =>
+MISFITS = """area => [...area.querySelectorAll("*")].filter(e =>
+    e.clientWidth && e.scrollWidth > e.clientWidth
+).filter(e =>
     e.matches(".widget-label, .widget-readout, button") || ["auto", "scroll"].includes(getComputedStyle(e).overflowX)
 ).map(e => `${e.scrollWidth - e.clientWidth} px too narrow: ${e.textContent.trim().slice(0, 60)}`)"""
 
@@ -200,7 +204,9 @@ class Notebook:
     def errors(self) -> list[str]:
         """Everything that a learner would take for a mistake."""
         return self.page.locator(
-            '.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]'
+            ", ".join(
+                f'.jp-OutputArea [data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("error", "stderr")
+            )
         ).all_text_contents()
 
     def screenshot(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The belt lab: ages against MoCo's own queue, distances against encoders that really wander, and sliders that move the belt."""
+"""The belt lab: ages and lags as the arithmetic says, sliders that move the picture, and figures of recorded runs."""
 
 import math
 

@@ -21,7 +21,8 @@ def moco_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray, earlier
     """From an image to the loss: a query, its key, and the belt of earlier keys.
 
     Args:
-        image, view1, view2: pictures (h, w, 3) in [0, 1]; earlier: views whose keys lie on the belt, newest first, (m, h, w, 3).
+        image, view1, view2: pictures (h, w, 3) in [0, 1].
+        earlier: views whose keys are in the queue, newest first, (m, h, w, 3).
     """
     figure, axes = sheet(9.5, 3.9)
     picture(axes, image, 0.15, 1.95, name="image")
@@ -66,7 +67,7 @@ def _belt_of_cards(axes: Axes, earlier: np.ndarray) -> None:
 
 
 class BeltPicture:
-    """The queue as it lies in memory, whose work its keys are, and how far apart the encoders are; `update` moves the same artists.
+    """The queue in memory, which encoders made its keys, and how far apart these are; `update` moves the same artists.
 
     Args:
         behind: momentum -> how far the key encoder lies behind the query encoder.
@@ -180,8 +181,8 @@ def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) ->
     """What age does to keys: how alike the key network's keys stay, and what old ones cost as negatives.
 
     Args:
-        groups: up to six: name -> for each seed a dict with "drift", one cosine similarity for each of `ages`, and "cost", one value for each
-            step of age in the queue, from 1 on.
+        groups: up to six: name -> for each seed a dict with "drift", one cosine similarity for each of `ages`, and
+            "cost", one value for each step of age in the queue, from 1 on.
         ages: in steps; the last ones may be missing from a short run.
     """
     figure, (alike, cost) = subplots(1, 2, width=9.5, height=3.5)
@@ -244,7 +245,12 @@ def lottery_figure(groups: Mapping[str, Mapping[str, Sequence[float]]], lines: M
 
 
 def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str, str]) -> Figure:
-    """Curves by epoch, up to six groups: name -> for each seed a dict of measures, one value an epoch; measures: key -> title of its panel."""
+    """Curves by epoch, a panel a measure.
+
+    Args:
+        groups: up to six: name -> for each seed a dict of measures, one value an epoch.
+        measures: key -> title of its panel.
+    """
     figure, axes = subplots(1, len(measures), width=9.5, height=3.3, squeeze=False)
     for panel, (measure, title) in zip(axes[0], measures.items()):
         epochs = seed_curves(panel, groups, measure, LOOKS, labelled=panel is axes[0, 0])

@@ -86,7 +86,7 @@ class Belt:
         return -(-self.queue_size // self.batch_size)
 
     def ages(self) -> np.ndarray:
-        """Of the key at each place, in steps (the newest are 1), (queue_size,); nan where the random start still lies."""
+        """Of the key at each place, in steps (the newest are 1), (queue_size,); nan where the random start is."""
         put_in = self.step * self.batch_size
         last = (
             put_in - 1 - (put_in - 1 - np.arange(self.queue_size)) % self.queue_size
@@ -95,7 +95,10 @@ class Belt:
 
     @property
     def title(self) -> str:
-        return f"momentum {self.momentum:g}, {self.queue_size:,} keys, {self.batch_size} a step: key encoder {lag(self.momentum):.3g} steps behind, oldest keys {self.longest} steps old"
+        return (
+            f"momentum {self.momentum:g}, {self.queue_size:,} keys, {self.batch_size} a step: "
+            f"key encoder {lag(self.momentum):.3g} steps behind, oldest keys {self.longest} steps old"
+        )
 
     @property
     def sentence(self) -> str:
@@ -113,9 +116,12 @@ class Belt:
         )
         behind_now, behind_then = lag(self.momentum), self.longest + lag(self.momentum)
         return (
-            f"Step {self.step}: {self.queue_size:,} keys, {self.batch_size} a step, so the oldest is {self.longest} steps old ({self.queue_size / self.images:.2g} epochs of {self.images:,} images)."
-            f"{start}{many} At momentum {self.momentum:g} a key made now is the work of query encoders {behind_now:.3g} steps old on average, the oldest key of some {behind_then:.3g} steps old. "
-            f"If the query encoder wanders, the key encoder is {behind(self.momentum):.1f} step lengths from it, and {across(self.momentum, self.longest):.1f} from the one that made the oldest key "
+            f"Step {self.step}: {self.queue_size:,} keys, {self.batch_size} a step, so the oldest is {self.longest} "
+            f"steps old ({self.queue_size / self.images:.2g} epochs of {self.images:,} images)."
+            f"{start}{many} At momentum {self.momentum:g} a key made now is the work of query encoders "
+            f"{behind_now:.3g} steps old on average, the oldest key of some {behind_then:.3g} steps old. "
+            f"If the query encoder wanders, the key encoder is {behind(self.momentum):.1f} step lengths from it, "
+            f"and {across(self.momentum, self.longest):.1f} from the one that made the oldest key "
             f"(without momentum {across(0.0, self.longest):.1f})."
         )
 
