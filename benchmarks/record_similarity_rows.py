@@ -7,7 +7,7 @@ of the first 512 validation images, in eval mode, and records
 
 * `rows`, of the runs at T = 0.3: one view (the anchor) against the 31 other views of three
   batches of 16 images. The anchor is view 1 of the image whose partner similarity is the median of
-  all. Its company, each with both views:
+  all. Its candidates, each image with both views:
       easy            the first 15 images of other classes;
       hard            the 15 images of other classes that are nearest to the anchor, by the nearer view;
       false negative  easy, with its first 3 images replaced by the first 3 of the anchor's own class.
@@ -53,13 +53,13 @@ def choose_rows(z1: Tensor, z2: Tensor, labels: Tensor) -> list[dict]:
     alike = alike[alike != anchor]
     nearest = similarity[other].amax(dim=1).argsort(descending=True, stable=True)
     easy = other[: ROW_IMAGES - 1]
-    company = {
+    images_of = {
         "easy": easy,
         "hard": other[nearest[: ROW_IMAGES - 1]],
         "false negative": torch.cat([alike[:3], easy[3:]]),
     }
     rows = []
-    for name, images in company.items():
+    for name, images in images_of.items():
         candidates = [(anchor, 2)] + [(int(i), view) for i in images for view in (1, 2)]
         candidates.sort(key=lambda c: -float(similarity[c[0], c[1] - 1]))
         kinds = [

@@ -146,9 +146,7 @@ def my_similarities(z1, z2):
     """(n, d) and (n, d) -> cosine similarities of all views, (2n, 2n)."""
     ### BEGIN SOLUTION
     z = torch.cat([z1, z2])  # (2n, d)
-    z = z / z.norm(
-        dim=1, keepdim=True
-    )  # every row at length 1: F.normalize(z, dim=1) does the same
+    z = z / z.norm(dim=1, keepdim=True)  # length 1, as F.normalize(z, dim=1) gives it
     return z @ z.T
     ### END SOLUTION
 
@@ -475,7 +473,7 @@ for temperature in (1.0, 0.5, 0.1):
 # view 1 and the $n$ candidates in view 2. NT-Xent adds $n - 1$ candidates from the anchor's own side. A longer sum only
 # raises the loss, so the bound holds for NT-Xent as well. With $\ln(2n-1)$ in place of $\ln n$ it is not proved.)
 #
-# Two Gaussian variables can play the views, since their $I$ is known: each pair of coordinates with
+# Two Gaussian variables can stand for the views, since their $I$ is known: each pair of coordinates with
 # correlation $\rho$ shares $-\tfrac12 \ln(1 - \rho^2)$ nats. The best possible score of a pair is known too,
 # $\ln p(b \mid a) - \ln p(b)$: how much more likely view 2 is once view 1 is known. So the loss below is the least that
 # *any* network could reach. **Predict**: where will $\ln n -$ loss end up as the true information grows to 10 nats, for
@@ -546,7 +544,7 @@ show(
 # of all pushes? At which end are the false negatives pushed most? Then try three tasks:
 #
 # 1. *easy*: find the temperature at which about 15 of the 30 negatives count.
-# 2. *hard*: move slowly from 2 to 0.01. Who ends up with most of the probability? Is it the partner?
+# 2. *hard*: move slowly from 2 to 0.01. Which candidate ends up with most of the probability: the partner?
 # 3. *false negative*: at which temperature do the six views of the anchor's class get half of the push?
 
 # %%
@@ -760,8 +758,8 @@ torch.testing.assert_close(
 )  # what is at right angles to z
 
 # %% [markdown]
-# So a negative that lies exactly on the anchor hardly moves it: $p / T$ is the push on the *similarity*, not on the
-# embedding.
+# So a negative that lies exactly on the anchor does not move it, since nothing of it is at right angles: $p / T$ is the
+# push on the *similarity*, not on the embedding.
 
 # %% [markdown]
 # ## Keeping it finite
@@ -936,7 +934,7 @@ show_table(
 )
 
 # %% [markdown]
-# Uniformity alone spreads the points evenly at 0.5 only. Hotter, near points are pushed hardly more than far ones, and
+# Uniformity alone spreads the points evenly at 0.5, and not at the other two. Hotter, near points are pushed hardly more than far ones, and
 # points that start close part very slowly. Colder, the points come to rest in clumps: only the nearest view pushes, and
 # its push along the circle vanishes where two points meet.
 #
@@ -971,7 +969,7 @@ show_table(
 # - **Hot** (1.0): partners are closest, but all other views are closer too, and the nearest neighbours tell the classes
 #   much worse.
 # - **Cold** (0.05): the embeddings are less even than at 0.3. The nearest neighbours are about as good as at 0.3,
-#   although most of the push at such a temperature goes to false negatives.
+#   although a low temperature pushes images of the same class apart. We did not measure why.
 #
 # So do not conclude from the temperature how good the features will be: measure it. Lesson 03 varies it together with
 # augmentation and batch size.
@@ -1073,8 +1071,9 @@ print(
 print(f"spread at the last step {spreads[:, -1].mean():.2f}")
 
 # %% [markdown]
-# The corrected loss is below the chance line from its first steps. Under weak augmentation partners keep their colours,
-# and even random weights pass colour on. Under the full augmentations the untrained network had no such advantage.
+# The corrected loss is below the chance line from its first step. Under weak augmentation partners stay so alike, colours
+# included, that even random weights keep some of it. Under the full augmentations the untrained network had no such
+# advantage.
 #
 # ## Quiz
 #
@@ -1094,7 +1093,7 @@ print(f"spread at the last step {spreads[:, -1].mean():.2f}")
 #
 # <details><summary>Answer</summary>
 #
-# It will, and so "the loss falls" is no test. The view itself, always at similarity 1, takes its share
+# It will, and so "the loss falls" is no test (lesson 03 lets you try it). The view itself, always at similarity 1, takes its share
 # of the probability: even with partners at similarity 1 the loss cannot go below ln 2. Test the value, not the trend.
 #
 # </details>
