@@ -226,7 +226,8 @@ def lottery_figure(groups: Mapping[str, Mapping[str, Sequence[float]]], lines: M
     place, ticks, unnamed = 0.0, {}, True
     for number, (group, name, scores) in enumerate(rows):
         if number == 0 or rows[number - 1][0] != group:
-            axes.text(0.0, place, group, fontsize=9.5, weight="bold", va="center")
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+            axes.text(0.005, place, group, fontsize=9.5, weight="bold", va="center", bbox=ground)
             place += 1
         ticks[place] = name
         axes.plot([np.mean(scores)] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=2)
