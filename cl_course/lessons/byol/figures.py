@@ -39,8 +39,8 @@ def byol_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray) -> Figu
     for x in (7.42, 7.52):
         axes.plot([x - 0.05, x + 0.05], [0.72, 1.08], color=RED, linewidth=2)
     note(axes, 7.47, 0.55, "no gradient back", RED)
-    note(axes, 8.35, 1.65, "loss: p1 is\nto point where\ntarget2 does", INK, ha="left")
-    note(axes, 4.32, 1.72, "drifts\nafter it", ORANGE)
+    note(axes, 8.35, 1.65, "loss: p1 should\npoint where\ntarget2 does", INK, ha="left")
+    note(axes, 4.32, 1.72, "follows\nslowly", ORANGE)
     note(axes, 4.32, 3.1, "online network: learns, and its encoder is kept", BLUE)
     note(axes, 4.32, 0.38, "target network: a slow copy, never trained", ORANGE)
     note(axes, 8.2, 0.2, "and the same with the views exchanged", MUTED)
@@ -48,16 +48,20 @@ def byol_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray) -> Figu
 
 
 def schedule_figure(momenta: Mapping[str, Sequence[float]]) -> Figure:
-    """Momentum over a run, and how many steps of the online network the target averages: name -> one value a step."""
+    """Momentum over a run, and the mean age of what an average with that momentum holds.
+
+    Args:
+        momenta: name -> one value for each step.
+    """
     figure, (left, right) = subplots(1, 2, width=9, height=3.0)
     for (name, values), color, style in zip(momenta.items(), (BLUE, ORANGE, PINK, GREEN), ("-", "--", "-.", ":")):
         values = np.asarray(values)
         left.plot(values, color=color, linestyle=style, label=name)
-        right.plot(1 / np.maximum(1 - values, 1e-9), color=color, linestyle=style)
+        right.plot(values / np.maximum(1 - values, 1e-9), color=color, linestyle=style)
     left.set(title="Momentum", xlabel="step", ylim=(None, 1.01))
     left.legend(loc="lower right", frameon=False)
     last = len(values)
-    right.set(title="Steps that the target averages, 1 / (1 - m)", xlabel="step", yscale="log", ylim=(1, 1e5))
+    right.set(title="Mean age at this momentum, m / (1 - m) steps", xlabel="step", yscale="log", ylim=(1, 1e5))
     right.axhline(last, color=MUTED, linestyle=":", linewidth=1)
     right.annotate("as long as the run", (0, last), xytext=(4, 3), textcoords="offset points", color=MUTED, fontsize=8)
     return figure
@@ -133,7 +137,5 @@ def takeoff_figure(groups: Mapping[str, Sequence[Sequence[float]]], start: float
         panel.set_title(name, fontsize=9.5)
         panel.set(xlabel="epoch", xticks=[1, (1 + epochs[-1]) // 2, epochs[-1]])
     axes[0, 0].set(ylabel="kNN (validation)", ylim=(0, None))
-    axes[0, 0].annotate(
-        "random encoder", (1, start), xytext=(0, 3), textcoords="offset points", color=MUTED, fontsize=7.5
-    )
+    axes[0, 0].annotate("dashed: random encoder", (0.03, 0.04), xycoords="axes fraction", color=MUTED, fontsize=7.5)
     return figure
