@@ -16,31 +16,43 @@ from cl_course.lessons.moco.check_half_way import half_way
 from cl_course.lessons.moco.check_moco_loss import moco_loss
 from cl_course.lessons.moco.check_places import queue_places
 from cl_course.lessons.moco.check_queue_step import queue_step
-from cl_course.lessons.pitfalls_and_clinic.check_clinic import copies_ward, diagnosis, simclr_ward
+from cl_course.lessons.pitfalls_and_clinic.check_after_step import after_step
+from cl_course.lessons.pitfalls_and_clinic.check_diagnosis import diagnosis
+from cl_course.lessons.pitfalls_and_clinic.check_fresh_views import fresh_views
+from cl_course.lessons.pitfalls_and_clinic.check_optimizer import optimizer
+from cl_course.lessons.pitfalls_and_clinic.check_unit_length import unit_length
+from cl_course.lessons.simclr.check_features import features
+from cl_course.lessons.simclr.check_neighbours import neighbours_agree
+from cl_course.lessons.simclr.check_spread import spread
 from cl_course.lessons.simclr.check_training_step import training_step
 from cl_course.lessons.start_here.check_pick import counts, pick
 from cl_course.lessons.two_views.check_choose_augmentation import choose_augmentation
-from cl_course.lessons.two_views.check_two_views import random_flip, two_views
+from cl_course.lessons.two_views.check_flip import random_flip
+from cl_course.lessons.two_views.check_two_views import two_views
 from cl_course.lessons.what_did_it_learn.check_fair_table import fair_table
 from cl_course.lessons.what_did_it_learn.check_knn import knn
 
 __all__ = [
+    "after_step",
     "byol_gradients",
     "byol_loss",
     "byol_step",
     "choose_augmentation",
-    "copies_ward",
     "counts",
     "diagnosis",
     "effective_rank",
     "ema_update",
     "fair_table",
+    "features",
+    "fresh_views",
     "gradient",
     "half_way",
     "knn",
     "log_sum_exp",
     "moco_loss",
+    "neighbours_agree",
     "nt_xent",
+    "optimizer",
     "partners",
     "pick",
     "queue_places",
@@ -48,8 +60,9 @@ __all__ = [
     "random_flip",
     "rising_momentum",
     "row_loss",
-    "simclr_ward",
     "similarities",
+    "spread",
     "training_step",
     "two_views",
+    "unit_length",
 ]

@@ -45,15 +45,23 @@ def constant_relation(mine: Sequence[float], right: Sequence[float], quantity: s
     if all(close(a, b) for a, b in zip(mine, right)):
         return None
     ratios = [a / b for a, b in zip(mine, right) if abs(b) > 1e-6]
-    if len(ratios) == len(right) > 1 and all(close(r, ratios[0]) for r in ratios):
-        if abs(ratios[0]) < 1e-6:
-            return f"your {quantity} is 0 on every input tried, where {right[0]:.4f} is expected on the first."
+    offsets = [a - b for a, b in zip(mine, right)]
+    if len(right) < 2:
+        return None
+    if len(ratios) == len(right) and all(abs(ratio) < 1e-6 for ratio in ratios):
+        return f"your {quantity} is 0 on every input tried, where {right[0]:.4f} is expected on the first."
+    is_multiple = len(ratios) == len(right) and _range(ratios) <= 4e-4 * max(map(abs, ratios))
+    is_offset = abs(offsets[0]) > 1e-3 and all(close(o, offsets[0]) for o in offsets)
+    if is_multiple and not (is_offset and _range(offsets) < _range(ratios)):  # where both fit, the more exact one
         named = next((name for factor, name in _FACTORS.items() if close(ratios[0], factor)), f"{ratios[0]:.4g}")
         return f"on every input tried your {quantity} is the right one times {named}."
-    offsets = [a - b for a, b in zip(mine, right)]
-    if len(offsets) > 1 and abs(offsets[0]) > 1e-3 and all(close(o, offsets[0]) for o in offsets):
+    if is_offset:
         return f"on every input tried your {quantity} is the right one plus {offsets[0]:.4f}."
     return None
+
+
+def _range(values: Sequence[float]) -> float:
+    return max(values) - min(values)
 
 
 def temperature_relation(
