@@ -15,6 +15,27 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_notebooks.py": None,
     "test_browser.py": None,
     "test_browser_folds.py": None,
+    "test_build.py": ("test_execution", "test_a_failed_cell_leaves_the_old_notebook"),
+    "test_checks_byol.py": ("test_wrong_steps", "test_wrong_losses", "test_wrong_gradients"),
+    "test_checks_edges.py": ("test_wrong_steps_that_look_right",),
+    "test_checks_loss_steps.py": ("test_what_is_said_of_a_mistake_that_nobody_listed",),
+    "test_checks_moco.py": ("test_wrong_answers_get_a_true_sentence",),
+    "test_checks_moco_steps.py": ("test_wrong_answers_get_a_true_sentence",),
+    "test_checks_nt_xent_unlisted.py": None,
+    "test_checks_training_step.py": ("test_planted_mistakes_are_named",),
+    "test_cli.py": ("test_pretrain_then_evaluate", "test_a_cut_run_goes_on_to_the_same_weights"),
+    "test_data.py": ("test_the_real_cifar10",),
+    "test_labs_ablation.py": ("test_the_picture_follows_every_slider",),
+    "test_labs_collapse.py": None,
+    "test_labs_game.py": ("test_a_whole_game_by_its_buttons",),
+    "test_labs_your_loss.py": None,
+    "test_package.py": ("test_the_wheel_works_from_another_folder",),
+    "test_recipes.py": (
+        "test_a_few_steps_of_every_method_on_every_format_in_every_precision",
+        "test_a_compiled_run_gives_the_same_numbers_and_leaves_the_method_as_it_was",
+        "test_a_full_run_that_was_cut_goes_on_to_the_same_numbers",
+    ),
+    "test_settings.py": ("test_what_training_frees_is_kept",),
 }
 
 

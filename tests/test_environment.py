@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SLOW
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -94,3 +95,11 @@ def test_every_import_is_a_declared_dependency(folder, allowed):
 def test_only_the_command_line_needs_the_headless_packages():
     users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
     assert users <= {"cl_course/running/cli.py"}
+
+
+def test_every_test_called_slow_is_there():
+    """A renamed test would come back into `make check` unseen."""
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not SLOW.keys() - files.keys()
+    named = [(file, name) for file, names in SLOW.items() for name in names or ()]
+    assert not [(file, name) for file, name in named if not re.search(rf"def {name}\b", files[file])]
