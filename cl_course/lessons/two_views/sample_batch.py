@@ -1,0 +1,41 @@
+"""What both checks of random operations share: a batch of test images, and how an answer is read."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from cl_course.lessons.shared.exercise import Fault
+
+N, SIZE = 48, 8  # images of a test batch, and their sides
+IN_PLACE = (
+    "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), "
+    "or clone first; an assignment to images[...] writes into the caller's tensor."
+)
+
+
+def batch(seed: int = 0) -> Tensor:
+    return torch.rand(N, 3, SIZE, SIZE, generator=Generator().manual_seed(100 + seed))
+
+
+def draws(use: Callable[[Generator], object]) -> bool:
+    """Whether `use` takes numbers from its generator."""
+    generator = Generator().manual_seed(0)
+    before = generator.get_state()
+    use(generator)
+    return not torch.equal(before, generator.get_state())
+
+
+def rows_equal(a: Tensor, b: Tensor) -> Tensor:
+    return (a == b).flatten(1).all(dim=1)
+
+
+def expect_images(answer: object, images: Tensor, name: str = "the answer") -> Tensor:
+    """The answer in float32, of the images' shape; a `Fault` says what it is instead."""
+    if not isinstance(answer, Tensor):
+        raise Fault(f"{name} is a {type(answer).__name__}; a tensor of the images' shape, (n, 3, h, w), is expected.")
+    if answer.shape != images.shape:
+        raise Fault(
+            f"{name} has the shape {tuple(answer.shape)} for images of {tuple(images.shape)}; the shape must stay."
+        )
+    return answer.detach().to(images.dtype)
