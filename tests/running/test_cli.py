@@ -472,7 +472,8 @@ def test_run_does_not_write_over_the_lesson(capsys, lesson):
 
 
 def test_sigterm_ends_like_ctrl_c_and_a_second_run_is_refused_meanwhile(capsys):
-    arguments = ["pretrain", "shapes", "--limit", "128", "--epochs", "10000", "--device", "cpu", "--out", "x.safetensors"]
+    many = ["--epochs", "10000"]
+    arguments = ["pretrain", "shapes", "--limit", "128", *many, "--device", "cpu", "--out", "x.safetensors"]
     environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [sys.executable, "-m", "cl_course", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
