@@ -2,9 +2,9 @@
 
 import pytest
 
-from cl_course.lessons.pitfalls_and_clinic.check_clinic import FAULTS, PATIENTS
+from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, PATIENTS, health_of, sheet
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import TITLES, clinic_figure
-from cl_course.lessons.pitfalls_and_clinic.lab_clinic import ClinicLab, health_of, sheet
+from cl_course.lessons.pitfalls_and_clinic.lab_clinic import ClinicLab
 
 METHODS = {
     "partners": "SimCLR",

@@ -4,39 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from cl_course.diagnose import Health
-from cl_course.lessons.pitfalls_and_clinic.check_clinic import CLUES, FAULTS, PATIENTS
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import clinic_figure
+from cl_course.lessons.pitfalls_and_clinic.evidence import against
+from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, PATIENTS, health_of, sheet
 from cl_course.lessons.shared.lab_view import lab_view
 from cl_course.lessons.shared.show import canvas, png
 
 UNDECIDED = "choose a fault"
-
-
-def health_of(run: Mapping) -> Health:
-    """The last look at a recorded run."""
-    last = run["rows"][-1]
-    similarities = {pairs: torch.tensor(run[pairs]) for pairs in ("positive", "negative")}
-    return Health(
-        loss=last["loss"],
-        chance=run["chance"],
-        spread=last["spread"],
-        effective_rank=last["effective_rank"],
-        dim=run["dim"],
-        knn=last["knn"],
-        **similarities,
-    )
-
-
-def sheet(runs: Sequence[Mapping], letter: str, seed: int = 0) -> tuple[Mapping, Mapping]:
-    """A patient's run, and a healthy one of the same method."""
-    by_name = {run["run"]: run for run in runs if run["seed"] == seed}
-    patient = by_name[PATIENTS[letter]]
-    return patient, by_name[patient["method"]]
 
 
 class ClinicLab:
@@ -47,7 +24,7 @@ class ClinicLab:
     """
 
     def __init__(self, runs: Sequence[Mapping]):
-        self.runs, self.verdicts = runs, {}
+        self.runs, self.asked, self.named = runs, {}, set()  # a right diagnosis stays, whatever is asked later
         wide = {"description_width": "80px"}
         self.patient = widgets.SelectionSlider(
             options=list(PATIENTS), description="patient", style=wide, layout=widgets.Layout(width="320px")
@@ -81,7 +58,9 @@ class ClinicLab:
         """Say whether the chosen fault is the patient's; nothing where none is chosen."""
         letter = self.patient.value
         if self.fault.value is not None:
-            self.verdicts[letter] = self.fault.value
+            self.asked[letter] = self.fault.value
+            if self.fault.value == PATIENTS[letter]:
+                self.named.add(letter)
         self._draw_words()
 
     @property
@@ -94,18 +73,20 @@ class ClinicLab:
             f"Patient {letter}, {patient['method']}. {health_of(patient).sentence} kNN {np.mean(ends):.2f} "
             f"(seeds {seeds}), a healthy run's {healthy['rows'][-1]['knn']:.2f}."
         )
-        verdict = self.verdicts.get(letter)
-        if verdict is not None and verdict == self.fault.value:
-            text += " Yes, that is it." if verdict == PATIENTS[letter] else f" Not that one: {CLUES[PATIENTS[letter]]}"
-        right = sum(PATIENTS[name] == fault for name, fault in self.verdicts.items())
-        return f"{text} {right} of {len(PATIENTS)} named."
+        asked = self.asked.get(letter)
+        if asked is not None and asked == self.fault.value:
+            not_it = f" Not fault {list(FAULTS).index(asked) + 1}: "
+            text += " Yes, that is it." if asked == PATIENTS[letter] else not_it + against(self.runs, letter, asked)
+        if letter in self.named and self.fault.value != PATIENTS[letter]:
+            text += f" You have named {letter} already, and that stays."
+        return f"{text} {len(self.named)} of {len(PATIENTS)} named."
 
     def figure(self) -> Figure:
         """The picture as it stands."""
         return clinic_figure({self.patient.value: sheet(self.runs, self.patient.value)})
 
     def _change(self, _=None) -> None:
-        self.fault.value = self.verdicts.get(self.patient.value)
+        self.fault.value = self.asked.get(self.patient.value)
         self.picture.value = png(self.figure())
         self._draw_words()
 
