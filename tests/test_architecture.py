@@ -177,7 +177,7 @@ def test_only_labs_import_widgets():
     widgets = {"ipywidgets", "anywidget"}
     users = [path for path in FILES if {name.split(".")[0] for name in imports(path)} & widgets]
     assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"lessons"}
-    assert not [path.name for path in users if not path.stem.startswith(("lab_", "show"))]
+    assert not [path.name for path in users if not path.stem.startswith(("lab", "show"))]
 
 
 def test_figures_train_nothing():
