@@ -1,29 +1,21 @@
-"""What both checks of random operations share: a batch of test images, and how an answer is read."""
-
-from collections.abc import Callable
+"""What the checks of random operations share: a batch of test images, and how an answer is read."""
 
 import torch
 from torch import Generator, Tensor
 
 from cl_course.lessons.shared.exercise import Fault
 
-N, SIZE = 48, 8  # images of a test batch, and their sides
+N, HEIGHT, WIDTH = 48, 6, 8  # images of a test batch, and their sides
 IN_PLACE = (
-    "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, torch.flip), "
-    "or clone first; an assignment to images[...] writes into the caller's tensor."
+    "you changed the input in place: the caller's images are altered. Make new tensors (torch.where, a * b, "
+    "torch.flip), "
+    "or clone first. Operations such as images *= 2, images.clamp_() and images[...] = ... write into the caller's "
+    "tensor."
 )
 
 
-def batch(seed: int = 0) -> Tensor:
-    return torch.rand(N, 3, SIZE, SIZE, generator=Generator().manual_seed(100 + seed))
-
-
-def draws(use: Callable[[Generator], object]) -> bool:
-    """Whether `use` takes numbers from its generator."""
-    generator = Generator().manual_seed(0)
-    before = generator.get_state()
-    use(generator)
-    return not torch.equal(before, generator.get_state())
+def batch(seed: int = 0, n: int = N) -> Tensor:
+    return torch.rand(n, 3, HEIGHT, WIDTH, generator=Generator().manual_seed(100 + seed))
 
 
 def rows_equal(a: Tensor, b: Tensor) -> Tensor:
@@ -31,7 +23,7 @@ def rows_equal(a: Tensor, b: Tensor) -> Tensor:
 
 
 def expect_images(answer: object, images: Tensor, name: str = "the answer") -> Tensor:
-    """The answer in float32, of the images' shape; a `Fault` says what it is instead."""
+    """The answer in the images' dtype and shape; a `Fault` says what it is instead."""
     if not isinstance(answer, Tensor):
         raise Fault(f"{name} is a {type(answer).__name__}; a tensor of the images' shape, (n, 3, h, w), is expected.")
     if answer.shape != images.shape:
