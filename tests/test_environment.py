@@ -92,6 +92,14 @@ def test_every_import_is_a_declared_dependency(folder, allowed):
     assert not {name: sorted(files) for name, files in found.items() if name not in allowed}
 
 
+def test_every_declared_dependency_is_imported():
+    """By the library or by a lesson: what nothing imports any more need not be installed."""
+    used = third_party("cl_course").keys() | third_party("notebooks/src").keys()
+    assert named(PROJECT["dependencies"]) - used <= {
+        "torchvision"
+    }  # torch's companion: what we do is tested against it
+
+
 def test_only_running_lessons_needs_the_headless_packages():
     users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
     assert users == {"cl_course/running/headless.py"}

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import nbformat
-
 from cl_course.running.settings import DATASETS, PARAMETERS, check_names, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +85,8 @@ def find_lessons(name: str, solved: bool) -> list[Path]:
 
 def _notebook(path: Path) -> Path:
     """`path`, if it is a notebook that can be run."""
+    import nbformat  # comes with papermill
+
     if not path.is_file():
         raise FileNotFoundError(f"there is no notebook {path}")
     try:
