@@ -32,7 +32,7 @@ HEADING = re.compile(r"^(#{1,6}) +(.+?) *$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 EXERCISE = re.compile(r"^#{2,4} Exercise (\d+): (.+) \((\d+) min, (easy|medium|hard)\)$", re.MULTILINE)
 QUESTION = re.compile(r"(?=<details>)")  # the reader answers, then opens the answer
-LAB = re.compile(r"\b\w+_(?:lab|game)\(")
+LAB = re.compile(r"\b\w+_(?:lab|game|training)\(")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class SetUpError(Exception):
         return [f"Set-up: {{self}}"]
 
 _REPOSITORY = "{REPOSITORY}"
-_NEEDED = {{"jaxtyping": "jaxtyping", "beartype": "beartype", "safetensors": "safetensors",
+_NEEDED = {{"jaxtyping": "jaxtyping", "safetensors": "safetensors",
            "pooch": "pooch", "anywidget": "anywidget", "umap": "umap-learn"}}
 
 def _missing():
