@@ -14,9 +14,10 @@ import torch.nn.functional as F
 
 from cl_course import checks
 from cl_course.lessons.shared.exercise import ExerciseError
+from cl_course.train import TrainConfig, learning_rate_at
 
 SOURCE = Path(checks.__file__).parents[1] / "notebooks" / "src" / "03_simclr.py"
-NAMES = ("spread", "neighbours_agree", "features")
+NAMES = ("learning_rate", "spread", "neighbours_agree", "features")
 
 
 def each(cases):
@@ -37,6 +38,84 @@ def check_wrong(name, attempt, phrase):
     verdict = getattr(checks, name).judge(attempt)
     assert not verdict.passed
     assert phrase in verdict.sentence, verdict.sentence
+
+
+# The learning rate.
+def at_once(step, total, warmup, peak):
+    rise = (step + 1) / (warmup + 1)
+    fall = math.cos(math.pi / 2 * max(0, step - warmup) / (total - warmup)) ** 2
+    return peak * min(1, rise) * fall
+
+
+def by_list(step, total, warmup, peak):
+    rates = [peak * (i + 1) / (warmup + 1) for i in range(warmup)]
+    rates += [0.5 * peak * (1 + math.cos(math.pi * i / (total - warmup))) for i in range(total - warmup)]
+    return rates[step]
+
+
+def by_torch(step, total, warmup, peak):
+    if step < warmup:
+        return torch.tensor([peak]) * (1 + step) / (1 + warmup)
+    return peak / 2 * (1 + torch.cos(torch.tensor([math.pi * (step - warmup) / (total - warmup)])))
+
+
+def by_numpy_rate(step, total, warmup, peak):
+    rates = np.concatenate(
+        [np.arange(1, warmup + 1) / (warmup + 1), (1 + np.cos(np.linspace(0, np.pi, total - warmup + 1))) / 2]
+    )
+    return peak * rates[step]
+
+
+def by_config(step, total, warmup, peak):
+    return learning_rate_at(step, total, TrainConfig(learning_rate=peak, warmup=warmup / total))
+
+
+class RateObject:
+    def __call__(self, i, n, w, top):
+        return top * (i + 1) / (w + 1) if i < w else top * math.sin(math.pi / 2 * (n - i) / (n - w)) ** 2
+
+
+RIGHT_RATES = {
+    "at once": at_once,
+    "by a list": by_list,
+    "torch, shape (1,)": by_torch,
+    "numpy": by_numpy_rate,
+    "the package's": by_config,
+    "object": RateObject(),
+    "double": lambda *given: torch.tensor(at_once(*given), dtype=torch.float64),
+}
+right_rate = by_list
+WRONG_RATES = {
+    "doubled": (lambda *given: 2 * right_rate(*given), "times 2"),
+    "offset": (lambda *given: right_rate(*given) + 0.1, "plus 0.1"),
+    "negative": (lambda *given: -right_rate(*given), "times -1"),
+    "zero": (lambda *given: 0.0, "is 0 on every input"),
+    "typed peak": (lambda s, t, w, p: right_rate(s, t, w, 0.5), "yours is"),
+    "typed warm-up": (lambda s, t, w, p: right_rate(s, t, 4, p), "yours is"),
+    "typed total": (lambda s, t, w, p: by_list(s, 20, w, p), "yours is"),
+    "squared": (lambda *given: right_rate(*given) ** 2, "yours is"),
+    "exponential": (lambda s, t, w, p: p * 0.9**s, "yours is"),
+    "steps from 1": (lambda s, t, w, p: at_once(s + 1, t, w, p), "yours is"),
+    "floor": (lambda *given: max(0.1, right_rate(*given)), "yours is"),
+    "quadratic warm-up": (lambda s, t, w, p: right_rate(s, t, w, p) * min(1, (s + 1) / (w + 1)), "yours is"),
+    "multiplied": (lambda s, t, w, p: p * min(1, (s + 1) / (w + 1)) * (1 + math.cos(math.pi * s / t)) / 2, "yours is"),
+    "a list": (lambda s, t, w, p: [right_rate(i, t, w, p) for i in range(t)], "numbers come back"),
+    "text": (lambda *given: "0.1", "a str comes back"),
+    "no warm-up": (lambda s, t, w, p: by_list(s, t, w, p) * (w / w), "divides by zero"),
+    "whole numbers": (lambda *given: int(right_rate(*given)), "yours is"),
+    "rounded": (lambda *given: round(right_rate(*given), 1), "yours is"),
+    "division by zero": (lambda s, t, w, p: p * s / w if s <= w else by_list(s, t, w, p), "Yours starts at 0"),
+}
+
+
+@each(RIGHT_RATES)
+def test_right_rates_pass(attempt):
+    check_right("learning_rate", attempt)
+
+
+@each_wrong(WRONG_RATES)
+def test_wrong_rates_are_explained(attempt, phrase):
+    check_wrong("learning_rate", attempt, phrase)
 
 
 # The spread.
