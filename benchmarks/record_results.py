@@ -3,9 +3,9 @@
     python benchmarks/record_results.py            the embedded set: record `results`
     python benchmarks/record_results.py cifar10    10,000 images of CIFAR-10: record `results_cifar10`
 
-Matched: the same encoder, images, epochs, augmentations and number of views, each view asked once (MoCo's symmetric form);
-what else a method needs comes from its recipe. On the embedded set the encoders of seed 0 are kept as the course's shipped
-checkpoints.
+Matched: the same encoder, images, epochs, augmentations and number of views, each view asked once (MoCo's symmetric
+form); what else a method needs comes from its recipe. On the drawn set, the encoders of seed 0 are kept as the
+checkpoints that come with the course.
 """
 
 import argparse
@@ -134,7 +134,10 @@ if __name__ == "__main__":
         "results" if dataset == "shapes" else f"results_{dataset}",
         room="running",
         script="benchmarks/record_results.py",
-        about=f"kNN and linear accuracy on the test images of {dataset}, under the same encoder, images, epochs, views and seeds.",
+        about=(
+            f"kNN and linear accuracy on the test images of {dataset}, "
+            f"under the same encoder, images, epochs, views and seeds."
+        ),
         config={"epochs": EPOCHS[dataset], "images": IMAGES[dataset] or len(load(dataset, "train"))}
         | {row: described(row, dataset) for row in ROWS},
         runs=runs,

@@ -1,4 +1,7 @@
-"""What the recording scripts share: a run and its measurements, done once and kept in build/runs, and encoders, kept in build/encoders."""
+"""What the recording scripts share.
+
+A run and its measurements are done once and kept in build/runs; encoders are kept in build/encoders.
+"""
 
 import hashlib
 import inspect
@@ -35,7 +38,10 @@ def shapes() -> list[ImageSet]:
 
 
 def judge(train, val, test, features: Callable[[object], torch.Tensor], *, probes: bool = False) -> dict:
-    """On test: kNN accuracy, that of the linear probe which validation chose, and with `probes` what the features tell of each factor."""
+    """On test: kNN accuracy, and that of the linear probe which validation chose.
+
+    With `probes`, also what the features tell of each factor.
+    """
     train_h, val_h, test_h = (features(images) for images in (train, val, test))
     linear = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labels)
     measured = {
@@ -59,7 +65,9 @@ def simclr(seed: int, config: TrainConfig, temperature: float = 0.3) -> SimCLR:
 
 
 def keep_encoder(encoder: nn.Module, row: str, dataset: str, seed: int, card: dict) -> str:
-    """Keep the encoder of a row of the results table, for the recordings that go on from it; the card says how to rebuild it.
+    """Keep the encoder of a row of the results table, for the recordings that go on from it.
+
+    The card says how to rebuild it.
 
     Returns:
         The file's name, for the run's "keeps": `once` runs again where such a file is gone.
@@ -88,7 +96,10 @@ def _of_row(row: str, dataset: str, seed: int) -> Path:
 
 
 def _digest(*more: str) -> str:
-    """A hash of the settings that all runs share, and of `more`. It does not know the package's code: empty build/ after changing that."""
+    """A hash of the settings that all runs share, and of `more`.
+
+    It does not know the package's code: empty build/ after changing that.
+    """
     files = (
         Path(__file__),
         Path(inspect.getfile(recipes)),
@@ -101,7 +112,7 @@ def _digest(*more: str) -> str:
 
 
 def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
-    """`job(**arguments)`, unless a run with the same arguments is kept already: a cut recording goes on where it was."""
+    """`job(**arguments)`, unless a run with the same arguments is kept: a stopped recording goes on where it was."""
     key = _digest(name, json.dumps(arguments, sort_keys=True), Path(inspect.getfile(job)).read_text())
     path = KEPT / f"{name}-{key}.json"
     if path.exists():
@@ -118,7 +129,7 @@ def once(name: str, job: Callable[..., dict], arguments: dict) -> dict:
 
 
 def record_all(name: str, job: Callable[..., dict], settings: list[dict]) -> tuple[list[dict], float]:
-    """Run every setting, a process a core with one thread each: (runs in the order of the settings, processor minutes)."""
+    """Run every setting, one process a core with one thread each: (runs in the settings' order, processor minutes)."""
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes: each sets its own number only once it runs
     with ProcessPoolExecutor(describe_machine()["cores"], mp_context=get_context("spawn")) as pool:
         runs = [future.result() for future in [pool.submit(once, name, job, setting) for setting in settings]]

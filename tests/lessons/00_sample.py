@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 Sample
 #
-# A lesson in miniature: what `notebooks/build.py` is tested with. Time: {minutes} minutes, {deeper_minutes} for the rest.
+# A lesson in miniature, on which the build is tested. Time: {minutes} minutes, {deeper_minutes} for the rest.
 
 # %% tags=["setup"]
 # set-up cell: inserted by the build
