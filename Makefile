@@ -9,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 LAB_FLAGS ?=
 
-.PHONY: help lab course check test notebooks minutes lines figures bench clean
+.PHONY: help lab course check test notebooks labs minutes lines figures bench clean
 
 help:
 	@echo "make lab        open the course in JupyterLab"
@@ -17,6 +17,7 @@ help:
 	@echo "make check      ruff and the fast tests, in under a minute"
 	@echo "make test       ruff, every test, every notebook"
 	@echo "make notebooks  build and execute notebooks/*.ipynb from notebooks/src"
+	@echo "make labs       bundle the labs' JavaScript (needs Node.js; the bundles are committed)"
 	@echo "make minutes    words, lines, exercises and minutes of each lesson"
 	@echo "make lines      lines of the library, room by room"
 	@echo "make figures    redraw figures/"
@@ -63,6 +64,10 @@ test: $(VENV)/installed-all
 
 notebooks: $(VENV)/installed-all
 	$(BIN)/python notebooks/build.py
+
+# Only for those who change a lab's JavaScript: what learners need is committed.
+labs:
+	cd labs && npm ci --silent && node bundle.mjs
 
 minutes: $(VENV)/installed-all
 	$(BIN)/python notebooks/minutes.py

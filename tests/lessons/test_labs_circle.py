@@ -2,7 +2,6 @@
 
 import math
 
-import ipywidgets as widgets
 import pytest
 import torch
 
@@ -106,21 +105,30 @@ def test_bad_input_is_named():
         CirclePicture(13, 10, -2.0)
 
 
-def test_every_control_moves_the_picture(monkeypatch):
+def test_the_lab_hands_its_start_to_the_page(monkeypatch):
     shown = []
     monkeypatch.setattr(lab, "display", shown.append)
-    circle_lab()
-    box = shown[0]
-    image, text = box.children[1:3]
-    left, right = box.children[0].children
-    goal, heat, (step, _) = left.children[0], left.children[1], left.children[2].children
-    angle, again = right.children
-    assert isinstance(goal, widgets.ToggleButtons) and list(goal.options) == list(WANTS)
-    for control, value in ((step, 20), (heat, 0.1), (goal, "alignment"), (angle, 90), (again, 3), (step, 0)):
-        before = image.value, text.value
-        control.value = value
-        assert (image.value, text.value) != before, control.description
-    assert "step 0" in text.value and "Alignment alone" in text.value
+    circle_lab(n=4, temperature=0.2, want="alignment", seed=5)
+    assert shown[0].data == {
+        "n": 4,
+        "temperature": 0.2,
+        "want": "alignment",
+        "seed": 5,
+        "angles": start(4, 5).flatten().tolist(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n": 13}, "n must be a whole number from 2 to 12, got 13"),
+        ({"temperature": 0}, "temperature must be a finite number at least 0.05 and at most 2, got 0"),
+        ({"want": "all"}, "want must be 'both', 'alignment' or 'uniformity', got 'all'"),
+    ],
+)
+def test_the_lab_refuses_what_it_cannot_show(settings, words):
+    with pytest.raises(ValueError, match=words):
+        circle_lab(**settings)
 
 
 def test_the_static_figure_draws():

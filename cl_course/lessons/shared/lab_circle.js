@@ -58,8 +58,9 @@ export function start(n, seed) {
 const degrees = (angle) => Math.round((((angle * 180) / Math.PI) % 360 + 360) % 360);
 
 function lab(data, root) {
+  if (!(data.n >= 2 && data.temperature > 0)) throw new Error("it needs 2 images or more and a temperature above 0.");
   const n = data.n, size = 360, centre = size / 2, radius = 130;
-  let seed = data.seed, angles = data.angles ?? start(n, seed), velocity = angles.map(() => 0), playing = false, frame = 0;
+  let seed = data.seed, angles = data.angles ? [...data.angles] : start(n, seed), velocity = angles.map(() => 0), playing = false, frame = 0;
   let past = [];
   const heard = report();
 

@@ -1,5 +1,7 @@
 """Circle lab: points that pull and push. Every view of every image is free to move on a circle.
 
+The lab itself is `lab_circle.js`, which computes the same in the page; here are its start and one picture out of it.
+
 There is no network: the embeddings themselves follow the gradient of NT-Xent, or of one of its
 two parts. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXiv:2005.10242, sec. 4)
 
@@ -10,17 +12,15 @@ two parts. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXi
 import math
 from dataclasses import dataclass
 
-import ipywidgets as widgets
-import numpy as np
 import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course import losses
-from cl_course.lessons.shared.circle_figure import CirclePicture
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.shared.circle_figure import LARGEST, CirclePicture
+from cl_course.lessons.shared.lab_page import page_lab
+from cl_course.values import one_of, real, whole
 
 WANTS = ("both", "alignment", "uniformity")
 RATE, MOMENTUM, STEPS = 0.05, 0.9, 200
@@ -121,16 +121,6 @@ def even_uniformity(n: int) -> float:
     return float(losses.uniformity(on_circle(2 * math.pi * torch.arange(2 * n, dtype=torch.float64) / (2 * n))))
 
 
-def _sentence(path: CirclePath, step: int, temperature: float, want: str) -> str:
-    goal = {"both": "Both parts of NT-Xent", "alignment": "Alignment alone", "uniformity": "Uniformity alone"}[want]
-    n = path.angles.shape[-1]
-    return (
-        f"{goal} at T = {temperature:.3g}, step {step}: alignment {path.alignment[step]:.2f} (0: partners meet), "
-        f"uniformity {path.uniformity[step]:.2f} (even points: {even_uniformity(n):.2f}, collapse: 0), "
-        f"NT-Xent {path.loss[step]:.2f} (chance {losses.chance_loss(n):.2f})."
-    )
-
-
 def _show(picture: CirclePicture, path: CirclePath, step: int) -> Figure:
     caption = (
         f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\n"
@@ -150,65 +140,16 @@ def circle_figure(n: int = 6, temperature: float = 0.5, want: str = "both", step
 
 
 def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: int = 0) -> None:
-    """Drag view 1 of image A round the circle, set the temperature, choose a goal, and let the points go.
+    """Drag any point, set the temperature, choose a loss, and let the points go; all of it happens in the page.
 
     Args:
         n: images, 2 to 12; each has two views.
+
+    Raises:
+        ValueError: n, the temperature or `want` is out of range.
     """
-    style = {"description_width": "110px"}
-    wide = widgets.Layout(width="430px", max_width="100%")
-    picture = CirclePicture(n, STEPS, even_uniformity(n))
-    goal = widgets.ToggleButtons(
-        options=list(WANTS), value=want, description="goal", style=style | {"button_width": "100px"}
-    )
-    heat = widgets.FloatLogSlider(
-        temperature,
-        base=10,
-        min=np.log10(0.05),
-        max=np.log10(2),
-        step=0.02,
-        description="temperature",
-        readout_format=".3f",
-        style=style,
-        layout=wide,
-    )
-    angle = widgets.IntSlider(
-        _degrees(start(n, seed)), -180, 180, description="A, view 1 (°)", style=style, layout=wide
-    )
-    again = widgets.IntSlider(seed, 0, 20, description="start (seed)", style=style, layout=wide)
-    step = widgets.IntSlider(0, 0, STEPS, description="step", style=style, layout=wide)
-    play = widgets.Play(value=0, min=0, max=STEPS, step=4, interval=150)
-    image = canvas(860)
-    text = widgets.HTML()
-    path = None
-
-    def draw(_=None) -> None:
-        image.value = png(_show(picture, path, step.value))
-        text.value = _sentence(path, step.value, heat.value, goal.value)
-
-    def run(_=None) -> None:
-        nonlocal path
-        angles = start(n, again.value)
-        angles[0, 0] = math.radians(angle.value)
-        path = simulate(angles, heat.value, goal.value)
-        draw()
-
-    def restart(_) -> None:
-        angle.value = _degrees(start(n, again.value))
-        run()
-
-    widgets.jslink((play, "value"), (step, "value"))
-    step.observe(draw, "value")
-    again.observe(restart, "value")
-    for control in (heat, goal, angle):
-        control.observe(run, "value")
-    run()
-    left, right = widgets.VBox([goal, heat, widgets.HBox([step, play])]), widgets.VBox([angle, again])
-    display(
-        lab_view("Circle lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
-    )
-
-
-def _degrees(angles: Tensor) -> int:
-    """The angle of image A's view 1, in whole degrees within -180 and 180."""
-    return round((math.degrees(float(angles[0, 0])) + 180) % 360 - 180)
+    whole("n", n, 2, LARGEST, advice="each image is a letter")
+    real("temperature", temperature, least=0.05, most=2)
+    one_of("want", want, WANTS)
+    angles = start(n, seed).flatten().tolist()
+    display(page_lab(__file__, "lab_circle", n=n, temperature=temperature, want=want, seed=seed, angles=angles))

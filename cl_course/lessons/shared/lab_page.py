@@ -1,7 +1,7 @@
 """Labs that live in the page: JavaScript computes and draws, Python hands in the data once.
 
-A lab is two files beside each other, `lab_x.py` and `lab_x.js`; `make labs` bundles the second with what it imports. The
-widget works in JupyterLab, in Colab and on a page without a kernel.
+A lab is two files beside each other, `lab_x.py` and `lab_x.js`; `make labs` bundles the second with what it imports.
+The widget works in JupyterLab, in Colab and on a page without a kernel.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ class Lab(anywidget.AnyWidget):
     data = traitlets.Dict().tag(sync=True)
 
 
-def lab(source: str, name: str, **data: Any) -> Lab:
+def page_lab(source: str, name: str, **data: Any) -> Lab:
     """The lab `name` beside the Python file `source`.
 
     Args:
@@ -33,5 +33,6 @@ def lab(source: str, name: str, **data: Any) -> Lab:
     bundle = Path(source).with_name(f"{name}.bundle.js")
     if not bundle.is_file():
         raise FileNotFoundError(f"{bundle.name} is missing: bundle the labs with `make labs`, which needs Node.js")
-    kind = type(Lab)(name, (Lab,), {"__module__": __name__, "_esm": bundle.read_text()})  # anywidget knows labs by class
+    # A class for each lab: anywidget knows them apart by their classes.
+    kind = type(Lab)(name, (Lab,), {"__module__": __name__, "_esm": bundle.read_text()})
     return kind(data=data)

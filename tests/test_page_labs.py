@@ -1,0 +1,194 @@
+"""Labs that live in the page, in a browser without a network: mouse, touch and keyboard, and numbers that are Python's.
+
+Skipped where there is no Chromium. Screenshots lie in build/browser/.
+"""
+
+import importlib.util
+import json
+import math
+import re
+
+import pytest
+import torch
+from browser import SCREENSHOTS, find_browser, headless_browser, wait_until
+
+from cl_course.lessons.shared import lab_circle
+from cl_course.lessons.shared.lab_page import STYLE, page_lab
+
+pytestmark = [
+    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
+]
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><title>lab</title>
+<meta name="viewport" content="width=device-width"><style>{style}</style></head>
+<body><main id="lab"></main></body></html>"""
+MOUNT = """async ([code, data]) => {
+    const file = URL.createObjectURL(new Blob([code], { type: "text/javascript" }))
+    window.lab = await import(file)
+    const el = document.getElementById("lab")
+    window.lab.default.render({ model: { get: () => data }, el })
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with headless_browser(tmp_path_factory.mktemp("home")) as browser:
+        yield browser
+
+
+class LabPage:
+    """One lab on a page of its own; nothing may reach the network, and nothing may be written to the console."""
+
+    def __init__(self, browser, widget, width=960, theme="light", touch=False):
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch)
+        self.page = self.context.new_page()
+        self.asked, self.said = [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.set_content(PAGE.format(theme=theme, style=STYLE))
+        self.page.evaluate(MOUNT, [widget._esm, json.loads(json.dumps(widget.data))])
+
+    @property
+    def words(self) -> str:
+        return self.page.locator(".lab-report").text_content()
+
+    def close(self, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        self.context.close()
+        assert self.said == []
+        assert [url for url in self.asked if not url.startswith(("blob:", "about:", "data:"))] == []
+
+
+def circle(**settings):
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab_circle, "display", shown.append)
+        lab_circle.circle_lab(**settings)
+    return shown[0]
+
+
+@pytest.fixture
+def circle_page(browser):
+    page = LabPage(browser, circle(n=6, temperature=0.5, seed=3))
+    yield page
+    page.close("circle")
+
+
+@pytest.mark.parametrize("want", lab_circle.WANTS)
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
+def test_the_circle_s_numbers_are_python_s(circle_page, temperature, want):
+    angles = lab_circle.start(5, seed=1)
+    path = lab_circle.simulate(angles, temperature, want, steps=40)
+    measured, push, places = circle_page.page.evaluate(
+        """([angles, temperature, want]) => {
+            const first = [lab.measures(angles, temperature), lab.push(angles, temperature, want)]
+            let velocity = angles.map(() => 0)
+            for (let i = 0; i < 40; i++) [angles, velocity] = lab.step(angles, velocity, temperature, want)
+            return [...first, angles]
+        }""",
+        [angles.flatten().tolist(), temperature, want],
+    )
+    for name in ("loss", "alignment", "uniformity"):
+        assert measured[name] == pytest.approx(float(getattr(path, name)[0]), abs=1e-5)
+    assert torch.allclose(torch.tensor(push, dtype=torch.float64), path.push[0].flatten(), atol=1e-5)
+    assert torch.allclose(torch.tensor(places, dtype=torch.float64), path.angles[-1].flatten(), atol=1e-5)
+
+
+def test_it_starts_where_python_s_picture_starts(circle_page):
+    path = lab_circle.simulate(lab_circle.start(6, 3), 0.5, steps=0)
+    assert f"NT-Xent {path.loss[0]:.2f}" in circle_page.words and "Step 0 at T = 0.50" in circle_page.words
+
+
+def angle(page, number: int) -> int:
+    return int(page.locator(".lab-dot").nth(number).get_attribute("aria-valuenow"))
+
+
+def test_any_point_is_dragged_by_the_mouse(circle_page):
+    page = circle_page.page
+    for number in (0, 8):  # view 1 of A, view 2 of C
+        box = page.locator("svg.lab-sheet").first.bounding_box()
+        dot = page.locator(".lab-dot").nth(number).bounding_box()
+        page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=5)
+        page.mouse.up()
+        wait_until(lambda number=number: abs(angle(page, number) - 90) <= 1, "the point is at the top")
+
+
+def test_a_point_follows_the_arrow_keys_and_keeps_the_focus(circle_page):
+    page, before, words = circle_page.page, angle(circle_page.page, 1), circle_page.words
+    page.locator(".lab-dot").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: angle(page, 1) == (before + 5) % 360, "five degrees further")
+    assert page.evaluate("document.activeElement.classList.contains('lab-dot')")
+    assert circle_page.words != words
+
+
+def test_a_point_follows_a_finger(browser):
+    touched = LabPage(browser, circle(), touch=True)
+    page = touched.page
+    page.evaluate(
+        """() => {
+            const dot = document.querySelectorAll(".lab-dot")[2], svg = dot.ownerSVGElement.getBoundingClientRect()
+            const at = (type, x, y) => dot.dispatchEvent(new PointerEvent(type, {
+                pointerId: 1, pointerType: "touch", clientX: x, clientY: y, bubbles: true, isPrimary: true }))
+            dot.setPointerCapture = () => {}; dot.hasPointerCapture = () => true
+            at("pointerdown", 0, 0); at("pointermove", svg.left + svg.width / 2, svg.bottom - 5)
+        }"""
+    )
+    wait_until(lambda: abs(angle(page, 2) - 270) <= 1, "the point is at the bottom")
+    touched.close("circle touched")
+
+
+def test_play_ends_evenly_and_pauses(circle_page):
+    page = circle_page.page
+    page.get_by_role("button", name="Play").press("Space")
+    wait_until(lambda: int(re.search(r"Step (\d+)", circle_page.words)[1]) >= 200, "200 steps")
+    page.get_by_role("button", name="Pause").press("Space")
+    assert page.evaluate("document.activeElement.textContent") == "Play", "the focus stays on the button"
+    places = sorted(math.radians(angle(page, number)) for number in range(6))
+    gaps = [b - a for a, b in zip(places, [*places[1:], places[0] + 2 * math.pi])]
+    assert min(gaps) > math.radians(57), "six pairs lie 60 degrees apart"
+
+
+def test_sliders_and_choices_have_names_and_speak_their_own_unit(circle_page):
+    page = circle_page.page
+    heat = page.get_by_role("slider", name="Temperature T")
+    assert heat.get_attribute("aria-valuetext") == "0.50" and heat.get_attribute("data-lm-suppress-shortcuts") == "true"
+    heat.press("ArrowRight")
+    assert heat.get_attribute("aria-valuetext") == "0.51" and "T = 0.51" in circle_page.words
+    page.get_by_role("radio", name="uniformity alone").check()
+    assert page.get_by_role("group", name="Circle lab").count() == 1
+    assert all(name for name in page.locator(".lab-dot").evaluate_all("all => all.map(e => e.ariaLabel)"))
+
+
+@pytest.mark.parametrize("width", [480, 1400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_and_can_be_read(browser, width, theme):
+    page = LabPage(browser, circle(), width=width, theme=theme)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    ink, ground = page.page.locator(".cl-lab").evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
+    assert abs(brightness[0] - brightness[1]) > 400
+    page.close(f"circle {width} {theme}")
+
+
+def test_five_hundred_moves_leave_no_more_nodes(circle_page):
+    page = circle_page.page
+    page.locator(".lab-dot").first.focus()
+    count = "document.querySelectorAll('*').length"
+    page.keyboard.press("ArrowRight")
+    before = page.evaluate(count)
+    for _ in range(500):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate(count) <= before + 10  # the axis may have other ticks
+
+
+def test_what_cannot_be_shown_is_said_in_its_place(browser):
+    broken = LabPage(browser, page_lab(lab_circle.__file__, "lab_circle", n=-1, temperature=0.5, want="both", seed=0))
+    assert "Circle lab cannot be shown" in broken.page.get_by_role("alert").text_content()
+    broken.close("circle broken")
