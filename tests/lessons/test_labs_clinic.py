@@ -2,9 +2,9 @@
 
 import pytest
 
-from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, PATIENTS, health_of, sheet
 from cl_course.lessons.pitfalls_and_clinic.clinic_figure import TITLES, clinic_figure
 from cl_course.lessons.pitfalls_and_clinic.lab_clinic import ClinicLab
+from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, PATIENTS, health_of, sheet
 
 METHODS = {
     "partners": "SimCLR",
@@ -69,9 +69,9 @@ def test_nothing_is_told_before_it_is_asked(lab):
 def test_a_wrong_diagnosis_gets_a_clue_and_can_be_mended(lab):
     lab.fault.value = "queue"
     lab.ask.click()
-    assert "Not that one" in lab.sentence and "0 of 6 named" in lab.sentence
+    assert "Not fault 7" in lab.sentence and "0 of 6 named" in lab.sentence
     lab.fault.value = PATIENTS["A"]
-    assert "Not that one" not in lab.sentence
+    assert "Not fault 7" not in lab.sentence
     lab.ask.click()
     assert "1 of 6 named" in lab.sentence
 
@@ -97,3 +97,11 @@ def test_a_patient_is_shown_over_a_healthy_run_of_its_method(runs):
     assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == list(TITLES) and len(figure.axes) == 8
     grey, green = figure.axes[2].lines
     assert list(grey.get_ydata()) == [0.8, 0.8] and green.get_ydata()[0] == pytest.approx(0.25)
+
+
+def test_a_wrong_later_diagnosis_does_not_undo_a_right_one(lab):
+    for fault in (PATIENTS["A"], "queue"):
+        lab.fault.value = fault
+        lab.ask.click()
+    assert "Not fault 7: SimCLR has no queue" in lab.sentence
+    assert "You have named A already, and that stays. 1 of 6 named." in lab.sentence
