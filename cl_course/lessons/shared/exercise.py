@@ -33,6 +33,9 @@ REMEDIES = {
     "needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
     "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all.",
     "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
+    "infer output dtype": "The mean of True and False needs numbers: .float().mean().",
+    "elements cannot be converted": "A tensor of many values stands where Python wants one number: keep the tensor.",
+    "element tensors can be": "A tensor of many values stands where Python wants one number: keep the tensor.",
     "values to unpack": "The names on the left and the values on the right differ in number: print the right side.",
     "positional argument": "A call gives more or fewer arguments than the function takes. (The stub's own first line "
     "stays as it is.)",

@@ -14,10 +14,9 @@ from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, draw_parameters, greyscale, resized_crop, two_views
 from cl_course.data import load, to_float
-from cl_course.lessons.shared.old_exercise import NOT_ATTEMPTED, NotAttempted, call, failed, passed, stopped
+from cl_course.lessons.shared.exercise import Exercise, Fault, call
 from cl_course.shortcut import colour_histogram, raw_pixels, shortcut_rate
 
-EXERCISE = "my_choice"
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")  # sixths of the circle of hues
 KEPT = 0.95  # each operation alone must leave the label right at least this often
 OPEN = 0.25  # a shortcut that finds the partner more often than this is open
@@ -34,26 +33,31 @@ OPERATIONS = {
 }
 
 
-def choose_augmentation(attempt: Callable[[], AugmentConfig]) -> None:
-    """Check augmentations for sorting cards by the object's colour; name what destroys the label and what stays open."""
-    try:
-        config = call(attempt)
-    except NotAttempted:
-        return failed(EXERCISE, NOT_ATTEMPTED)
-    except Exception as error:  # such as a probability outside [0, 1]: AugmentConfig says which
-        return failed(EXERCISE, stopped(error))
+def observe(attempt: Callable[[], AugmentConfig]) -> list[float]:
+    """The choice, as numbers; a `Fault` where none came back. An impossible value is AugmentConfig's own error."""
+    config = chosen(attempt)
+    return [config.hue, config.grey]
+
+
+def chosen(attempt: Callable[[], AugmentConfig]) -> AugmentConfig:
+    config = call(attempt)
     if not isinstance(config, AugmentConfig):
-        return failed(
-            EXERCISE,
-            f"an AugmentConfig is expected, a {type(config).__name__} came back; return AugmentConfig(crop=..., flip=..., ...).",
-        )
+        what = "the class AugmentConfig itself" if config is AugmentConfig else f"a {type(config).__name__}"
+        raise Fault(f"an AugmentConfig is expected, {what} came back: return AugmentConfig(crop=..., flip=..., ...).")
+    return config
+
+
+def keeps_the_label_and_closes_shortcuts(attempt: Callable[[], AugmentConfig]) -> str | None:
+    config = chosen(attempt)
     faults = [*destroyers(config), *open_shortcuts(config)]
-    if faults:
-        return failed(EXERCISE, " ALSO: ".join(faults))
-    kept, price = label_kept(config), _rate(config, colour_histogram)
-    passed(
-        EXERCISE,
-        f"the colour can be told in {100 * kept:.0f} % of the views, and no other shortcut is open (the colour histogram finds {100 * price:.0f} % of the partners: it must be allowed to, it is the label).",
+    return " ALSO: ".join(faults) or None
+
+
+def how_well(attempt: Callable[[], AugmentConfig]) -> str:
+    config = chosen(attempt)
+    return (
+        f"the colour can be told in {100 * label_kept(config):.0f} % of the views. The colour histogram finds "
+        f"{100 * _rate(config, colour_histogram):.0f} % of the partners; it is allowed to, since colour is the label."
     )
 
 
@@ -64,7 +68,9 @@ def destroyers(config: AugmentConfig) -> list[str]:
         kept = label_kept(replace(NOTHING, **{field: getattr(config, field) for field in fields}))
         if kept < KEPT:
             sentences.append(
-                f"{name} = {getattr(config, name)} destroys the label: it {effect}, and alone it leaves the colour right in only {100 * kept:.0f} % of the views."
+                f"{name} = {getattr(config, name)} destroys the label: it {effect}, and alone it leaves the colour "
+                "right "
+                f"in only {100 * kept:.0f} % of the views."
             )
     return sentences
 
@@ -75,11 +81,14 @@ def open_shortcuts(config: AugmentConfig) -> list[str]:
     layout, lightness = _rate(config, raw_pixels), _rate(config, _lightness_histogram)
     if layout > OPEN:
         sentences.append(
-            f"a shortcut stays open: raw pixels find the partner of {100 * layout:.0f} % of the cards, so where things lie solves the task; crop more, and flip."
+            f"a shortcut stays open: raw pixels find the partner of {100 * layout:.0f} % of the cards, so each value "
+            "in "
+            "its place is enough. Crop more, and flip."
         )
     if lightness > OPEN:
         sentences.append(
-            f"a shortcut stays open: light and dark alone (a histogram of grey values) find the partner of {100 * lightness:.0f} % of the cards; jitter brightness and contrast, which leave the hue as it is."
+            "a shortcut stays open: light and dark alone (a histogram of grey values) find the partner of "
+            f"{100 * lightness:.0f} % of the cards. Jitter brightness and contrast: they leave the hue as it is."
         )
     return sentences
 
@@ -140,3 +149,14 @@ def _meter_images() -> Tensor:
 
 def _lightness_histogram(images: Tensor) -> Tensor:
     return colour_histogram(greyscale(images, torch.ones(len(images), dtype=torch.bool)))
+
+
+choose_augmentation = Exercise(
+    name="my_choice",
+    observe=observe,
+    make=None,
+    mistakes=(),
+    praise="every operation keeps the colour, and no shortcut other than the colour is open.",
+    demands=(keeps_the_label_and_closes_shortcuts,),
+    notes=(how_well,),
+)

@@ -18,7 +18,8 @@ NOT_REPEATABLE = (
     "from `generator`, as it is given: torch.rand(len(images), generator=generator)."
 )
 NOT_DRAWN = (
-    "no number is drawn from `generator`: two calls mirror the same places of the batch. "
+    "two calls mirror the same places of the batch, and `generator` is in the same state after them as before, as if "
+    "no number were drawn from it. "
     "Draw torch.rand(len(images), generator=generator), one number for each image."
 )
 SAME_STATE = (
@@ -59,7 +60,7 @@ def _what_else(answer: Tensor, images: Tensor, odd: Tensor) -> str:
             "the colour channels (dimension 1) come back in reverse order, and the width as it was: flip dimension -1."
         )
     if all(any(torch.equal(row, x) or torch.equal(row, x.flip(-1)) for x in images) for row in answer):
-        return "the images changed places: row i of the answer must come from image i of the batch."
+        return "some rows show another image of the batch: row i of the answer must come from image i."
     by_channel = torch.stack([(answer == x).flatten(2).all(dim=2) for x in (images, mirrored)]).any(dim=0)
     if by_channel.all():
         return (
@@ -132,8 +133,8 @@ def coins_are_independent(attempt: Callable) -> str | None:
         if len(pairs):
             first, second = pairs[0].tolist()
             return (
-                f"images {first} and {second} are {how} in all of {BATCHES} batches, and so are {len(pairs)} pairs of "
-                "images: their coins are not independent. Draw len(images) numbers, one for each image."
+                f"images {first} and {second} are {how} in all of {BATCHES} batches (as are {len(pairs)} pairs): "
+                "their coins are not independent. Draw len(images) numbers, one for each image."
             )
     return None
 
