@@ -26,14 +26,17 @@ from cl_course.lessons.simclr.check_neighbours import neighbours_agree
 from cl_course.lessons.simclr.check_spread import spread
 from cl_course.lessons.simclr.check_training_step import training_step
 from cl_course.lessons.start_here.check_pick import counts, pick
+from cl_course.lessons.two_views.check_blend import blend
 from cl_course.lessons.two_views.check_choose_augmentation import choose_augmentation
 from cl_course.lessons.two_views.check_flip import random_flip
+from cl_course.lessons.two_views.check_shortcut_rate import shortcut_rate
 from cl_course.lessons.two_views.check_two_views import two_views
 from cl_course.lessons.what_did_it_learn.check_fair_table import fair_table
 from cl_course.lessons.what_did_it_learn.check_knn import knn
 
 __all__ = [
     "after_step",
+    "blend",
     "byol_gradients",
     "byol_loss",
     "byol_step",
@@ -60,6 +63,7 @@ __all__ = [
     "random_flip",
     "rising_momentum",
     "row_loss",
+    "shortcut_rate",
     "similarities",
     "spread",
     "training_step",
