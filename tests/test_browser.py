@@ -40,7 +40,6 @@ pytestmark = [
 RECORDS = "from cl_course.running import records\n"
 CARDS = "from cl_course.data import load, to_float\ncards = load('shapes', 'val', limit=200)"
 CELLS = {
-    "temperature": "from cl_course.lessons.infonce.lab_temperature import temperature_lab\ntemperature_lab()",
     "augmentation": f"""{CARDS}
 from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
 shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
@@ -213,11 +212,6 @@ def test_a_screen_reader_hears_names_and_values_as_they_are_shown(name, labs):
                 f"{slider.label}: {slider.handle.get_attribute('aria-valuetext')} is spoken, {slider.value()} shown",
             )
     lab.rest()
-
-
-def test_temperature_is_spoken_as_a_temperature(labs):
-    slider = next(slider for slider in labs["temperature"].sliders if slider.label == "temperature")
-    assert 0.01 <= float(slider.handle.get_attribute("aria-valuetext")) <= 2
 
 
 def test_presets_and_seed_of_the_augmentation_lab(labs):

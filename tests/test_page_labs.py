@@ -12,6 +12,7 @@ import pytest
 import torch
 from browser import SCREENSHOTS, find_browser, headless_browser, wait_until
 
+from cl_course.lessons.infonce import lab_temperature
 from cl_course.lessons.shared import lab_circle
 from cl_course.lessons.shared.lab_page import STYLE, page_lab
 
@@ -61,12 +62,24 @@ class LabPage:
         assert [url for url in self.asked if not url.startswith(("blob:", "about:", "data:"))] == []
 
 
-def circle(**settings):
+def shown_by(module, make, **settings):
+    """The widget that a lab displays."""
     shown = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lab_circle, "display", shown.append)
-        lab_circle.circle_lab(**settings)
+        patch.setattr(module, "display", shown.append)
+        make(**settings)
     return shown[0]
+
+
+def circle(**settings):
+    return shown_by(lab_circle, lab_circle.circle_lab, **settings)
+
+
+def temperature(**settings):
+    return shown_by(lab_temperature, lab_temperature.temperature_lab, **settings)
+
+
+LABS = {"circle": circle, "temperature": temperature}
 
 
 @pytest.fixture
@@ -164,17 +177,18 @@ def test_sliders_and_choices_have_names_and_speak_their_own_unit(circle_page):
     assert all(name for name in page.locator(".lab-dot").evaluate_all("all => all.map(e => e.ariaLabel)"))
 
 
+@pytest.mark.parametrize("name", LABS)
 @pytest.mark.parametrize("width", [480, 1400])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_and_can_be_read(browser, width, theme):
-    page = LabPage(browser, circle(), width=width, theme=theme)
+def test_it_fits_and_can_be_read(browser, width, theme, name):
+    page = LabPage(browser, LABS[name](), width=width, theme=theme)
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     ink, ground = page.page.locator(".cl-lab").evaluate(
         "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
     )
     brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
     assert abs(brightness[0] - brightness[1]) > 400
-    page.close(f"circle {width} {theme}")
+    page.close(f"{name} {width} {theme}")
 
 
 def test_five_hundred_moves_leave_no_more_nodes(circle_page):
@@ -192,3 +206,48 @@ def test_what_cannot_be_shown_is_said_in_its_place(browser):
     broken = LabPage(browser, page_lab(lab_circle.__file__, "lab_circle", n=-1, temperature=0.5, want="both", seed=0))
     assert "Circle lab cannot be shown" in broken.page.get_by_role("alert").text_content()
     broken.close("circle broken")
+
+
+@pytest.fixture
+def temperature_page(browser):
+    page = LabPage(browser, temperature(row="false negative", temperature=0.1))
+    yield page
+    page.close("temperature")
+
+
+@pytest.mark.parametrize("row", ["easy", "hard", "false negative"])
+@pytest.mark.parametrize("heat", [0.01, 0.1, 0.5, 2.0])
+def test_the_temperature_lab_s_numbers_are_python_s(temperature_page, row, heat):
+    recorded = lab_temperature.recorded_rows()[row]
+    expected = lab_temperature.shares(recorded, heat)
+    at = temperature_page.page.evaluate(
+        "([similarities, kinds, heat]) => lab.shares(similarities, kinds, heat)",
+        [recorded.similarities.tolist(), list(recorded.kinds), heat],
+    )
+    assert at["probabilities"] == pytest.approx(expected.probabilities.tolist(), abs=1e-5)
+    assert at["push"] == pytest.approx(expected.pull.tolist(), rel=1e-5, abs=1e-9)
+    for name in ("loss", "entropy", "effective", "same_class", "lost"):
+        assert at[name] == pytest.approx(getattr(expected, name), rel=1e-5, abs=1e-9), name
+
+
+def test_temperature_and_row_move_the_picture_and_the_words(temperature_page):
+    page = temperature_page.page
+    expected = lab_temperature.shares(lab_temperature.recorded_rows()["false negative"], 0.1)
+    assert f"loss is {expected.loss:.2f}" in temperature_page.words
+    assert f"in effect {expected.effective:.1f} of 30 negatives count" in temperature_page.words
+    heights = "[...document.querySelectorAll('svg rect')].map(e => e.getAttribute('height'))"
+    before = page.evaluate(heights)
+    heat = page.get_by_role("slider", name="Temperature T")
+    heat.press("ArrowRight")
+    wait_until(lambda: page.evaluate(heights) != before, "the bars moved")
+    assert heat.get_attribute("aria-valuetext") == "0.10"
+    words = temperature_page.words
+    page.get_by_role("radio", name="easy").check()
+    wait_until(lambda: temperature_page.words != words, "another row, other words")
+    assert "own class" not in temperature_page.words
+
+
+def test_without_its_record_the_temperature_lab_says_so(browser):
+    broken = LabPage(browser, page_lab(lab_temperature.__file__, "lab_temperature", rows=[], row="easy", temperature=1))
+    assert "its record of similarities is missing" in broken.page.get_by_role("alert").text_content()
+    broken.close("temperature broken")

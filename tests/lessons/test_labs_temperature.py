@@ -1,12 +1,14 @@
 """The temperature lab: its arithmetic, its record, and a slider that moves the picture."""
 
+import base64
 import hashlib
+import io
 import math
 
-import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cl_course.data import load
 from cl_course.lessons.infonce import lab_temperature as lab
@@ -91,24 +93,24 @@ class TestRecord:
 
 
 class TestLab:
-    def test_slider_and_switch_redraw_picture_and_text(self, monkeypatch):
+    def test_it_hands_the_recorded_rows_to_the_page(self, monkeypatch):
         shown = []
         monkeypatch.setattr(lab, "display", shown.append)
-        temperature_lab("easy", 0.3)
-        controls, image, text = shown[0].children[:3]
-        slider, switch = controls.children
-        assert (
-            isinstance(slider, widgets.FloatLogSlider)
-            and 10**slider.min == pytest.approx(0.01)
-            and 10**slider.max == pytest.approx(2)
-        )
-        before, words = image.value, text.value
-        assert bytes(before).startswith(b"\x89PNG") and "T = 0.3" in words
-        slider.value = 0.05
-        assert image.value != before and "T = 0.05" in text.value
-        before = image.value
-        switch.value = "false negative"
-        assert image.value != before and "own class" in text.value
+        temperature_lab("hard", 0.1)
+        data = shown[0].data
+        assert (data["row"], data["temperature"]) == ("hard", 0.1)
+        assert [row["name"] for row in data["rows"]] == ["easy", "hard", "false negative"]
+        for row in data["rows"]:
+            recorded = recorded_rows()[row["name"]]
+            assert row["similarities"] == recorded.similarities.tolist() and row["kinds"] == list(recorded.kinds)
+            picture = Image.open(io.BytesIO(base64.b64decode(row["pictures"][3].split(",")[1])))
+            assert np.abs(np.asarray(picture) / 255 - recorded.pictures[3]).max() < 0.5 / 255 + 1e-6
+
+    def test_it_refuses_what_it_cannot_show(self):
+        with pytest.raises(ValueError, match="row must be 'easy', 'hard' or 'false negative', got 'soft'"):
+            temperature_lab("soft")
+        with pytest.raises(ValueError, match="temperature must be a finite number at least 0.01 and at most 2, got 0"):
+            temperature_lab(temperature=0)
 
     def test_the_static_figure_is_the_labs(self):
         figure = temperature_figure("hard", 0.1)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cache
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 from IPython.display import display
@@ -13,12 +12,12 @@ from torch import Generator
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
 from cl_course.lessons.infonce.temperature_figure import RowPicture
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.pictures import channels_last
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.shared.lab_page import page_lab
+from cl_course.lessons.shared.pictures import channels_last, data_uri
 from cl_course.losses import check_temperature
 from cl_course.running import records
 from cl_course.train import TrainConfig
+from cl_course.values import one_of, real
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,43 +146,22 @@ def temperature_figure(row: str = "easy", temperature: float = 0.3) -> Figure:
 
 
 def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:
-    """A slider for the temperature and a switch between rows; the picture and its numbers follow."""
+    """A slider for the temperature and a switch between rows; the page computes and draws, see lab_temperature.js.
+
+    Raises:
+        ValueError: there is no such row, or the temperature lies outside [0.01, 2].
+    """
     rows = recorded_rows()
-    drawn = {name: RowPicture(r.anchor, r.pictures, r.similarities, r.kinds) for name, r in rows.items()}
-    style = {"description_width": "90px"}
-    wide = widgets.Layout(width="480px", max_width="100%")
-    slider = widgets.FloatLogSlider(
-        temperature,
-        base=10,
-        min=-2,
-        max=np.log10(2),
-        step=0.02,
-        description="temperature",
-        readout_format=".3f",
-        style=style,
-        layout=wide,
-    )
-    tips = [
-        "other classes only",
-        "the nearest images of other classes",
-        "easy, with three images of the anchor's class",
+    one_of("row", row, tuple(rows))
+    real("temperature", temperature, least=0.01, most=2)
+    shown = [
+        {
+            "name": r.name,
+            "similarities": r.similarities.tolist(),
+            "kinds": list(r.kinds),
+            "anchor": data_uri(r.anchor),
+            "pictures": [data_uri(picture) for picture in r.pictures],
+        }
+        for r in rows.values()
     ]
-    switch = widgets.ToggleButtons(
-        options=list(rows), value=row, description="row", tooltips=tips, style=style | {"button_width": "120px"}
-    )
-    image = canvas(920)
-    text = widgets.HTML()
-
-    def draw(_=None) -> None:
-        at = shares(rows[switch.value], slider.value)
-        image.value = png(drawn[switch.value].update(at.probabilities, at.pull, at.title))
-        text.value = at.sentence
-
-    slider.observe(draw, "value")
-    switch.observe(draw, "value")
-    draw()
-    display(
-        lab_view(
-            "Temperature lab", widgets.HBox([slider, switch], layout=widgets.Layout(flex_flow="row wrap")), image, text
-        )
-    )
+    display(page_lab(__file__, "lab_temperature", rows=shown, row=row, temperature=temperature))

@@ -1,9 +1,12 @@
-"""Images as matplotlib wants them, and sheets of them."""
+"""Images as matplotlib and labs in the page want them, and sheets of them."""
 
+import base64
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from cl_course.lessons.shared.cards import draw_card
@@ -13,6 +16,13 @@ from cl_course.lessons.shared.style import new_figure
 def channels_last(images: Tensor) -> np.ndarray:
     """Images (..., 3, h, w) as an array (..., h, w, 3), as matplotlib draws them."""
     return images.movedim(-3, -1).cpu().numpy()
+
+
+def data_uri(image: np.ndarray) -> str:
+    """An image (h, w, 3) in [0, 1] as a PNG inside an address, for labs in the page."""
+    buffer = io.BytesIO()
+    Image.fromarray((255 * image).round().astype(np.uint8)).save(buffer, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def operations_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]], width: float = 8.5) -> Figure:
