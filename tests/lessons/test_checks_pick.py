@@ -67,6 +67,8 @@ WRONG_PICKS = {
     "shapes the other way round": (lambda a, c: (unit(a) @ unit(c)).argmax(), "cannot be multiplied"),
     "in place": (lambda a, c: (c.div_(c.norm(dim=1, keepdim=True)) @ a).argmax(), "changed the embeddings in place"),
     "a string": (lambda a, c: "A", "your code stopped"),
+    "a place in the table": (lambda a, c: torch.outer(unit(c) @ unit(a), c[0]).argmax(), "a whole number from 0 to 5"),
+    "no such dimension": (lambda a, c: (unit(c) @ unit(a)).argmax(dim=1), "dim=1 of a tensor with one dimension"),
 }
 RIGHT_COUNTS = {
     "a tuple": lambda n: (2 * n, 1, 2 * n - 2),
@@ -89,7 +91,7 @@ WRONG_COUNTS = {
     "for small n": (lambda n: (2 * n, 1, min(2 * n - 2, 10)), "but not for every n"),
     "one number": (lambda n: 2 * n, "three numbers are expected"),
     "two numbers": (lambda n: (2 * n, 2 * n - 2), "three numbers are expected"),
-    "text": (lambda n: ("2n", 1, "2n - 2"), "your code stopped"),
+    "text": (lambda n: ("2n", 1, "2n - 2"), "a str came back among the three numbers"),
 }
 
 

@@ -98,19 +98,19 @@ MISTAKES = (
     Mistake("the logarithm has base 2; the loss is in nats, torch.log.", {"result": lambda x: x / math.log(2)}),
     Mistake("the logarithm has base 10; the loss is in nats, torch.log.", {"result": lambda x: x / math.log(10)}),
     Mistake(
-        "the partner is left out of the sum below: the sum runs over all candidates, the partner among them.",
+        "the partner is left out of the denominator: its sum runs over all candidates, the partner among them.",
         {"loss": lambda logits, partner: _negatives(logits, partner).logsumexp(dim=0) - logits[partner]},
     ),
     Mistake(
-        "below stands the mean of the exponentials; their sum belongs there.",
+        "the denominator is the mean of the exponentials; it must be their sum.",
         {"loss": lambda logits, partner: minus_log_p(logits, partner) - math.log(len(logits))},
     ),
     Mistake(
-        "below stands only the partner and the hardest negative; the sum runs over all candidates.",
+        "the denominator holds only the partner and the hardest negative; its sum runs over all candidates.",
         {"loss": lambda logits, partner: F.softplus(_negatives(logits, partner).max() - logits[partner])},
     ),
     Mistake(
-        "below stands the largest exponential alone; the sum of all belongs there.",
+        "the denominator is the largest exponential alone; it must be the sum of all.",
         {"loss": lambda logits, partner: logits.max() - logits[partner]},
     ),
     Mistake(
@@ -126,7 +126,7 @@ MISTAKES = (
         {"loss": lambda logits, partner: minus_log_p(logits.exp(), partner)},
     ),
     Mistake(
-        "the sum below is missing: this is -s / T of the partner alone.",
+        "the denominator is missing: this is -s / T of the partner alone.",
         {"loss": lambda logits, partner: -logits[partner]},
     ),
     Mistake(

@@ -46,6 +46,10 @@ def _masked(value: float) -> Callable[[Tensor], Tensor]:
 
 
 _LENGTHS = "the embeddings' lengths count: divide each row by its length, F.normalize(z, dim=1). "
+_TWO_SHAPES = (  # both causes give one and the same error
+    "two shapes do not fit together: a division by lengths needs them as a column, z.norm(dim=1, keepdim=True), and "
+    "the products of all rows with all need a matrix product, z @ z.T."
+)
 _EARLY = "the diagonal is masked already. In this table it stays: each view has similarity 1 with itself."
 
 MISTAKES = (
@@ -57,6 +61,10 @@ MISTAKES = (
     Mistake(
         "normalised along the wrong dimension: each row is an embedding, dim=1.",
         {"lengths": each_side(lambda z: F.normalize(z, dim=0))},
+    ),
+    *(
+        Mistake(_TWO_SHAPES, {"lengths": wrong})
+        for wrong in (lambda z: z / z.norm(dim=1), each_side(lambda z: z / z.norm(dim=1)))
     ),
     Mistake(_LENGTHS + "Yours are all divided by one common length.", {"lengths": lambda z: z / z.norm()}),
     Mistake(_LENGTHS + "Yours are all divided by one common length.", {"lengths": each_side(lambda z: z / z.norm())}),

@@ -24,6 +24,14 @@ _ACROSS = (
     "negatives too, 2n - 1 candidates in all."
 )
 _LENGTHS = "the embeddings are not normalised: their lengths must not count. "
+_TWO_SHAPES = (  # both causes give one and the same error
+    "two shapes do not fit together: a division by lengths needs them as a column, z.norm(dim=1, keepdim=True), and "
+    "the products of all rows with all need a matrix product, z @ z.T."
+)
+_CUT_OUT = (
+    "your rows have fewer than 2n columns, and a target is past the last one: where each view is cut out of its own "
+    "row, later columns move one to the left. Keep all 2n columns and set the diagonal to -inf instead."
+)
 _STILL_COUNTS = "your diagonal is masked with {what} still counts as a candidate. Set the logits' diagonal to -inf."
 _UNUSED_VIEW = "{other} is never compared: {one} takes its place. A view must find the other view of its image."
 
@@ -81,6 +89,10 @@ MISTAKES = (
     Mistake(
         "the targets run past the last column: count round the end, (i + n) modulo 2n.",
         {"partner": lambda n: torch.arange(2 * n) + n},
+    ),
+    *(
+        Mistake(_CUT_OUT, {"candidates": parts.without_own_column, "view_loss": wrong})
+        for wrong in (parts.minus_log_p, parts.row_by_row)
     ),
     Mistake(
         "the targets are numbers with a point; F.cross_entropy takes indices: whole numbers, as torch.arange gives.",
@@ -176,6 +188,10 @@ MISTAKES = (
     *(
         Mistake("normalised along the wrong dimension: each row is an embedding, so dim=1.", {"lengths": wrong})
         for wrong in (lambda z: F.normalize(z, dim=0), parts.each_side(lambda z: F.normalize(z, dim=0)))
+    ),
+    *(
+        Mistake(_TWO_SHAPES, {"lengths": wrong})
+        for wrong in (lambda z: z / z.norm(dim=1), parts.each_side(lambda z: z / z.norm(dim=1)))
     ),
     Mistake(
         "z1 is normalised and z2 is not: make the length of every row of both 1.",

@@ -77,6 +77,15 @@ def own_side_hidden(logits: Tensor) -> Tensor:
     return logits.masked_fill(side[:, None] == side, -torch.inf)
 
 
+def without_own_column(logits: Tensor) -> Tensor:
+    """(2n, 2n) -> (2n, 2n - 1): each row without the view itself, so that later columns move one to the left."""
+    return logits[~itself(len(logits))].view(len(logits), -1)
+
+
+def row_by_row(logits: Tensor, partner: Tensor) -> Tensor:
+    return torch.stack([-row.log_softmax(dim=0)[j] for row, j in zip(logits, partner)])
+
+
 def earlier_rows_and_partner(logits: Tensor) -> Tensor:
     n = len(logits) // 2
     later = torch.ones_like(logits, dtype=torch.bool).triu()

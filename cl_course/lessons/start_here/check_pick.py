@@ -79,14 +79,15 @@ def _small_round(attempt: Callable) -> str:
 
 
 def is_a_row_number(attempt: Callable) -> str | None:
-    answer = picked(attempt, *rounds()[0])
-    if answer.numel() > 1:
-        return f"{answer.numel()} numbers came back; return one, the row of the card that you pick."
-    if float(answer) != round(float(answer)) or not 0 <= float(answer) < CANDIDATES:
-        return (
-            f"on the first test round your answer is {float(answer):.3f}; expected is the row of the card you pick, "
-            f"a whole number from 0 to {CANDIDATES - 1}."
-        )
+    for one in rounds():
+        answer = picked(attempt, *one)
+        if answer.numel() > 1:
+            return f"{answer.numel()} numbers came back; return one, the row of the card that you pick."
+        if number(answer) not in range(CANDIDATES):
+            return (
+                f"in one of the test rounds your answer is {float(answer):.4g}; expected is the row of the card you "
+                f"pick, a whole number from 0 to {CANDIDATES - 1}."
+            )
     return None
 
 
@@ -106,6 +107,19 @@ PICK_MISTAKES = (
     Mistake(
         "normalised along the wrong dimension: each row of candidates_h is one card, so dim=-1 (or 1), not 0.",
         {"lengths": lambda h: F.normalize(h, dim=0)},
+    ),
+    Mistake(
+        "F.cosine_similarity compares columns with dim=0: each row of candidates_h is one card, so dim=-1 (or 1).",
+        {"lengths": lambda h: h, "score": lambda a, c: F.cosine_similarity(a, c, dim=0)},
+    ),
+    Mistake(
+        "dim=1 of a tensor with one dimension: anchor_h, (d,), and the similarities, (6,), have dim=0 only. "
+        "dim=-1 fits all.",
+        {"lengths": lambda h: F.normalize(h, dim=1), "score": lambda a, c: c @ a},
+    ),
+    Mistake(
+        "the products are not summed, one sum a card: candidates_h @ anchor_h multiplies and sums.",
+        {"score": lambda a, c: c * a},
     ),
     Mistake(
         "the similarity itself came back: return the row in which it is largest, .argmax().",
@@ -161,7 +175,11 @@ def observe_counts(attempt: Callable) -> list:
             answer = answer.tolist()
         if not isinstance(answer, tuple | list) or len(answer) != 3:
             raise Fault("three numbers are expected: return views, positives, negatives.")
-        seen.append([float(value) for value in answer])
+        try:
+            seen.append([float(value) for value in answer])
+        except (TypeError, ValueError, RuntimeError):
+            kind = next(type(value).__name__ for value in answer if not isinstance(value, int | float))
+            raise Fault(f"a {kind} came back among the three numbers: compute each of them from n.") from None
     return seen
 
 
@@ -177,7 +195,9 @@ def counts_of_two_images(attempt: Callable) -> str | None:
     return "right for 2 and 3 images, but not for every n: let the numbers follow from n."
 
 
-_ITSELF = "a view is no negative of itself, so one more goes: 2n - 2 negatives."
+_WHOLE_BATCH = (
+    "negatives are counted for the whole batch: *each* view has 2n - 2, two of each of the n - 1 other images."
+)
 COUNT_MISTAKES = (
     Mistake("each image gives two views, so there are 2n of them, not n.", {"views": lambda n: n}),
     Mistake(
@@ -192,12 +212,24 @@ COUNT_MISTAKES = (
         "positives are counted for the whole batch: *each* view has one, the other view of its image.",
         {"positives": lambda n: 2 * n},
     ),
-    Mistake(f"the partner is a positive, but {_ITSELF}", {"negatives": lambda n: 2 * n - 1}),
-    Mistake(f"neither the partner nor the view itself is a negative: {_ITSELF}", {"negatives": lambda n: 2 * n}),
+    Mistake(
+        "a view is no negative of itself either: without it and without the partner, 2n - 2 of the 2n views are left.",
+        {"negatives": lambda n: 2 * n - 1},
+    ),
+    Mistake(
+        "neither the view itself nor its partner is a negative: 2n - 2 of the 2n views are left.",
+        {"negatives": lambda n: 2 * n},
+    ),
     Mistake(
         "both views of each of the n - 1 other images are negatives: 2n - 2, not n - 1.", {"negatives": lambda n: n - 1}
     ),
     Mistake("both views of each of the n - 1 other images are negatives: 2n - 2, not n.", {"negatives": lambda n: n}),
+    Mistake(
+        "positives and negatives are exchanged: return views, positives, negatives, in this order.",
+        {"positives": lambda n: 2 * n - 2, "negatives": lambda n: 1},
+    ),
+    Mistake(_WHOLE_BATCH, {"negatives": lambda n: n * (2 * n - 2)}),
+    Mistake(_WHOLE_BATCH, {"negatives": lambda n: 2 * n * (2 * n - 2)}),
 )
 
 counts = Exercise(
