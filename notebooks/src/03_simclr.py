@@ -13,23 +13,24 @@
 #
 # - write the training step of SimCLR, and all of SimCLR in thirty lines;
 # - train it on a laptop in about a minute and say, without a label, whether the run is healthy;
-# - say why the network is cut in two after training, and what the part that is thrown away has forgotten;
-# - foretell what temperature, augmentation and batch size do to a run, and check it against recorded ones;
+# - say which part of the network is kept, and what the part that is thrown away has forgotten;
+# - predict what temperature, augmentation and batch size do to a run, and compare with recorded runs;
 # - find a bug that makes a good network look like a bad one.
 #
-# **Time**: 60 minutes. **Needs**: two views (lesson 01) and NT-Xent (lesson 02). It computes for less than two
-# minutes on two cores, one of them the training.
+# **Time**: {minutes} minutes, and {deeper_minutes} more for the sections *Going deeper*.
+# **Needs**: two views (lesson 01) and NT-Xent (lesson 02). It computes for about two minutes on two cores.
 
 # %% tags=["setup"]
 # set-up cell: inserted by the build
 
 # %% tags=["parameters"]
-profile = "auto"  # "quick" (CPU, about a minute of training) or "full" (GPU, hours); "auto" looks what is there
-dataset = "auto"  # "shapes", "cifar10", "stl10" or the path of a folder of images, one folder a class
+profile = "auto"  # "quick" (CPU) or "full" (GPU); "auto" looks what is there
+dataset = "auto"  # "shapes", "cifar10", "stl10" or the path of a folder of images
 seed = 0  # any whole number from 0
 device = "auto"  # "cpu", "cuda" or "mps"
 
-# %%
+# %% tags=["folded"]
+# Imports
 import copy
 import math
 
@@ -41,18 +42,20 @@ from torch import Generator, nn
 from cl_course import checks
 from cl_course.augment import two_views
 from cl_course.data import load, shuffled_batches, to_float
-from cl_course.diagnose import effective_rank
-from cl_course.evaluate import embed, factor_probe, knn_accuracy, linear_probe
+from cl_course.diagnose import effective_rank, spread
+from cl_course.evaluate import embed, factor_probe, knn_accuracy
 from cl_course.lessons.shared.ablation_figure import ablation_figure
 from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.neighbours import embedding_map
-from cl_course.lessons.shared.results import results_figure
+from cl_course.lessons.shared.pictures import channels_last
+from cl_course.lessons.shared.results import judged, results_section
 from cl_course.lessons.shared.show import show
-from cl_course.lessons.shared.tables import show_runs
+from cl_course.lessons.shared.tables import mean_and_spread, show_runs, show_table
 from cl_course.lessons.simclr.figures import pipeline_figure
 from cl_course.lessons.simclr.head_figures import heads_figure, probes_figure
 from cl_course.lessons.simclr.lab_ablation import ablation_lab
 from cl_course.lessons.simclr.lab_neighbours import neighbours, neighbours_lab
+from cl_course.lessons.simclr.lab_your_loss import your_loss_training
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
@@ -68,82 +71,77 @@ lesson = settings(globals())
 # %% [markdown]
 # ## Predict first
 #
-# The shop of flashcards again: 8,000 cards, ten kinds of object, no names. In this lesson a network learns to
-# tell the kinds apart, and nobody ever tells it that there are kinds.
+# Here is the shop of flashcards again: 8,000 cards with ten kinds of object, and no names. In this lesson a network
+# learns to tell the kinds apart without being told that there are kinds.
 #
-# The judge is a **nearest-neighbour vote** (kNN): describe every card by a vector, take an unseen card, look up the
-# 20 cards whose vectors point most nearly the same way, and let *their* names vote, the nearer the louder. Names are
-# needed for judging only; nothing is trained on them. Guessing gets 0.1. Write down what you expect of
+# We judge it by **nearest neighbours** (kNN): describe every card by a vector; take a card that was not used for
+# training; find the 20 cards whose vectors have the most similar directions; let *their* names vote, nearer cards with
+# more weight. Names are used only to judge. Guessing gets 0.1. Write down what you expect if the vector is
 #
-# 1. the raw pixels as the vector,
+# 1. the raw pixels,
 # 2. the output of a network with random weights,
-# 3. the same network after a minute of SimCLR on two cores.
+# 3. the output of the same network after a minute of SimCLR on two cores.
 
-# %%
+# %% tags=["folded"]
+# Load the images: train, validation and test
 few = None if lesson.full else 8000  # of a larger set, quick takes as many as shapes has
 train = load(lesson.dataset, "train", limit=few)
 val, test = load(lesson.dataset, "val"), load(lesson.dataset, "test")
 if train.labels is None:
-    raise ValueError(f"{lesson.dataset} has no labels, and this lesson judges by them: sort it into one folder a class")
+    raise ValueError(
+        f"{lesson.dataset} has no labels, and this lesson judges by them: sort it into one folder a class"
+    )
 some = torch.randperm(len(train), generator=Generator().manual_seed(0))[:4000]
 gallery = train.subset(some)  # the images whose names may vote
-print(f"{len(train):,} images to learn from; {len(val):,} to watch by; {len(test):,} for the very end")
+print(
+    f"{len(train):,} images to train on; {len(val):,} to watch the run; {len(test):,} for the very end"
+)
 print(f"classes: {', '.join(train.class_names)}")
 
 # %% [markdown]
 # ## The idea
 #
-# SimCLR (Chen et al. 2020) has four parts, and you have built two of them.
+# SimCLR (Chen et al. 2020) has four parts. You have built two of them.
 
-# %%
+# %% tags=["folded"]
+# The parts of SimCLR as a picture
 chosen = recipe("simclr", lesson.profile, lesson.dataset, lesson.seed, side=train.images.shape[-1])
 config = chosen.config
 card = to_float(train.images[1:2])
-disguised = two_views(card, config.augment, Generator().manual_seed(lesson.seed))
-pictures = [views[0].permute(1, 2, 0).numpy() for views in (card, *disguised)]
+views = two_views(card, config.augment, Generator().manual_seed(lesson.seed))
 show(
-    pipeline_figure(*pictures, dims=(128, 128)),
-    alt="One image becomes two views; the same encoder turns each into h, the same projector turns h into z; z1 and z2 "
-    "are pulled together, the views of other images pushed away. After training the encoder is kept, the projector not.",
+    pipeline_figure(*(channels_last(picture)[0] for picture in (card, *views)), dims=(128, 128)),
+    alt="One image becomes two views; the same encoder turns each into h, the same projector turns h into z; "
+    "z1 and z2 are pulled together, the views of other images pushed away. After training the encoder is kept, "
+    "the projector is not.",
 )
 
 # %% [markdown]
 # | part | what it does | here |
 # |---|---|---|
 # | **augmentation** | makes two views of each image (lesson 01) | crop, flip, colour jitter, grey |
-# | **encoder** $f$ | turns a view into **features** $h = f(\text{view})$: what we want to have in the end | a small ResNet |
+# | **encoder** $f$ | turns a view into **features** $h = f(\text{view})$: what we want in the end | a small ResNet |
 # | **projector** $g$, or projection head | turns features into **embeddings** $z = g(h)$: what the loss compares | two linear layers, BatchNorm and ReLU between them |
-# | **loss** | pulls partners together, pushes the other images' views away (lesson 02) | NT-Xent |
+# | **loss** | pulls positive pairs together, pushes negative pairs apart (lesson 02) | NT-Xent |
 #
-# Both views go through the *same* encoder and the *same* projector. Afterwards the projector is thrown away. Why
-# train a part only to discard it? Keep the question; a section below measures the answer.
-
-# %%
-# NBVAL_CHECK_OUTPUT
-encoder = small_resnet()
-head = projector(encoder.dim)
-view1 = torch.rand(4, 3, 32, 32)
-h1 = encoder(view1)
-z1 = head(h1)
-weights = [sum(p.numel() for p in part.parameters()) for part in (encoder, head)]
-print(f"view1 {tuple(view1.shape)} -> h1 {tuple(h1.shape)} -> z1 {tuple(z1.shape)}")
-print(f"encoder {weights[0]:,} weights, projector {weights[1]:,}")
-
-# %% [markdown]
-# ## Exercise: the training step
+# A **positive pair** is two views of one image; a **negative pair** is two views of different images. All views go
+# through the *same* encoder and the *same* projector. After training the projector is thrown away. Why train a part
+# that is not kept? A section below measures the answer.
 #
-# A batch of images comes in. Make two views, embed both, compute the loss, and let the optimiser take one step
-# downhill. In words, this is Algorithm 1 of the paper; in code, about eight lines. Everything you need is handed in:
+# ### Exercise 1: the training step (8 min, medium)
 #
-# - `make_view(images)` gives one random view of every image, drawn anew at each call;
-# - `encoder` and `projector` are modules. They may arrive in *eval mode*, as the last accuracy check has left them;
-# - `optimizer` holds the weights of both;
-# - `nt_xent(z1, z2, temperature)` is the loss of lesson 02.
+# You get a batch of images. Make two views, embed both, compute the loss, and let the optimizer take one step. This is
+# Algorithm 1 of the paper, in about eight lines. You are given:
+#
+# - `make_view(images)`: one random view of every image, drawn anew at each call;
+# - `encoder` and `projector`: two modules. They may be in *eval mode*, as the last accuracy check left them;
+# - `optimizer`: it holds the weights of both;
+# - `nt_xent(z1, z2, temperature)`: the loss of lesson 02.
 
 
 # %% tags=["exercise"]
 def my_training_step(images, make_view, encoder, projector, optimizer, temperature):
-    """One step of SimCLR on images (n, 3, h, w): two views, embeddings, loss, gradient, update. Returns the loss."""
+    """One step of SimCLR on images (n, 3, h, w): views, embeddings, loss, update. Returns the loss."""
     ### BEGIN SOLUTION
     encoder.train()
     projector.train()
@@ -163,20 +161,20 @@ checks.training_step(my_training_step)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Five things happen, in this order: training mode, views, embeddings, loss, update. The update itself is three calls,
-# the same three as in any PyTorch loop.
+# Five things happen, in this order: training mode, views, embeddings, loss, update. The update takes three calls, as in
+# any PyTorch loop.
 #
 # </details>
 #
 # <details><summary>Hint 2</summary>
 #
-# One call of `make_view` makes *one* view. And the loss wants `z`, not `h`: each view goes through two networks.
+# One call of `make_view` makes *one* view. And the loss takes `z`, not `h`: each view goes through two networks.
 #
 # </details>
 #
 # <details><summary>Hint 3</summary>
 #
-# `encoder.train()`, `projector.train()`; `z1 = projector(encoder(make_view(images)))` and `z2` likewise;
+# `encoder.train()`, `projector.train()`; `z1 = projector(encoder(make_view(images)))`, and `z2` in the same way;
 # `loss = nt_xent(...)` with all three arguments; then `optimizer.zero_grad()`, `loss.backward()`,
 # `optimizer.step()`; return the loss.
 #
@@ -185,11 +183,9 @@ checks.training_step(my_training_step)
 # %% [markdown]
 # ## SimCLR in thirty lines
 #
-# The method is a class with two networks and one line of mathematics. Both views go through as *one* batch of $2n$:
-# that is faster, and BatchNorm then normalises them by common statistics, so that the two views cannot be told apart
-# by theirs. Around it goes the loop: shuffle, cut into batches, take your training step. The optimiser is AdamW; its
-# learning rate first climbs, while the gradients are still wild, and then follows a cosine down to 0. Labels appear
-# nowhere.
+# The method is a class with two networks. Both views go through as *one* batch of $2n$: this is faster, and BatchNorm
+# then uses the same statistics for both. Around it is the loop: shuffle, cut into batches, take a training step. The
+# optimizer is AdamW. Its learning rate first rises (*warm-up*), then follows a cosine down to 0; you write it below.
 
 
 # %%
@@ -222,10 +218,53 @@ def my_pretrain(method, images, config):
 
 
 # %% [markdown]
-# Is that really all? The package's `SimCLR` and `pretrain` add checkpoints, a progress bar and other devices, but
-# no other mathematics. From the same seed, on the same 640 images, both must arrive at the same weights.
+# ### Exercise 2: the learning rate (5 min, medium)
+#
+# `learning_rate_at` above gives each step its rate. Write it. Steps count from 0 to `total - 1`:
+#
+# - the first `warmup` steps rise evenly: 1, 2, 3, ... times `peak / (warmup + 1)`, so that no step is without effect;
+# - from step `warmup` on, half a cosine falls from `peak` in this step to 0 at step `total`, which is no longer taken.
+
+
+# %% tags=["exercise"]
+def my_learning_rate(step, total, warmup, peak):
+    """The learning rate of one step, a number."""
+    ### BEGIN SOLUTION
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / (total - warmup)  # 0 to 1
+    return peak * (1 + math.cos(math.pi * progress)) / 2
+    ### END SOLUTION
+
 
 # %%
+checks.learning_rate(my_learning_rate)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two cases, `step < warmup` or not. In the second, which share of the way down is done at step `warmup`, and which at `total`?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The progress goes from 0 to 1: `(step - warmup) / (total - warmup)`. The cosine of 0 is 1, that of $\pi$ is -1.
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# Half a cosine from 1 down to 0 is `(1 + math.cos(math.pi * progress)) / 2`.
+#
+# </details>
+
+# %% [markdown]
+# Is that really all? The package's `SimCLR` and `pretrain` add checkpoints, a progress bar and more, but they compute
+# the same: from the same seed and on the same 640 images, both must reach the same weights.
+
+# %% tags=["folded"]
+# The thirty lines and the package, trained from the same seed and compared
 short, first = TrainConfig(epochs=2, seed=lesson.seed), train.subset(torch.arange(640))
 both = []
 for make in (MySimCLR, SimCLR):
@@ -243,12 +282,10 @@ print("loss by epoch, package:     ", [round(x, 4) for x in history.column("loss
 print("and the same weights, all of them")
 
 # %% [markdown]
-# From here on the lesson uses the package's.
-#
 # ## Before training
 #
-# Now the first two of your predictions. Until the last section your network is judged on *validation* images: we shall
-# look at them often, and what one looks at often is no longer a fair judge. Its test images stay closed until the end.
+# Now the first two of your predictions. Until the last section we judge the network on *validation* images. We look at
+# them often, and what we look at often is no longer a fair test. The test images are used once, at the end.
 
 # %%
 method = chosen.build(train, lesson.device)
@@ -263,190 +300,597 @@ def vote(describe, gallery=gallery, queries=val):
 print(f"kNN, raw pixels:     {vote(lambda images: to_float(images.images).flatten(1)):.3f}")
 print(f"kNN, random encoder: {vote(lambda images: embed(before, images)):.3f}")
 checkpoint = lesson.checkpoint("03_simclr")  # None in the quick profile
-foretold = plan(chosen, train, lesson.device, resume=checkpoint)  # from a few timed steps of a copy
-print(f"\n{foretold}")
+planned = plan(chosen, train, lesson.device, resume=checkpoint)  # from a few timed steps of a copy
+print(f"\n{planned}")
 
 # %% [markdown]
-# The random network does *worse* than the pixels it looks at: it mixes them without knowing what matters. Keep that
-# number: whatever comes out above it, learning has put in.
+# Keep the second number: it is what this network reaches without learning. On our cards it is even below the pixels'.
+#
+# ### Exercise 3: the spread (5 min, medium)
+#
+# How do we see, without labels, that a network has **collapsed**, that is, gives the same embedding for every image?
+# We measure how far the embeddings are spread over the sphere of all directions:
+#
+# 1. give each row of `z`, $(m, d)$, the length 1: the loss compares directions only;
+# 2. take the standard deviation of each of the $d$ dimensions over the $m$ rows;
+# 3. average these, and multiply by $\sqrt d$. This makes 1 the value of an even spread, for any $d$.
+
+
+# %% tags=["exercise"]
+def my_spread(z):
+    """Embeddings (m, d), of any length -> one number: 0 for one point, 1 for an even spread."""
+    ### BEGIN SOLUTION
+    z = F.normalize(z, dim=1)
+    deviations = z.std(dim=0)  # (d,)
+    return deviations.mean() * z.shape[1] ** 0.5
+    ### END SOLUTION
+
+
+# %%
+checks.spread(my_spread)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Three lines, one for each point above. Watch which dimension each one works along.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Rows are images: lengths are taken along `dim=1`, deviations over the images, along `dim=0`.
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# `F.normalize(z, dim=1)`, then `.std(dim=0)`, then `.mean()` times `z.shape[1] ** 0.5`.
+#
+# </details>
+
+# %% [markdown]
+# **Predict** the spread of three batches of 256 embeddings in 128 dimensions: random directions; all at one point;
+# half at one point, the other half at the opposite point.
+
+# %%
+point = torch.randn(1, 128, generator=Generator().manual_seed(0))
+batches = {
+    "random directions": torch.randn(256, 128, generator=Generator().manual_seed(1)),
+    "one point": point.repeat(256, 1),
+    "two opposite points": torch.cat([point.repeat(128, 1), -point.repeat(128, 1)]),
+}
+for name, z in batches.items():
+    print(f"{name:20} spread {spread(z):.2f}   effective rank {effective_rank(z):5.1f}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The third one is the surprise: the spread is far from 0, although these embeddings hold one bit. So we also look at the
+# **effective rank**: how many dimensions are really used. It is the exponential of the entropy of the singular values
+# (RankMe, Garrido et al. 2023), and here it is 1.
+#
+# </details>
 #
 # ## Train
 #
-# While it runs, watch the **health panel**. All of it but kNN needs no label, so it works on your own data too.
+# During training, watch the **health panel**. Only kNN needs labels; the rest also works on your own data.
 #
-# - **Loss**, against the chance line ln(2n - 1) of lesson 02. On the line the network guesses.
-# - **Similarities** of embeddings: of *partners*, two views of one image, and of *strangers*, views of different
-#   images. Learning means that the two heaps part.
-# - **kNN** on validation, with borrowed names.
-# - **Collapse?** The *spread* of $z$ is 1 when the embeddings fill their sphere evenly and 0 when all are the same
-#   point. The *effective rank* of $h$ counts the dimensions that the features really use: the exponential of the entropy
-#   of their singular values (Garrido et al. 2023). A spread near 0 or a rank near 1
-#   means a dead network, whatever the loss says. (RankMe measures $z$; we take the same formula on $h$, which is what is kept.)
+# - **Loss**, against the chance line $\ln(2n - 1)$ of lesson 02. On the line the network guesses.
+# - **Similarities** of embeddings, of positive and of negative pairs. When the network learns, they move apart.
+# - **kNN** on validation images.
+# - **Collapse?** The spread of $z$, and the effective rank of $h$ as a share of its 128 dimensions. (RankMe uses $z$; we
+#   apply its formula to $h$, since $h$ is kept.) A spread near 0 or a rank near 1 means a dead network, whatever the loss.
 #
-# **Predict**: where will the loss end, near 0? And in the second half of the epochs, when the loss hardly moves any more,
-# will kNN still gain?
+# **Predict**: where will the loss end, near 0? And in the second half, when the loss hardly moves, will kNN still gain?
 
 # %%
 panel = HealthPanel(gallery, val, config)
 key = {"lesson": "03", "settings": lesson, "recipe": chosen}
-rows = load_or_train(key, lambda: pretrain(method, train, config, on_epoch=panel, resume=checkpoint).rows, method)
+rows = load_or_train(
+    key, lambda: pretrain(method, train, config, on_epoch=panel, resume=checkpoint).rows, method
+)
 if panel.rows != rows:  # the run, or the first part of it, was made before and only read
     panel.replay(rows, method)
 kept = copy.deepcopy(method.encoder)  # as one would save it now; "Debug this" takes it up
 
+# %% tags=["folded"]
+# The run in numbers
+n, T = config.batch_size, method.temperature
+floor = math.log(
+    1 + (2 * n - 2) * math.exp(-1 / T)
+)  # positive pairs at similarity 1, negative ones at 0
+stages = {"first": rows[0], "half-way": rows[len(rows) // 2 - 1], "last": rows[-1]}
+show_table(
+    [[name, f"{row['loss']:.2f}", f"{row['knn']:.3f}"] for name, row in stages.items()],
+    ["epoch", "loss", "kNN"],
+)
+print(f"loss of guessing: {chance_loss(n):.2f}")
+print(f"loss if all positive pairs had similarity 1 and all negative pairs 0: {floor:.2f}")
+print(
+    f"{sum(row['seconds'] for row in rows):.0f} s of training; the plan said {planned.seconds:.0f} s"
+)
+
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
-# At first the loss falls and kNN rises together. In the second half the loss only creeps, and kNN still gains: judging
-# by the loss alone, one would stop too early. And the loss does not end near 0. It cannot: the next cell computes the
-# least that it can sensibly be at this temperature.
+# The loss does not end near 0, and it cannot: even with positive pairs at similarity 1 and negative ones at 0 it would be
+# the last loss printed above, since at this temperature $2n - 2$ negatives still weigh something. And in our runs kNN
+# goes on rising in the second half. If you judged by the loss alone, you might stop too early.
 #
 # </details>
 #
-# Then look at the strangers' heap once more: its right end reaches far into the partners'. Who are these strangers that
-# the network finds as alike as partners, though the loss pushes them apart at every step? Here we peek at the names.
+# Look at the similarities again: some negative pairs are as similar as positive ones, although the loss pushes them
+# apart in every step. **Predict**: which images are these? For the answer we need the labels.
 
-# %%
-n, T = config.batch_size, method.temperature
-floor = math.log(1 + (2 * n - 2) * math.exp(-1 / T))  # partners at similarity 1, strangers at 0
-for name, row in (("first", rows[0]), ("half-way", rows[len(rows) // 2 - 1]), ("last", rows[-1])):
-    print(f"{name:10} loss {row['loss']:.2f}   kNN {row['knn']:.3f}")
-print(f"loss of guessing {chance_loss(n):.2f}; of partners alike and strangers at right angles {floor:.2f}")
-print(f"{sum(row['seconds'] for row in rows):.0f} s of training, {foretold.seconds:.0f} s foretold\n")
-
+# %% tags=["folded"]
+# Similarities of positive pairs, and of negative pairs with the same and with another class
 method.eval()
 with torch.no_grad():
     z1, z2 = method.embeddings(*(view.to(lesson.device) for view in panel.views))
 similarity = F.cosine_similarity(z1[:, None], z2, dim=2).cpu()  # (n, n)
 y = val.labels[: len(z1)]
-alike, partner = y[:, None] == y, torch.eye(len(y), dtype=torch.bool)
-groups = {"partners": partner, "strangers, same class": alike & ~partner, "strangers, other class": ~alike}
-for name, which in groups.items():
-    values = similarity[which]
-    print(f"{name:24} {len(values):6,} pairs, similarity {values.mean():5.2f} ± {values.std():.2f}")
+alike, itself = y[:, None] == y, torch.eye(len(y), dtype=torch.bool)
+groups = {
+    "positive": itself,
+    "negative, same class": alike & ~itself,
+    "negative, other class": ~alike,
+}
+show_table(
+    [
+        [
+            name,
+            f"{len(similarity[which]):,}",
+            f"{similarity[which].mean():.2f} ± {similarity[which].std():.2f}",
+        ]
+        for name, which in groups.items()
+    ],
+    ["pairs", "how many", "similarity"],
+    "Cosine similarity of embeddings, mean ± standard deviation over pairs",
+)
 
 # %% [markdown]
-# Two stars are two strangers to the loss: nobody told it otherwise. Yet their embeddings have come close, far closer than
-# those of a star and a heart. To the loss this is an error it fails to remove; to us it is the whole point.
+# Two stars are a negative pair for the loss. Yet their embeddings are much closer than those of a star and a heart. For
+# the loss this is an error that remains; for us it is the aim.
 #
-# **Quiz.** Why can the loss not push two stars apart, when it tries in every batch in which they meet?
+# **Quiz.** Why can the loss not push two stars apart, although it tries whenever they meet in a batch?
 #
 # <details><summary>Answer</summary>
 #
-# Because it would have to do so by something that survives the augmentation. Colour is drawn anew in each view, and
-# position and size survive only roughly (the next sections find them in $z$ still, so two stars need not fall on one
-# point). The surest thing that all views of a card share is its shape and its stripes, and these the two stars have in
-# common. The tempting answer, "the network is too small to separate them", has it the wrong way round: with weaker
-# augmentations the same network separates cards by their colours, and its neighbours are worthless (lesson 01, "too weak").
+# It would need something by which to tell them apart that survives the augmentation. Colour is drawn anew in each view;
+# position and size survive only roughly. What all views of a card surely share is its shape and its stripes, and two
+# stars have the shape in common. The tempting answer, "the network is too small", is wrong: with weaker augmentations the
+# same network separates cards by their colours (lesson 01, "too weak").
 #
 # </details>
 #
 # ## Neighbours, before and after
 #
-# **Predict**: by what will the *random* encoder choose its neighbours? Move the slider through the queries and look for
-# what its choices have in common. A green frame means the same class, a dashed red one another.
+# **Predict**: by what will the *random* encoder choose its neighbours? A green frame means the same class, a dashed red
+# one another class.
 
 # %%
 encoders = {"random encoder": before, "after training": method.encoder}
 features = {name: (embed(f, gallery), embed(f, val)) for name, f in encoders.items()}
 neighbours_lab(gallery, val, features)
 
-# %%
+# %% tags=["folded"]
+# One picture out of the lab: a card of every third class
 classes = range(len(val.class_names))
-which = torch.tensor([int((val.labels == c).nonzero()[0]) for c in classes[::3]])  # a card of every third class
+which = torch.tensor([int((val.labels == c).nonzero()[0]) for c in classes[::3]])
 show(
     neighbours(gallery, val, features, which, k=5),
-    alt="Queries with the five nearest cards before and after training: the random encoder picks cards of similar "
-    "colours and mostly other shapes, the trained one mostly the same shape in any colour.",
+    alt="Queries with the five nearest cards before and after training, each framed green where the class is the "
+    "query's, dashed red where it is not.",
     photo=True,
 )
 
 # %% [markdown]
-# The random encoder goes by colours: a red thing on green has red things on green for neighbours. After training the
-# neighbours have the query's *shape*, in any colour.
+# <details><summary>Answer</summary>
 #
-# ## A map, and how far to trust it
+# By colours: for a red thing on green it finds red things on green. After training most neighbours have the query's
+# *shape*, in any colour.
 #
-# UMAP (McInnes et al. 2018) puts each point of 128 dimensions on a sheet of paper, such that points that are
-# neighbours there become neighbours here. Below are 1,000 validation cards before and after training. UMAP has not
-# seen the names; colours and markers show them to us. The panel in the middle is the first one again, with each card's
-# point in the card's own mean colour.
+# </details>
+#
+# ### Exercise 4: do neighbours agree? (5 min, medium)
+#
+# Turn this look into a number. For each image take the *one* other image that is nearest by cosine similarity: how often
+# has it the same class? (kNN above asks 20, with weights.)
+
+
+# %% tags=["exercise"]
+def my_neighbours_agree(h, labels):
+    """Features (n, d), of any length; classes (n,) -> share of images whose nearest other image agrees."""
+    ### BEGIN SOLUTION
+    h = F.normalize(h, dim=1)
+    similarity = h @ h.T  # (n, n)
+    similarity.fill_diagonal_(-torch.inf)  # an image is not its own neighbour
+    nearest = similarity.argmax(dim=1)
+    return (labels[nearest] == labels).float().mean()
+    ### END SOLUTION
+
 
 # %%
-from umap import UMAP  # slow to import, so only here
+checks.neighbours_agree(my_neighbours_agree)
 
-
-def draw_map(h, neighbours=15):
-    umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=lesson.seed, n_jobs=1)
-    return umap.fit_transform(h[:1000].numpy())
-
-
-names = val.labels[:1000]
-before_h, after_h = (h for _, h in features.values())
-random_map, trained_map = draw_map(before_h), draw_map(after_h)
-painted = "random encoder, cards' own colours"
-show(
-    embedding_map(
-        {"random encoder": random_map, painted: random_map, "after training": trained_map},
-        names.numpy(),
-        val.class_names,
-        painted={painted: to_float(val.images[:1000]).mean(dim=(2, 3)).numpy()},
-    ),
-    alt="Three maps of the same 1,000 cards. Random encoder: all ten classes mixed; painted in the cards' own "
-    "colours, the same map is sorted by colour. After training: classes lie together, some on islands of their "
-    "own, some side by side on a common land.",
-)
-
-# %% [markdown]
-# The middle panel says what the random encoder sees: colour. The right one is convincing, and to be distrusted. The next
-# cell draws **the same trained features** twice more; only UMAP's own setting `n_neighbors` differs. **Predict**: which of the
-# three maps is the true one?
-
-# %%
-again = {"15 neighbours": trained_map} | {f"{k} neighbours": draw_map(after_h, k) for k in (3, 100)}
-show(
-    embedding_map(again, names.numpy(), val.class_names),
-    alt="The same trained features mapped with 15, 3 and 100 neighbours: the number of islands, their shapes and "
-    "which lie side by side all differ.",
-)
-
-
-def apart(points):
-    """How far the centres of each two classes lie apart."""
-    return torch.pdist(torch.stack([torch.as_tensor(points)[names == c].mean(dim=0) for c in classes]))
-
-
-true = apart(F.normalize(after_h[:1000], dim=1))
-for title, points in again.items():
-    agreement = spearmanr(true, apart(points)).statistic
-    print(f"which classes lie far apart: a map with {title:14} and the features agree to {agreement:.2f}")
-print("kNN by class:", end=" ")
-for c, name in enumerate(val.class_names):
-    h, y = after_h[val.labels == c], val.labels[val.labels == c]
-    print(name, f"{knn_accuracy(features['after training'][0], gallery.labels, h, y):.2f}", end="  ")
-
-# %% [markdown]
-# What to take from a UMAP, and what not:
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
 #
-# - **What lies together**: mostly real. Near neighbours are what UMAP is made to keep.
-# - **How many** islands there are, how large and how dense: partly the choice of `n_neighbors`. None of the maps is the true one.
-# - **How far** islands lie from one another: roughly at best, and it changes with `n_neighbors`. The cell above compares the distances between classes on paper with
-#   those among the features by Spearman's rank correlation: 1 is agreement, 0 none.
-# - **What shares an island is mixed up**: only in part. The vote (last line) tells most cards apart that lie side by side.
-# - **Whether the features are good**: never from a map. Put a number beside it, on held-out images: kNN, a probe.
+# You need a table of all similarities, $(n, n)$, and from each row the place of the largest. Which entry is always the
+# largest, and must not count?
 #
-# (Coenen & Pearce have a page of such maps to play with; Chari & Pachter 2023 measure how much is lost.)
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Normalise the rows, multiply `h @ h.T`, set the diagonal to `-torch.inf`, take `argmax(dim=1)`.
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# `labels[nearest] == labels` is True or False for each image; `.float().mean()` is the share.
+#
+# </details>
 
 # %% [markdown]
 # ## The projector: why train what is thrown away?
 #
-# Follow one image through the trained network and ask at each depth: what can be read here? "Read" means by the kNN vote
-# for the class, and by a linear regression for what the card was drawn from: the hues of object and background,
-# the position, the scale, the angle (its $R^2$: 1 is exact, 0 is nothing). **Predict**: where along the way does the vote
-# peak, and what happens between $h$ and $z$ to the position, which every crop changes?
+# Nine recorded runs answer it: three with no projector (the loss compares $h$ itself), three with a linear one, three
+# with the MLP (multi-layer perceptron, the two layers above). They are shorter than yours, and were judged on test. The
+# **linear probe** is a logistic regression on the frozen features. **Predict**: which is better, $h$ or $z$?
+
+# %% tags=["folded"]
+# Recorded runs with three kinds of projection head
+record = records.read("projection_head")
+show(
+    heads_figure(record["runs"]),
+    alt="Accuracy for three kinds of head, read from h and from z. Without a head both are lowest; with a linear or "
+    "an MLP head h is better, and a little better than z.",
+)
+
+# %% [markdown]
+# - **A head helps.** Without one, the loss works on $h$ itself, and $h$ ends up worse than behind either head.
+# - **Linear or MLP?** Three seeds cannot tell these two apart here. On ImageNet the paper finds the MLP 3 points better
+#   than the linear one, and more than 10 better than none (sec. 4.2).
+# - **Read from $h$**: with a head, $h$ is better than $z$ in every recorded run, though not by much.
+#
+# What does $z$ lose? The cards were drawn from known factors: hues, position, scale, angle. A **factor probe** tries to
+# predict each one from $h$, from the hidden layer of the head and from $z$ by linear regression. $R^2 = 1$ is exact,
+# 0 is nothing. **Predict**: what happens to the position, which every crop changes?
+
+# %% tags=["folded"]
+# What can be read from h, from the hidden layer and from z
+mlp = [run for run in record["runs"] if run["head"] == "mlp"]
+layers = ("h", "hidden", "z")
+scores = {
+    f: [[run[layer]["probes"][f] for run in mlp] for layer in layers] for f in mlp[0]["h"]["probes"]
+}
+show(
+    probes_figure(layers, scores, "MLP head, three seeds: what z forgets"),
+    alt="From h over the hidden layer to z: position falls most, background hue fades to nothing, class accuracy and "
+    "scale fall slightly, angle rises a little.",
+)
+show_table(
+    [
+        [name, *(mean_and_spread(values, 2) for values in by_layer)]
+        for name, by_layer in scores.items()
+    ],
+    ["read", *layers],
+    "Class: accuracy on test; factors: R²; mean ± standard deviation of three seeds",
+)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Position falls most, and the rest of the background's hue goes: crops and colour jitter change both, so the loss rewards
+# $z$ for not knowing them. The usual explanation of why a head helps is that the head does this forgetting, so that $h$
+# need not. The paper sees the same in runs whose augmentations also rotated the images: the rotation can be told from $h$
+# in 68 % of cases, from $z$ in 26 %, with 25 % being chance (tab. 3).
+#
+# Not everything gets lost: the angle is read a little *better* from $z$. We do not know why. And a probe shows what can
+# be read *linearly*: "forgotten" may also mean "there, but not linearly".
+#
+# </details>
+#
+# **Quiz.** Your task is to say *where* on the card the object is. Which output do you take?
+#
+# <details><summary>Answer</summary>
+#
+# $h$, or a layer before it. "$z$, since it was trained" is the tempting answer and the worst: $z$ was trained to ignore the
+# position. (The first section *Going deeper* follows the position through the whole network.)
+#
+# </details>
+
+# %% [markdown]
+# ## Debug this: a good network, and a folder
+#
+# A learner trained this network, saw the panel that you saw, and saved the encoder (`kept` above). The next day the test
+# pictures came in one folder for each class, and were read folder by folder. The learner judged the encoder with the
+# lines below. Run them. Which line is missing?
 
 
 # %%
+def describe(images):
+    with torch.no_grad():
+        parts = images.images.split(200)
+        return torch.cat([kept(to_float(part).to(lesson.device)).cpu() for part in parts])
+
+
+folder = val.subset(val.labels.argsort(stable=True))  # class by class, as folders are read
+order = torch.randperm(len(folder), generator=Generator().manual_seed(0))
+print(f"in the panel:              {rows[-1]['knn']:.3f}")
+print(f"from the folder:           {vote(describe, queries=folder):.3f}")
+print(f"from the folder, shuffled: {vote(describe, queries=folder.subset(order)):.3f}")
+
+# %% [markdown]
+# <details><summary>A clue</summary>
+#
+# The same network, the same pictures, another order. So the features of an image depend on the *other* images in its
+# batch of 200. Which layer mixes the images of a batch?
+#
+# </details>
+#
+# <details><summary>The line, and why</summary>
+#
+# `kept.eval()` is missing. In training mode BatchNorm subtracts the mean of the current batch. In a batch of stars only,
+# the mean holds what stars have in common, and this is what would tell them from discs. Shuffled batches are alike, so
+# the damage is small there, and the bug can stay hidden. Also, each pass in training mode moves BatchNorm's running
+# statistics: *judging* the network has changed it. A test: embed one image alone and among others; the features must
+# be equal.
+#
+# This happened: Spijkervet/SimCLR, issue 19, features taken without `eval()`, a much lower accuracy on test, and a
+# network that changes although nothing is trained. The maintainer tried it and saw no drop. You know what it depends on.
+#
+# </details>
+#
+# ### Exercise 5: features you can trust (5 min, medium)
+#
+# Write the function that the learner needed. It returns what we keep of the network, for a batch of images: each image's
+# features depend on this image alone, no gradient graph is kept, and the encoder is left as it came, in its mode too.
+
+
+# %% tags=["exercise"]
+def my_features(encoder, projector, images):
+    """Trained encoder and projector, images (n, 3, h, w) -> what is kept of each image, (n, d)."""
+    ### BEGIN SOLUTION
+    was_training = encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        h = encoder(images)
+    encoder.train(was_training)
+    return h
+    ### END SOLUTION
+
+
+# %%
+checks.features(my_features)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Which output is kept, $h$ or $z$? And which mode makes BatchNorm use its running statistics?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `encoder.training` is True or False: keep it in a name before you change the mode. `with torch.no_grad():` keeps no graph.
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# `encoder.eval()`; `h = encoder(images)` under `torch.no_grad()`; then `encoder.train(was_training)`; return `h`.
+#
+# </details>
+
+# %% tags=["folded"]
+# The folder again, now in eval mode
+kept.eval()
+print(f"in eval mode, after those passes in training mode: {vote(describe, queries=folder):.3f}")
+print(
+    f"a copy that never ran in training mode since:      {vote(lambda images: embed(method.encoder, images)):.3f}"
+)
+
+# %% [markdown]
+# ## Your loss, your training
+#
+# What happens if the loss has a mistake? Train with yours and see.
+#
+# ### Exercise 6: your own loss (2 min, easy)
+#
+# Put your `my_nt_xent` of lesson 02 below (or write it again). It may be wrong: the check tells you, and the next cell
+# trains with it all the same. **Predict** first what a forgotten mask (each view stays a candidate of itself) does.
+
+
+# %% tags=["exercise"]
+def my_nt_xent(z1, z2, temperature):
+    """z1, z2: (n, d), row i of both is image i -> NT-Xent, a scalar."""
+    ### BEGIN SOLUTION
+    n = len(z1)
+    z = F.normalize(torch.cat([z1, z2]), dim=1)  # (2n, d)
+    logits = z @ z.T / temperature  # (2n, 2n)
+    logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), -torch.inf)
+    return F.cross_entropy(logits, torch.arange(2 * n, device=z.device).roll(n))
+    ### END SOLUTION
+
+
+# %%
+checks.nt_xent(my_nt_xent)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Lesson 02, exercise 4. Its solution is folded there.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# All $2n$ views against all; no view is its own candidate; cross-entropy with the partner's index.
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# For the forgotten mask leave out the line with `masked_fill`.
+#
+# </details>
+
+# %% [markdown]
+# Two small SimCLRs start from the same weights and see the same views. One is trained with your loss, one with the
+# course's.
+
+# %%
+your_loss_training(my_nt_xent)
+
+# %% [markdown]
+# <details><summary>What a forgotten mask does</summary>
+#
+# Each view competes with itself, at similarity 1, and no step can change that. So the loss is higher before the first
+# step. At the temperature 0.1 of this cell a view's own weight, $e^{1/0.1}$, is larger than that of most other
+# candidates, and in our run the network learned less. At temperature 0.2 our one run showed no harm: such a bug can stay
+# hidden. Try `your_loss_training(my_nt_xent, temperature=0.2)`.
+#
+# </details>
+#
+# ## Ablation: what matters?
+#
+# An **ablation** changes one thing at a time and looks at what gets worse. Here are 18 settings with three seeds each: 3
+# temperatures, 3 augmentations, 2 batch sizes. The runs are short, and all see each image equally often: batch 32 takes
+# four times the steps of batch 128, at half the learning rate (the square-root rule of Malladi et al. 2022 for Adam,
+# without its change of the betas). They were judged on test, so use them to understand the settings, not to choose one.
+#
+# **Predict, then reveal.** Choose a setting, put your guess, press Reveal. Start with these three, with a reason for each:
+#
+# 1. no change of colour: *crop + flip*;
+# 2. temperature 1.0 instead of 0.3;
+# 3. batch 32 instead of 128: a quarter of the negatives.
+
+# %%
+ablation = records.read("ablation")
+held = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
+ablation_lab(ablation["runs"], start=held, revealed=[tuple(held.values())])
+
+# %% [markdown]
+# Now all of it (the band marks what is held while something else varies). Do not scroll on before you have guessed.
+
+# %% tags=["folded"]
+# Every setting: a figure around the recipe, and a table
+show(
+    ablation_figure(
+        ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"
+    ),
+    alt="kNN accuracy against temperature, augmentation and batch size; the augmentation matters most by far.",
+)
+show_runs(ablation["runs"], rows=("augment", "batch_size"), column="temperature")
+full = [run for run in ablation["runs"] if run["augment"] == "+ jitter + grey"]
+knn = {(run["temperature"], run["batch_size"], run["seed"]): run["knn"] for run in full}
+pairs = [knn[t, 32, s] > knn[t, 128, s] for t, batch, s in knn if batch == 32]
+print(
+    f"full recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} pairs of one temperature and seed"
+)
+
+# %% [markdown]
+# - **Augmentation decides.** Without a change of colour kNN is near chance, at every temperature and batch size: colours
+#   are enough to find the positive (lesson 01), so nothing else is learned.
+# - **Jitter without grey is a lottery** in most settings: one setting ends anywhere from poor to good, by the seed alone. A
+#   likely reason: jitter turns *all* hues of a picture by the same angle, so the difference between object and background
+#   survives, and some runs use it. With batch 32 and temperatures 0.3 and 1.0 the seeds agree all the same.
+# - **Temperature**: with the full recipe 1.0 is worse; it pushes all negatives nearly alike (lesson 02). Between 0.05 and 0.3
+#   these runs cannot decide. The paper's best is 0.1 on ImageNet and 0.5 on CIFAR-10 (tab. 5, app. B.9).
+# - **Batch size**: a quarter of the negatives, *with four times as many steps*, did no visible harm here. The paper finds
+#   larger batches better on ImageNet at equal epochs, and less so in longer training (fig. 9). Lesson 04 continues from here.
+#
+# **Quiz.** Somebody shows you one run with grey and one without, far apart, and concludes that grey is worth the difference.
+# What do you ask for?
+#
+# <details><summary>Answer</summary>
+#
+# More seeds of each. Look at the dots without grey: a *single* setting covers most of that range. The difference of two
+# runs is a result only if it is larger than the spread within each.
+#
+# </details>
+#
+# ## Quiz
+#
+# **1.** A team builds an image search for satellite pictures of 21 kinds: nearest neighbours in the output $z$ of a SimCLR
+# network. The untrained network finds the right kind in 25 % of cases, five times chance; with training the rate goes
+# *down*. (Lightning-Universe/lightning-bolts, issue 356.) Explain both.
+#
+# <details><summary>Answer</summary>
+#
+# An untrained network above chance is no bug: random weights pass on colours and textures, and in satellite pictures
+# these go with the kind. A likely reason for the drop: they search in $z$, which is trained to ignore what the
+# augmentation changes: with colour jitter, the colours that helped so far. They should search in $h$, and ask which
+# augmentations destroy what they look for.
+#
+# </details>
+#
+# **2.** You change the batch size from 128 to 512 and keep the number of epochs. What have you changed?
+#
+# <details><summary>Answer</summary>
+#
+# At least four things: four times the negatives, a quarter of the steps, a learning rate that may no longer fit, and the
+# chance line (up by about ln 4), so that the losses cannot be compared.
+#
+# </details>
+#
+# **3.** "SimCLR used no label at all." Is that true of the network you have just trained?
+#
+# <details><summary>Answer</summary>
+#
+# No label went into its weights. But somebody chose augmentations, temperature and epochs by looking at accuracies, that
+# is, at labels. For your own data without labels you have to know what may change between two views (lesson 01), or look
+# at the health panel.
+#
+# </details>
+#
+# **4.** Two runs end at the same loss. The effective rank of $h$ is 60 of 128 in one, 6 in the other. Which do you trust?
+#
+# <details><summary>Answer</summary>
+#
+# The first, as long as nothing else is known. The loss sees only angles between embeddings $z$, and few dimensions can be
+# enough to keep a batch apart. Jing et al. (2022) describe this for $z$ as *dimensional collapse*. It is a hint and no
+# proof: noise has full rank.
+#
+# </details>
+#
+# ## The running results table
+#
+# Now the test images, once. The record has three seeds of each row (the pixels have none), with the same encoder, images,
+# epochs and augmentations. kNN asks all 8,000 training images; the probe's strength is chosen on validation.
+
+# %%
+live = judged("SimCLR", method.encoder, train, val, test, seed=lesson.seed)
+as_recorded = lesson.dataset == "shapes" and not lesson.full
+results_section(leave_out=["MoCo", "BYOL"], live=live if as_recorded else None)
+
+# %% [markdown]
+# From *random encoder* to *SimCLR*: what was learned from cards without names. From *SimCLR* to *supervised*: what 8,000
+# names add, with the same network and epochs. In the pixels' row the two judges disagree: which one you choose is part of
+# the result (lesson 06).
+#
+# ## Recap
+#
+# - SimCLR is two views, one network, one loss: thirty lines.
+# - Loss against the chance line, similarities of pairs, spread, effective rank: four looks that need no label.
+# - Use $h$: $z$ has forgotten more of what the augmentation changes.
+# - The augmentation is the strongest setting; it decides what "the same" means.
+# - Judge in eval mode, on validation, against a random encoder; use the test images once.
+#
+# Next: lesson 04, MoCo. Negatives need not come from the batch.
+
+# %% [markdown]
+# ## Going deeper: one image through all layers
+#
+# Follow your own network from its first block to $z$, and ask at each depth what can be read there: the class by kNN, the
+# factors by linear regression. **Predict**: where does kNN peak, and where the position?
+
+
+# %% tags=["folded"]
+# Features at every depth, and what can be read from them
 @torch.no_grad()
 def every_depth(images):
     """Features after each block of the encoder, averaged over the map; then inside and after the projector."""
@@ -463,8 +907,9 @@ def every_depth(images):
     return {depth: torch.cat(parts) for depth, parts in depths.items()}
 
 
-# %%
-factors = [f for f in ("object_hue", "background_hue", "position", "scale", "angle") if f in train.factors]
+factors = [
+    f for f in ("object_hue", "background_hue", "position", "scale", "angle") if f in train.factors
+]
 of_gallery, of_val = every_depth(gallery), every_depth(val)
 known = [{name: images.factors[name] for name in factors} for images in (gallery, val)]
 read = {name: [] for name in ("class", *factors)}
@@ -474,248 +919,117 @@ for depth, h in of_val.items():
         read[name].append([score])
 show(
     probes_figure(list(of_val), read, "your run: what can be read at each depth"),
-    alt="What can be read from the first block to z: the class rises with depth up to h and stays about level after "
-    "it; hues fade from block to block; position peaks at h and falls after it.",
+    alt="From the first block over h to z: kNN accuracy of the class, and the R² of each factor. The numbers are in "
+    "the table below.",
 )
-for name, values in read.items():
-    print(f"{name:15}" + "   ".join(f"{depth} {value:5.2f}" for depth, (value,) in zip(of_val, values)))
-print("effective rank: " + ", ".join(f"{d} {effective_rank(of_val[d]):.0f}" for d in ("h", "hidden", "z")))
+show_table(
+    [[name, *(f"{value:.2f}" for (value,) in values)] for name, values in read.items()],
+    ["read", *of_val],
+    "Your run, one seed, validation. Class: kNN accuracy; factors: R²",
+)
+print(
+    "effective rank: "
+    + ", ".join(f"{d} {effective_rank(of_val[d]):.0f}" for d in ("h", "hidden", "z"))
+)
 
 # %% [markdown]
-# One run is an anecdote, so here are nine recorded ones: no projector at all (the loss compares $h$ itself), a linear
-# one, and the MLP (a multi-layer perceptron, here the two layers above), three seeds each. They are shorter than yours,
-# and judged on test.
+# <details><summary>What to see in it</summary>
+#
+# In our run the class rises with depth up to $h$, the hues fade from block to block (most of them before the projector),
+# and the position is read best from $h$ and less from the layers after it. One run is one run; the nine recorded ones
+# above agree about the layers from $h$ on.
+#
+# </details>
+#
+# Cutting a network before its last layers helps beyond SimCLR, where the training task and the later task differ; Bordes
+# et al. (2022) call it guillotine regularization. SimCLR v2 makes the head deeper and cuts inside it.
 
-# %%
-record = records.read("projection_head")
+# %% [markdown]
+# ## Going deeper: a map, and how far to trust it
+#
+# UMAP (McInnes et al. 2018) places points of 128 dimensions on a plane so that near neighbours stay near. Below are 1,000
+# validation cards before and after training. UMAP has not seen the labels; colours and markers show them to us. The
+# middle panel is the first one again, with each card's point in the card's own mean colour.
+
+# %% tags=["folded"]
+# Maps of the features before and after training
+from umap import UMAP  # slow to import, so only here
+
+
+def draw_map(h, neighbours=15):
+    umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=lesson.seed, n_jobs=1)
+    return umap.fit_transform(h[:1000].numpy())
+
+
+names = val.labels[:1000]
+before_h, after_h = (h for _, h in features.values())
+random_map, trained_map = draw_map(before_h), draw_map(after_h)
+painted = "random, cards' colours"
 show(
-    heads_figure(record["runs"]),
-    alt="Accuracy for three kinds of head, read from h and from z. Without a head both are lowest; with a linear or "
-    "an MLP head h is better, and a little better than z.",
+    embedding_map(
+        {"random encoder": random_map, painted: random_map, "after training": trained_map},
+        names.numpy(),
+        val.class_names,
+        painted={painted: to_float(val.images[:1000]).mean(dim=(2, 3)).numpy()},
+    ),
+    alt="Three maps of the same 1,000 cards: random encoder by class, random encoder in the cards' own colours, and "
+    "after training by class.",
 )
-mlp = [run for run in record["runs"] if run["head"] == "mlp"]
-layers = ("h", "hidden", "z")
-scores = {f: [[run[layer]["probes"][f] for run in mlp] for layer in layers] for f in mlp[0]["h"]["probes"]}
+
+# %% [markdown]
+# The middle panel suggests what the random encoder sees: colour. The right panel looks convincing; be careful. The next
+# cell draws **the same trained features** twice more. Only UMAP's setting `n_neighbors` differs. **Predict**: which of the
+# three maps is the true one?
+
+# %% tags=["folded"]
+# The same features with three settings of UMAP
+again = {"15 neighbours": trained_map} | {f"{k} neighbours": draw_map(after_h, k) for k in (3, 100)}
 show(
-    probes_figure(layers, scores, "MLP head, three seeds: what z forgets"),
-    alt="From h over the hidden layer to z: position falls most, background hue fades to nothing, class accuracy and "
-    "scale fall slightly, angle rises a little.",
-)
-for name, by_layer in scores.items():
-    values = torch.tensor(by_layer)
-    columns = zip(layers, values.mean(dim=1), values.std(dim=1))
-    print(f"{name:15}" + "   ".join(f"{layer} {mean:5.2f} ± {spread:.2f}" for layer, mean, spread in columns))
-
-# %% [markdown]
-# - **A head helps.** Without one, the loss works on $h$ itself, and $h$ ends up worse than behind either head.
-# - **Linear or MLP?** Three seeds cannot tell these two apart here. On ImageNet the paper finds the MLP 3 points better
-#   than the linear one, and more than 10 better than none (sec. 4.2).
-# - **Read from $h$**: with a head, $h$ is better than $z$ in every recorded run, if by little.
-# - **What $z$ forgets** is what crops and jitter change: position most of all, and the last of the background's hue. The
-#   loss rewards $z$ for not knowing them. The projector takes that upon itself, so $h$ need not forget as much. The paper
-#   sees the same, in a run whose augmentations also turned the images: a classifier tells from $h$ how an image was
-#   turned in 68 % of cases, from $z$ in 26 %, with 25 % being chance (tab. 3).
-# - **What it does not forget**: the angle is even read a little *better* from $z$. No augmentation here *turns* images, though
-#   a flip reverses the angle's sign; why $z$ shows more of it than $h$ we do not know. And the object's hue is gone before $h$ already. A probe tells what can be read
-#   *linearly*, so "forgotten" also covers "folded up".
-#
-# Cutting a network before its last layers helps far beyond SimCLR, whenever what it was trained for and what it is used
-# for differ; Bordes et al. (2022) call it guillotine regularization. SimCLR v2 makes the head deeper and cuts inside it.
-#
-# **Quiz.** Your task is to say *where* on the card the object lies. Which layer do you take?
-#
-# <details><summary>Answer</summary>
-#
-# $h$, or one before it: look in the two figures where the line of the position peaks. "z, it is what was trained" is the tempting answer and
-# the worst: it was trained to ignore just this. Better still, keep the map before averaging, which lesson 06 does.
-#
-# </details>
-#
-# ## Ablation: what matters?
-#
-# An **ablation** changes one thing at a time and looks what breaks. Here are 18 settings, three seeds each: 3
-# temperatures, 3 augmentations, 2 batch sizes. The runs are short, and all see each image equally often; so a batch of
-# 32 takes four times the steps of a batch of 128 (with half the learning rate, the first part of the square-root rule
-# for Adam of Malladi et al. 2022; its betas were left alone). These recorded runs were judged on test, so use them to
-# understand the knobs, not to choose a recipe.
-#
-# **Predict, then reveal.** One setting is open. Set the sliders to another, put your guess, press Reveal. Start with
-# these three, and have a reason ready for each:
-#
-# 1. the recipe without any change of colour: *crop + flip*;
-# 2. temperature 1.0 instead of 0.3;
-# 3. batch 32 instead of 128: a quarter of the negatives.
-
-# %%
-ablation = records.read("ablation")
-held = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
-ablation_lab(ablation["runs"], start=held, revealed=[tuple(held.values())])
-
-# %% [markdown]
-# All of it at once, around the recipe (the band marks what is held while something else varies), then every setting as a
-# table. Do not scroll on before you have guessed.
-
-# %%
-show(
-    ablation_figure(ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"),
-    alt="kNN accuracy against temperature, augmentation and batch size; the augmentation matters most by far.",
-)
-show_runs(ablation["runs"], rows=("augment", "batch_size"), column="temperature")
-knn = {(r["temperature"], r["batch_size"], r["seed"]): r["knn"] for r in ablation["runs"] if r["augment"] == "+ jitter + grey"}
-pairs = [knn[t, 32, s] > knn[t, 128, s] for t, batch, s in knn if batch == 32]
-print(f"\nfull recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} pairs of one temperature and seed")
-
-# %% [markdown]
-# - **Augmentation decides.** Without any change of colour the vote is near chance, at every temperature and batch size: the
-#   colours find the partner (lesson 01), so nothing else is learned.
-# - **Jitter without grey is a lottery** in most settings, above all at batch 128. Look at its dots: the same setting ends
-#   anywhere from poor to good, by the seed alone. A likely reason: a jitter turns *all* hues of a picture by the same angle,
-#   so their difference between object and background survives it, a shortcut that some runs take; grey narrows it. With
-#   batch 32 at the temperatures 0.3 and 1.0 the seeds agree all the same. One seed would have told you either story.
-# - **Temperature**: 1.0 is clearly worse, as lesson 02 foretold: it pushes all strangers alike and hardly cares for
-#   the near ones. Between 0.05 and 0.3 these runs cannot decide. The paper's best is 0.1 on ImageNet and 0.5 on CIFAR-10
-#   (tab. 5, app. B.9): a knob to tune, not a constant.
-# - **Batch size**: here a quarter of the negatives, *with four times as many steps*, did no visible harm; the count under
-#   the table is a hint that it even helped, and no more than a hint. The paper finds larger batches better at equal epochs on
-#   ImageNet, the less so the longer one trains (fig. 9), and the same on CIFAR-10 except for the very largest (app. B.9).
-#   Lesson 04 goes on from here.
-#
-# **Quiz.** Somebody shows you one run with grey and one without, far apart, and concludes that grey is worth the difference.
-# What do you ask for?
-#
-# <details><summary>Answer</summary>
-#
-# More seeds of each. Look at the dots without grey: a *single* setting can give most of that range by itself. The
-# difference of two runs is a result only when it is larger than the spread within each. "But it is so large" is the tempting
-# answer; a lottery has large prizes.
-#
-# </details>
-#
-# ## Debug this: the best network of the year, and a folder
-#
-# A learner trained just this network, saw in the panel what you saw, and saved the encoder (`kept` above). Next day the
-# test pictures came in a folder for each class, and were read in the order of the folders. The learner judged the encoder
-# by the lines below. Run them, and find the line that is missing.
-
-
-# %%
-def describe(images):
-    with torch.no_grad():
-        return torch.cat([kept(to_float(part).to(lesson.device)).cpu() for part in images.images.split(200)])
-
-
-folder = val.subset(val.labels.argsort(stable=True))  # class by class, as folders are read
-print(f"in the panel:    {rows[-1]['knn']:.3f}")
-print(f"from the folder: {vote(describe, queries=folder):.3f}")
-
-# %% [markdown]
-# The same network and the same pictures. A clue: shuffle the folder first.
-
-# %%
-shuffled = folder.subset(torch.randperm(len(folder), generator=Generator().manual_seed(0)))
-print(f"from the folder, shuffled: {vote(describe, queries=shuffled):.3f}")
-
-# %% [markdown]
-# <details><summary>What the clue tells</summary>
-#
-# An image's features should depend on the image. Here they depend on which *other* images are in its batch of 200. One
-# kind of layer mixes the images of a batch: BatchNorm, in training mode.
-#
-# </details>
-#
-# <details><summary>The line, and why</summary>
-#
-# `encoder.eval()` is missing. In training mode BatchNorm subtracts the mean of the batch at hand. In a batch of nothing
-# but stars, the mean is what stars have in common: precisely what would tell them from discs is subtracted. Shuffled
-# batches are all alike, so the damage is small and the bug stays unseen for months. Test: embed one image alone and in
-# company; the features must be equal. (`evaluate.embed` switches to eval mode and puts the mode back.)
-#
-# </details>
-
-# %%
-kept.eval()
-print(f"mended:                          {vote(describe, queries=folder):.3f}")
-print(f"a copy never run in that manner: {vote(lambda images: embed(method.encoder, images)):.3f}")
-
-# %% [markdown]
-# Where the last two numbers differ, there is a second trace of the same bug: each pass in training mode also moved
-# BatchNorm's running statistics. Merely *judging* the network has changed it, and by the very images it was judged on.
-#
-# This is a real report, Spijkervet/SimCLR issue 19: features taken without `eval()`, accuracy on test much lower, and
-# a network that changes although nothing is trained. The maintainer tried it and saw no drop. You know on what it depends.
-#
-# ## Quiz
-#
-# **1.** A team builds an image search over satellite pictures of 21 kinds: nearest neighbours in the output $z$ of a SimCLR
-# network. The untrained network finds the right kind in 25 % of cases, five times chance; with training the rate goes
-# *down*. (Lightning-Universe/lightning-bolts, issue 356.) Two things puzzle them. Explain both.
-#
-# <details><summary>Answer</summary>
-#
-# That an untrained network is above chance is no bug: random weights pass on colours and textures, and in satellite
-# pictures these go with the kind. And they search in $z$, which is trained to forget whatever the augmentation changes:
-# with colour jitter, the colours that served them so well. They should search in $h$, and ask which of their
-# augmentations destroy what they search for. The tempting "train longer" makes $z$ forget more thoroughly.
-#
-# </details>
-#
-# **2.** You change the batch size from 128 to 512 and keep the number of epochs. What have you changed?
-#
-# <details><summary>Answer</summary>
-#
-# At least four things: four times the negatives, a quarter of the steps, a learning rate that no longer fits, and the chance line
-# (up by ln 4), so that the losses cannot be compared. "Only the number of negatives" is the tempting answer, and it turns
-# an ablation into a riddle.
-#
-# </details>
-#
-# **3.** "SimCLR used no label at all." Is that true of the network you have just trained?
-#
-# <details><summary>Answer</summary>
-#
-# No label went into its weights. But somebody chose the augmentations, the temperature and the epochs, and chose them by
-# looking at accuracies, that is at labels. The augmentations in particular say what counts as *the same thing*, which is
-# what labels say. For your own data, without labels, you have to know it (lesson 01), or to look at the health panel.
-#
-# </details>
-#
-# **4.** Two runs, same loss at the end; in one the effective rank of $h$ is 60 of 128, in the other 6. Which do you trust, and why
-# is the loss blind to it?
-#
-# <details><summary>Answer</summary>
-#
-# The first, as long as nothing else is known. The loss sees only angles between embeddings $z$: six dimensions can be
-# enough to keep a batch apart, so the rest may lie idle. Jing et al. (2022) describe it for $z$ and call it *dimensional
-# collapse*; in $h$ it costs what we keep. RankMe (Garrido et al. 2023) uses the rank of $z$ to choose among runs without labels. It is a hint and no proof: noise has full rank.
-#
-# </details>
-#
-# ## The running results table
-#
-# Now the test images, once. The record holds three seeds of each row (the pixels have no seed), under the same encoder, images,
-# epochs and augmentations; the vote is among all 8,000 training images. The **linear probe** is a logistic
-# regression on the frozen features, whose strength is chosen on validation. Your run is the star.
-
-# %%
-train_h, val_h, test_h = (embed(method.encoder, images) for images in (train, val, test))
-probe = linear_probe(train_h, train.labels, val_h, val.labels, test_h, test.labels, seed=lesson.seed)
-live = {"row": "SimCLR", "knn": knn_accuracy(train_h, train.labels, test_h, test.labels), "linear": probe.accuracy}
-print(f"your run: kNN {live['knn']:.3f}; {probe}")
-as_recorded = lesson.dataset == "shapes" and not lesson.full
-so_far = [run for run in records.read("results")["runs"] if run["row"] not in ("MoCo", "BYOL")]  # theirs are the next lessons
-show(
-    results_figure(so_far, live=live if as_recorded else None),
-    alt="Accuracy on test: raw pixels and a random encoder below one half, SimCLR without labels not far below the "
-    "supervised network; your run lies near the SimCLR seeds.",
+    embedding_map(again, names.numpy(), val.class_names),
+    alt="The same trained features mapped with 15, 3 and 100 neighbours.",
 )
 
+
+def apart(points):
+    """How far the centres of each two classes lie apart."""
+    return torch.pdist(
+        torch.stack([torch.as_tensor(points)[names == c].mean(dim=0) for c in classes])
+    )
+
+
+true = apart(F.normalize(after_h[:1000], dim=1))
+show_table(
+    [[title, f"{spearmanr(true, apart(points)).statistic:.2f}"] for title, points in again.items()],
+    ["map", "agreement"],
+    "Distances between classes on the map and among the features: Spearman's rank correlation (1: same order, 0: none)",
+)
+by_class = []
+for c, name in enumerate(val.class_names):
+    h, y = after_h[val.labels == c], val.labels[val.labels == c]
+    by_class.append(
+        f"{name} {knn_accuracy(features['after training'][0], gallery.labels, h, y):.2f}"
+    )
+print("kNN by class:", ", ".join(by_class))
+
 # %% [markdown]
-# Read it in three steps. From *random encoder* to *SimCLR*: what was learned from cards without names. From *SimCLR* to
-# *supervised*: what 8,000 names would have added, to the same network in the same time. And within the pixels' row: a linear
-# probe cannot undo a colour that changes from card to card, a vote among 8,000 cards can at least find one that happens to
-# look alike; which judge one chooses is part of the result (lesson 06).
+# <details><summary>Answer</summary>
 #
-# ## The same thing in other letters
+# None. Each is one picture of 128 dimensions in two.
+#
+# </details>
+#
+# What a UMAP tells, and what it does not:
+#
+# - **Points that lie together are mostly near in the features too.** Near neighbours are what UMAP tries to keep.
+# - **The number of islands, their size and density are partly the choice of `n_neighbors`.**
+# - **Distances between islands are rough at best**, and change with `n_neighbors` (the table).
+# - **Classes that share an island need not be mixed up**: compare the islands with kNN by class, printed last.
+# - **A map never shows that features are good.** Give a number too, on held-out images: kNN, a probe.
+#
+# (Coenen & Pearce have a page of such maps to play with; Chari & Pachter 2023 measure how much is lost.)
+
+# %% [markdown]
+# ## Going deeper: the same thing in other letters
 #
 # | here | SimCLR | SimCLR v2 | MoCo | BYOL, SimSiam | lightly, solo-learn |
 # |---|---|---|---|---|---|
@@ -726,17 +1040,8 @@ show(
 # | `view1`, `view2` | $\tilde x_i$, $\tilde x_j$ | | $x_q$, $x_k$ | $v$, $v'$ | views, x0 and x1 |
 # | $n$ images | $N$ | $N$ | $N$ | $N$ | batch size |
 # | `temperature` | $\tau$ | $\tau$ | $\tau$ | none | temperature |
-#
-# ## Recap
-#
-# - SimCLR is two views, one network, one loss: thirty lines.
-# - Loss against the chance line, two heaps of similarities, spread, effective rank: four looks that need no label.
-# - The projector takes the invariance upon itself, so that $h$ can keep what $z$ must forget. Use $h$.
-# - The augmentation is the strongest knob; it decides what "the same" means.
-# - Judge in eval mode, on validation, against a random encoder; open the test images of a run once.
-#
-# Next: lesson 04, MoCo. Negatives need not come from the batch.
-#
+
+# %% [markdown]
 # ## References
 #
 # - T. Chen, S. Kornblith, M. Norouzi, G. Hinton. *A simple framework for contrastive learning of visual representations* (SimCLR). 2020, [arXiv:2002.05709](https://arxiv.org/abs/2002.05709). Algorithm 1; augmentations, fig. 5; the projection head, sec. 4.2; batch size, fig. 9.
