@@ -61,7 +61,6 @@ from cl_course.shortcut import mean_colour, raw_pixels
 queries = load('shapes', 'test', limit=30)
 features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
 retrieval_lab(cards, queries, features)""",
-    "queue": "from cl_course.lessons.moco.lab_queue import queue_lab\nqueue_lab()",
     # Short runs: a whole one trains for some seconds at every press.
     "collapse": "from cl_course.lessons.byol import lab_collapse\nlab_collapse.STEPS = 10\nlab_collapse.collapse_lab()",
 }
@@ -161,7 +160,7 @@ def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
 
 
 def test_tab_goes_through_every_control(labs):
-    lab = labs["queue"]
+    lab = labs["ablation"]
     lab.area.locator("button, .noUi-handle").first.focus()
     reached = set()
     for _ in range(30):

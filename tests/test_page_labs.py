@@ -13,6 +13,8 @@ import torch
 from browser import SCREENSHOTS, find_browser, headless_browser, wait_until
 
 from cl_course.lessons.infonce import lab_temperature
+from cl_course.lessons.moco import lab_queue
+from cl_course.lessons.moco.lab_queue import BATCHES, MOMENTA, QUEUES, Belt
 from cl_course.lessons.shared import lab_circle
 from cl_course.lessons.shared.lab_page import STYLE, page_lab
 
@@ -79,7 +81,11 @@ def temperature(**settings):
     return shown_by(lab_temperature, lab_temperature.temperature_lab, **settings)
 
 
-LABS = {"circle": circle, "temperature": temperature}
+def queue(**settings):
+    return shown_by(lab_queue, lab_queue.queue_lab, **settings)
+
+
+LABS = {"queue": queue, "circle": circle, "temperature": temperature}
 
 
 @pytest.fixture
@@ -251,3 +257,51 @@ def test_without_its_record_the_temperature_lab_says_so(browser):
     broken = LabPage(browser, page_lab(lab_temperature.__file__, "lab_temperature", rows=[], row="easy", temperature=1))
     assert "its record of similarities is missing" in broken.page.get_by_role("alert").text_content()
     broken.close("temperature broken")
+
+
+@pytest.fixture
+def queue_page(browser):
+    page = LabPage(browser, queue())
+    yield page
+    page.close("queue")
+
+
+def test_the_belt_s_numbers_are_python_s(queue_page):
+    for length, batch, step in ((512, 32, 3), (512, 100, 7), (1024, 256, 200), (8192, 100, 85)):
+        belt = Belt(length, batch, 0.9, step)
+        found = queue_page.page.evaluate(
+            "a => [lab.ages(...a), lab.oldest(...a), lab.longest(a[0], a[1])]", [length, batch, step]
+        )
+        ages = [None if math.isnan(age) else age for age in belt.ages()]
+        assert found == [ages, belt.oldest, belt.longest]
+    for momentum in MOMENTA:
+        for age in (1, 5, 32, 512):
+            found = queue_page.page.evaluate(
+                "([m, age]) => [lab.lag(m), lab.behind(m), lab.across(m, age)]", [momentum, age]
+            )
+            expected = [lab_queue.lag(momentum), lab_queue.behind(momentum), lab_queue.across(momentum, age)]
+            assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_every_slider_of_the_belt_moves_and_speaks(queue_page):
+    page = queue_page.page
+    for name, values in (("Momentum m", MOMENTA), ("Queue", QUEUES), ("Batch", BATCHES), ("Step", range(201))):
+        words, slider = queue_page.words, page.get_by_role("slider", name=name)
+        before = slider.get_attribute("aria-valuetext")
+        slider.press("ArrowLeft")
+        wait_until(lambda words=words: queue_page.words != words, f"{name}: other words")
+        spoken = slider.get_attribute("aria-valuetext")
+        assert spoken != before and any(f"{value:,}" in spoken or str(value) in spoken for value in values)
+
+
+def test_the_words_of_the_belt_are_python_s(queue_page):
+    numbers = re.compile(r"\d[\d,.]*")
+    assert numbers.findall(queue_page.words) == numbers.findall(Belt().sentence)
+
+
+def test_the_belt_plays_and_pauses(queue_page):
+    page = queue_page.page
+    page.get_by_role("button", name="Play").press("Space")
+    wait_until(lambda: int(re.search(r"Step (\d+)", queue_page.words)[1]) >= 43, "three steps on")
+    page.get_by_role("button", name="Pause").press("Space")
+    assert page.get_by_role("button", name="Play").count() == 1

@@ -2,7 +2,6 @@
 
 import math
 
-import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
@@ -88,29 +87,13 @@ class TestWords:
 
 
 class TestLab:
-    def test_every_slider_redraws_picture_and_words(self, monkeypatch):
+    def test_it_hands_its_start_to_the_page(self, monkeypatch):
         shown = []
         monkeypatch.setattr(lab, "display", shown.append)
-        queue_lab()
-        controls, image, text = shown[0].children[:3]
-        left, right = (side.children for side in controls.children)
-        momentum, (step, play), length, batch = left[0], left[1].children, *right
-        assert [slider.description for slider in (momentum, step, length, batch)] == [
-            "momentum",
-            "step",
-            "queue",
-            "batch",
-        ]
-        assert isinstance(play, widgets.Play) and bytes(image.value).startswith(b"\x89PNG")
-        for slider, value, words in (
-            (momentum, 0.5, "momentum 0.5"),
-            (step, 3, "Step 3"),
-            (length, 512, "512 keys"),
-            (batch, 512, "512 a step"),
-        ):
-            before = image.value
-            slider.value = value
-            assert image.value != before and words in text.value
+        queue_lab(Belt(queue_size=512, batch_size=32, momentum=0.9, step=3))
+        data = shown[0].data
+        assert (data["queue_size"], data["batch_size"], data["momentum"], data["step"]) == (512, 32, 0.9, 3)
+        assert list(data["momenta"]) == list(MOMENTA) and list(data["queues"]) == list(QUEUES)
 
     def test_every_place_of_every_slider_can_be_drawn(self):
         for momentum in MOMENTA:

@@ -10,16 +10,14 @@ the key encoder as much at any momentum.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 
 from cl_course.lessons.moco.figures import BeltPicture
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.momentum import check_momentum
 
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
@@ -136,34 +134,6 @@ def queue_figure(belt: Belt = Belt()) -> Figure:
 
 
 def queue_lab(belt: Belt = Belt()) -> None:
-    """Sliders for momentum, queue and batch; `step` moves the belt. The picture and its numbers follow."""
-    picture = BeltPicture(behind, across)
-    style, wide = {"description_width": "90px"}, widgets.Layout(width="420px", max_width="100%")
-
-    def choose(values: tuple, value: float, description: str) -> widgets.SelectionSlider:
-        return widgets.SelectionSlider(
-            options=[(f"{v:,}", v) for v in values], value=value, description=description, style=style, layout=wide
-        )
-
-    momentum, length, batch = (
-        choose(MOMENTA, belt.momentum, "momentum"),
-        choose(QUEUES, belt.queue_size, "queue"),
-        choose(BATCHES, belt.batch_size, "batch"),
-    )
-    step = widgets.IntSlider(belt.step, 0, LAST_STEP, description="step", style=style, layout=wide)
-    play = widgets.Play(value=belt.step, min=0, max=LAST_STEP, interval=250)
-    image, text = canvas(920), widgets.HTML()
-
-    def draw(_=None) -> None:
-        now = Belt(length.value, batch.value, momentum.value, step.value, belt.images)
-        image.value = png(_show(picture, now))
-        text.value = now.sentence
-
-    widgets.jslink((play, "value"), (step, "value"))
-    for control in (momentum, length, batch, step):
-        control.observe(draw, "value")
-    draw()
-    left, right = widgets.VBox([momentum, widgets.HBox([step, play])]), widgets.VBox([length, batch])
-    display(
-        lab_view("Queue lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
-    )
+    """Sliders for momentum, queue and batch; `step` moves the belt. The page computes and draws, see lab_queue.js."""
+    one_of_these = {"momenta": MOMENTA, "queues": QUEUES, "batches": BATCHES}
+    display(page_lab(__file__, "lab_queue", **asdict(belt), last_step=LAST_STEP, **one_of_these))
