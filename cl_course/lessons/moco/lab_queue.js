@@ -127,7 +127,8 @@ function lab(data, root) {
         if (y >= 2e-4) points.push([back(j), share(y)]);
       }
       path.setAttribute("d", m ? line()(points) : `M${points[0][0]},225 V${points[0][1]}`);
-      const x = Math.min(back(from + lag(m)), 410);
+      const x = back(from + lag(m));
+      mean.setAttribute("visibility", x > 410 ? "hidden" : "visible"); // further back than is shown
       mean.setAttribute("x1", x);
       mean.setAttribute("x2", x);
     });

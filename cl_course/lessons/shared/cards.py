@@ -178,7 +178,7 @@ def roles_figure(anchor: np.ndarray, positive: np.ndarray, negatives: np.ndarray
         )
 
     card(anchor, 2.6, 1.05, 1.3, "anchor", INK)
-    card(positive, 0.25, 1.05, 1.3, "positive: the same card,\ndisguised anew", GREEN)
+    card(positive, 0.25, 1.05, 1.3, "positive: the same card,\nin another disguise", GREEN)
     arrow(1.6, 2.06, GREEN)
     arrow(2.55, 2.09, GREEN)
     axes.text(2.08, 1.85, "pull", ha="center", color=GREEN)

@@ -30,13 +30,13 @@ _PLAIN = AugmentConfig(crop=(1, 1), flip=0, jitter=0, grey=0)
 _CROPPED = replace(_PLAIN, crop=(0.4, 1.0), flip=0.5)
 _SHADED = replace(_CROPPED, jitter=1.0, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.0)
 _DYED = replace(_SHADED, hue=0.5)
-_DRAINED = replace(_DYED, grey=0.7, blur=0.5, solarize=0.2)
+_GREYED = replace(_DYED, grey=0.7, blur=0.5, solarize=0.2)
 LEVELS = {
     "no disguise": _PLAIN,
     "cropped, mirrored": _CROPPED,
-    "and lit anew": _SHADED,
+    "and in other light": _SHADED,
     "and dyed": _DYED,
-    "and drained, blurred": _DRAINED,
+    "and greyed, blurred": _GREYED,
 }
 
 SAME, COLOUR_TWIN, LAYOUT_TWIN, OTHER = KINDS = ("same card", "colour twin", "layout twin", "other")
@@ -231,7 +231,7 @@ class CardGame:
     def _deal(self) -> None:
         dealt = self.rounds[len(self.picks)]
         self._draw(dealt, len(self.picks) + 1)
-        self._say("Look at the framed card on the left. Which of A to F is the same card, disguised anew?")
+        self._say("Look at the framed card on the left. Which of A to F is the same card, in another disguise?")
         self._playing(True)
 
     def _draw(self, dealt: Round, number: int, picked: int | None = None) -> None:

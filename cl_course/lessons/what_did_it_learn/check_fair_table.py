@@ -1,204 +1,187 @@
 """Lesson 06: the learner's `my_table(runs)`, method -> (mean, deviation) of what may be reported.
 
 The table is made in three steps, each of which can go wrong: which seeds count, which of a seed's runs is taken, and
-what is said of the values that are left. The known mistakes are tried alone and in pairs.
+what is said of the values that are left.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 
-from cl_course.lessons.shared.old_exercise import (
-    NOT_ATTEMPTED,
-    NotAttempted,
-    call,
-    failed,
-    one_or_two,
-    passed,
-    same,
-    stopped,
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, same
+from cl_course.lessons.what_did_it_learn.mistakes_fair_table import (
+    MISTAKES,
+    Runs,
+    deviation_of,
+    make,
+    mean_of,
+    methods_of,
+    right,
 )
 
-EXERCISE = "my_table"
-PRAISE = "chosen on validation, reported on test, over the seeds that all methods have, with the deviation of a sample."
-Runs = Sequence[Mapping]
-Table = dict[str, tuple[float, float]]
-
-NO_TABLE = "a dict is expected, with the names {names} as keys and (mean, deviation) as values; {got} came back."
+NAME = "my_table"
 
 
-def fair_table(attempt: Callable[[Runs], Table]) -> None:
-    """Check the table of three sets of runs; name the mistake, or two of them, if there are any."""
-    answers = []
-    for runs in INPUTS:
-        try:
-            answer = call(attempt, copy.deepcopy(runs))
-        except NotAttempted:
-            return failed(EXERCISE, NOT_ATTEMPTED)
-        except Exception as error:
-            return failed(EXERCISE, stopped(error))
-        if (values := _values(answer, runs)) is None:
-            return failed(EXERCISE, NO_TABLE.format(names=", ".join(_methods(runs)), got=_described(answer)))
-        answers.append(values)
-    if same(answers, [_values(table(runs), runs) for runs in INPUTS]):
-        return passed(EXERCISE, PRAISE)
-    for sentence, parts in one_or_two(MISTAKES):
-        if same(answers, [_values(table(runs, **parts), runs) for runs in INPUTS]):
-            return failed(EXERCISE, sentence)
-    mine, right = answers[0][0], _values(table(INPUTS[0]), INPUTS[0])[0]
-    return failed(
-        EXERCISE,
-        f"for method {_methods(INPUTS[0])[0]} of one set you get {mine[0]:.4f} ± {mine[1]:.4f}, expected {right[0]:.4f} ± {right[1]:.4f}; it is none of the mistakes known here.",
-    )
-
-
-# The right way, each step of which a mistake replaces.
-def shared_seeds(runs: Runs) -> set[int]:
-    return set.intersection(*({run["seed"] for run in runs if run["method"] == method} for method in _methods(runs)))
-
-
-def chosen_on_validation(of_seed: Runs) -> float:
-    return max(of_seed, key=lambda run: run["val"])["test"]
-
-
-def mean_of(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def deviation_of(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1))
-
-
-def table(
-    runs: Runs,
-    seeds: Callable[[Runs], set[int]] = shared_seeds,
-    pick: Callable[[Runs], float] = chosen_on_validation,
-    centre: Callable[[Sequence[float]], float] = mean_of,
-    spread: Callable[[Sequence[float]], float] = deviation_of,
-    pool: Callable[[Runs], list[float]] | None = None,
-) -> Table:
-    """method -> (mean, deviation). `pool` takes the place of `pick`: the values of a method's runs, seed by seed or not."""
-    counted = seeds(runs)
-    rows = {}
-    for method in _methods(runs):
-        mine = [run for run in runs if run["method"] == method and run["seed"] in counted]
-        own = sorted({run["seed"] for run in mine})
-        values = pool(mine) if pool else [pick([run for run in mine if run["seed"] == seed]) for seed in own]
-        rows[method] = centre(values), spread(values)
-    return rows
-
-
-def _methods(runs: Runs) -> list[str]:
-    return list(dict.fromkeys(run["method"] for run in runs))
-
-
-def _values(answer: object, runs: Runs) -> list[tuple[float, float]] | None:
-    """The table's pairs in the order of the methods; None if it is none."""
-    if not isinstance(answer, Mapping) or set(answer) != set(_methods(runs)):
-        return None
-    try:
-        pairs = [tuple(float(value) for value in answer[method]) for method in _methods(runs)]
-    except (TypeError, ValueError):
-        return None
-    return pairs if all(len(pair) == 2 for pair in pairs) else None
-
-
-def _described(answer: object) -> str:
-    if isinstance(answer, Mapping):
-        return f"a dict with the keys {', '.join(map(str, answer))}" if answer else "an empty dict"
-    return f"a {type(answer).__name__}"
-
-
-# The steps done in wrong ways.
-def _every_seed(runs: Runs) -> set[int]:
-    return {run["seed"] for run in runs}
-
-
-def _one_rate_for_all(mine: Runs) -> list[float]:
-    by_rate = {rate: [run for run in mine if run["rate"] == rate] for rate in {run["rate"] for run in mine}}
-    return [run["test"] for run in max(by_rate.values(), key=lambda of_rate: np.mean([run["val"] for run in of_rate]))]
-
-
-def _best_run(mine: Runs) -> list[float]:
-    return [chosen_on_validation(mine)]
-
-
-_BEST_SEED = "the best seed is reported: luck is counted as skill. Report the mean over the seeds; the best of five coins is no better a coin."
-_CHOSEN_ON_TEST = "chosen on test: of each seed's runs you take the one with the best *test* accuracy. Take the one with the best `val`, and report its `test`."
-
-# Sentence, {name of a step: the step done wrongly}.
-MISTAKES = (
-    (_CHOSEN_ON_TEST, {"pick": lambda of_seed: max(run["test"] for run in of_seed)}),
-    (
-        "the validation accuracy is reported: it was used to choose, so it flatters. Choose by `val`, report `test`.",
-        {"pick": lambda of_seed: max(run["val"] for run in of_seed)},
-    ),
-    (
-        "nothing is chosen: the runs with bad learning rates are averaged in. For each seed take the one run with the best `val`.",
-        {"pick": lambda of_seed: mean_of([run["test"] for run in of_seed])},
-    ),
-    (
-        "all runs are thrown together: a seed's several learning rates are no repetitions. For each seed take the one run with the best `val` first.",
-        {"pool": lambda mine: [run["test"] for run in mine]},
-    ),
-    (
-        "the *worst* run on validation is taken: use max, not min.",
-        {"pick": lambda of_seed: min(of_seed, key=lambda run: run["val"])["test"]},
-    ),
-    (
-        "one learning rate is chosen for all seeds of a method. That is fair too, but here each seed chooses its own, as its user would.",
-        {"pool": _one_rate_for_all},
-    ),
-    (
-        "the methods are compared over different seeds: one of them has seeds that another lacks, and these may be easy ones. Keep the seeds that all methods have.",
-        {"seeds": _every_seed},
-    ),
-    (
-        "the divisor is n: that is the deviation of these very seeds, too small for all the seeds there could be. Divide by n - 1: ddof=1 in numpy, torch's and statistics.stdev's default.",
-        {"spread": lambda values: float(np.std(values))},
-    ),
-    (
-        "the standard error came back, the deviation divided by the root of n: it says how well the mean is known, not how far seeds lie apart. Say which one you show; here it is the deviation.",
-        {"spread": lambda values: deviation_of(values) / len(values) ** 0.5},
-    ),
-    ("the variance came back: take its root.", {"spread": lambda values: float(np.var(values, ddof=1))}),
-    (
-        "the range came back: it grows with the number of seeds. Use the standard deviation, with n - 1.",
-        {"spread": lambda values: max(values) - min(values)},
-    ),
-    (_BEST_SEED, {"centre": max}),
-    (_BEST_SEED, {"pool": _best_run, "spread": lambda values: 0.0}),
-    (
-        "the median came back: with three seeds it is one of them. The table says the mean.",
-        {"centre": lambda values: float(np.median(values))},
-    ),
-)
-
-
-def _runs(seed: int, seeds_of: Mapping[str, Sequence[int]]) -> list[dict]:
-    """Three learning rates a seed; validation and test agree in the main, but not on which run is best."""
+# Inputs: validation and test agree in the main, but not on which run is best.
+def _runs(
+    seed: int, of_method: Mapping[str, Sequence[int]], rates: Sequence[float] = (0.001, 0.003, 0.01), skill: float = 0.6
+) -> list:
     rng = np.random.default_rng(seed)
     runs = []
-    for place, (method, seeds) in enumerate(seeds_of.items()):
+    for place, (method, seeds) in enumerate(of_method.items()):
         for number in seeds:
-            for rate in (0.001, 0.003, 0.01):
-                skill = 0.6 + 0.05 * place + 0.05 * rng.normal()
-                val, test = skill + 0.06 * rng.normal(size=2)
-                runs.append(
-                    {
-                        "method": method,
-                        "seed": number,
-                        "rate": rate,
-                        "val": round(float(val), 4),
-                        "test": round(float(test), 4),
-                    }
-                )
+            for rate in rates:
+                level = skill + 0.05 * place + 0.05 * rng.normal()
+                val, test = (round(float(level + noise), 4) for noise in 0.06 * rng.normal(size=2))
+                runs.append({"method": method, "seed": number, "rate": rate, "val": val, "test": test})
     return [runs[place] for place in rng.permutation(len(runs))]  # in no order that helps
 
 
-INPUTS = [
+ORDINARY = (
     _runs(1, {"A": range(5), "B": range(1, 5)}),
-    _runs(2, {"A": range(4), "B": range(4), "C": range(1, 6)}),
-    _runs(3, {"probe": (7, 1, 4), "fine-tuned": (1, 4, 7, 9)}),
-]
+    _runs(2, {"A": range(5), "B": (0, 1, 3, 4, 5), "C": range(1, 6)}),
+    _runs(3, {"probe": (7, 1, 4), "fine-tuned": (1, 4, 7, 9)}, (0.1, 0.3, 0.03, 1.0), skill=0.2),
+)
+
+
+def pairs(attempt: Callable, runs: Runs) -> list[tuple[float, float]]:
+    """The table's (mean, deviation) in the order of the methods."""
+    given = copy.deepcopy(list(runs))
+    table = call(lambda: attempt(given))
+    if sorted(map(str, given)) != sorted(map(str, runs)):
+        raise Fault("you changed the runs that you were given, and the next table is made of them: work on copies.")
+    names = methods_of(runs)
+    expected = f"a dict is expected, with the names {', '.join(names)} as keys and (mean, deviation) as values"
+    if not isinstance(table, Mapping):
+        raise Fault(f"{expected}; a {type(table).__name__} came back.")
+    if set(table) != set(names):
+        keys = ", ".join(map(str, table))
+        raise Fault(f"{expected}; {f'a dict with the keys {keys}' if table else 'an empty dict'} came back.")
+    found = []
+    for name in names:
+        try:
+            values = torch.as_tensor(table[name]).detach().double().flatten().tolist()
+        except (TypeError, ValueError, RuntimeError):
+            values = _floats(table[name])
+        if len(values) != 2:
+            got = f"{len(values)} number{'s' * (len(values) != 1)}" if values else f"a {type(table[name]).__name__}"
+            raise Fault(f"{expected}; for {name} of one set {got} came back.")
+        found.append(tuple(values))
+    return found
+
+
+def _floats(values: object) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        return []
+
+
+def observe(attempt: Callable) -> list:
+    return [pairs(attempt, runs) for runs in ORDINARY]
+
+
+def is_the_same_in_any_order(attempt: Callable) -> str | None:
+    for runs in ORDINARY:
+        if not same(list(reversed(pairs(attempt, list(reversed(runs))))), _in_reverse(attempt, runs)):
+            return "your table changes when the same runs come in another order, and it should not."
+    return None
+
+
+def _in_reverse(attempt: Callable, runs: Runs) -> list:
+    """The pairs in the reverse of the order in which the methods first stand in the reversed list."""
+    of_method = dict(zip(methods_of(runs), pairs(attempt, runs)))
+    return [of_method[method] for method in reversed(methods_of(list(reversed(runs))))]
+
+
+# Wrong, and no known mistake: one step after the other, in sets so small that they can be followed by hand.
+def run(method: str, seed: int, val: float, test: float, rate: float = 0.01) -> dict:
+    return {"method": method, "seed": seed, "rate": rate, "val": val, "test": test}
+
+
+def _pair(values: tuple[float, float]) -> str:
+    return f"({values[0]:.4g}, {values[1]:.4g})"
+
+
+def one_run_a_seed(attempt: Callable) -> str | None:
+    """Nothing to choose, all seeds shared: only mean and deviation are left."""
+    tests = (0.6, 0.7, 0.9)
+    runs = [run("A", seed, val, test) for seed, val, test in zip((1, 2, 3), (0.7, 0.6, 0.8), tests)]
+    ((mean, deviation),) = pairs(attempt, runs)
+    right_mean, right_deviation = mean_of(tests), deviation_of(tests)
+    given = "one method with one run a seed, val 0.7, 0.6, 0.8 and test 0.6, 0.7, 0.9"
+    if not same(mean, right_mean):
+        return f"for {given}, the mean should be {right_mean:.4f}; yours is {mean:.4f}."
+    if not same(deviation, right_deviation):
+        return f"for {given}, the deviation should be {right_deviation:.4f} (divisor n - 1); yours is {deviation:.4f}."
+    return None
+
+
+def two_rates_a_seed(attempt: Callable) -> str | None:
+    """Whatever is chosen shows in the mean."""
+    of_seed = {1: ((0.8, 0.5), (0.6, 0.9)), 2: ((0.5, 0.4), (0.7, 0.7))}
+    runs = [run("A", s, *tried, rate) for s, both in of_seed.items() for tried, rate in zip(both, (0.001, 0.01))]
+    ((mean, deviation),) = pairs(attempt, runs)
+    if same((mean, deviation), (0.6, deviation_of((0.5, 0.7)))):
+        return None
+    return (
+        "for one method with seed 1: (val, test) = (0.8, 0.5) and (0.6, 0.9), seed 2: (0.5, 0.4) and (0.7, 0.7), you "
+        f"get {_pair((mean, deviation))}. Validation chooses the tests 0.5 and 0.7: "
+        f"{_pair((0.6, deviation_of((0.5, 0.7))))}."
+    )
+
+
+def some_seeds_shared(attempt: Callable) -> str | None:
+    """One run a seed; the mean says whose seeds were taken."""
+    a, b = {0: 0.9, 1: 0.5, 2: 0.6}, {1: 0.4, 2: 0.6, 3: 0.1}
+    runs = [run(name, seed, 0.5, test) for name, tests in (("A", a), ("B", b)) for seed, test in tests.items()]
+    mine, expected = pairs(attempt, runs), pairs(right, runs)
+    for name, m, e in zip("AB", mine, expected):
+        if not same(m, e):
+            return (
+                "with one run a seed, method A with seeds 0, 1, 2 and test 0.9, 0.5, 0.6, method B with seeds 1, 2, 3 "
+                f"and test 0.4, 0.6, 0.1, you get {_pair(m)} for {name}. Both have the seeds 1 and 2: {_pair(e)}."
+            )
+    return None
+
+
+def three_methods(attempt: Callable) -> str | None:
+    tests = {"A": (0, 1, 2, 3), "B": (0, 1, 2, 4), "C": (4, 3, 2, 1)}
+    runs = [run(name, seed, 0.5, 0.1 * seed + 0.2) for name, seeds in tests.items() for seed in seeds]
+    for name, m, e in zip("ABC", pairs(attempt, runs), pairs(right, runs)):
+        if not same(m, e):
+            return (
+                "with three methods, A with the seeds 0, 1, 2, 3, B with 0, 1, 2, 4, C with 1, 2, 3, 4, one run each, "
+                f"test = 0.2 + seed / 10, you get {_pair(m)} for {name}. All three have the seeds 1 and 2: {_pair(e)}."
+            )
+    return None
+
+
+def first_wrong(attempt: Callable) -> str | None:
+    for runs in ORDINARY:
+        for name, m, e in zip(methods_of(runs), pairs(attempt, runs), pairs(right, runs)):
+            if not same(m, e):
+                return f"for method {name} of one set you get {_pair(m)}, expected {_pair(e)}."
+    return None
+
+
+def leaves_the_order(attempt: Callable) -> str | None:
+    given = copy.deepcopy(list(ORDINARY[0]))
+    attempt(given)
+    if given == list(ORDINARY[0]):
+        return None
+    return "your function sorts the list that it was given; sorted(runs) makes a new one."
+
+
+fair_table = Exercise(
+    name=NAME,
+    observe=observe,
+    make=make,
+    mistakes=MISTAKES,
+    praise="chosen on validation, reported on test, over the seeds that all methods have, with a sample's deviation.",
+    demands=(is_the_same_in_any_order,),
+    ladder=(one_run_a_seed, two_rates_a_seed, some_seeds_shared, three_methods, is_the_same_in_any_order, first_wrong),
+    notes=(leaves_the_order,),
+)
