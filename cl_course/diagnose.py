@@ -44,8 +44,8 @@ class Health:
 
     loss: float
     chance: float  # the loss of guessing at the run's batch size
-    positive: Tensor  # cosine similarities of partners, (n,)
-    negative: Tensor  # and of strangers, two other images, (n (n - 1),)
+    positive: Tensor  # cosine similarities of positive pairs, (n,)
+    negative: Tensor  # and of negative pairs, two images, (n (n - 1),)
     spread: float  # of z
     effective_rank: float  # of h
     dim: int  # the dimensions that h has
@@ -64,14 +64,14 @@ class Health:
             return f"Collapsed: {alike}, so no view can be told from another."
         if self.loss > self.chance - 0.05:
             chance = f"the loss ({self.loss:.2f}) is at chance ({self.chance:.2f})"
-            return f"Guessing: {chance}; no view finds its partner yet."
+            return f"Guessing: {chance}; no view finds its positive yet."
         if self.effective_rank < 0.05 * self.dim:
             return f"Narrow: {used}; most of the network is idle."
         if gap <= 0:
-            return "Starting: partners are no more alike than strangers yet."
+            return "Starting: positive pairs are no more alike than negative pairs yet."
         if gap < 0.1:
-            return f"Starting: partners are only {gap:.2f} more alike than strangers."
-        return f"Healthy: partners are {gap:.2f} more alike than strangers, and {used}."
+            return f"Starting: positive pairs are only {gap:.2f} more alike than negative pairs."
+        return f"Healthy: positive pairs are {gap:.2f} more alike than negative pairs, and {used}."
 
 
 @checked

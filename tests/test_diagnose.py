@@ -149,16 +149,17 @@ APART = torch.eye(8)  # every image at its own place
     [
         (
             run(APART, APART),
-            "Healthy: partners are 1.00 more alike than strangers, and the features use about 8 of 8 dimensions.",
+            "Healthy: positive pairs are 1.00 more alike than negative pairs, and the features use about 8 of 8 "
+            "dimensions.",
         ),
-        (run(APART[:4], APART[4:], loss=1.0), "Starting: partners are no more alike than strangers yet."),
+        (run(APART[:4], APART[4:], loss=1.0), "Starting: positive pairs are no more alike than negative pairs yet."),
         (
             run(APART, APART, h=torch.ones(9, 128)),
             "Narrow: the features use about 1 of 128 dimensions; most of the network is idle.",
         ),
         (
             run(APART, APART, loss=chance_loss(8)),
-            "Guessing: the loss (2.71) is at chance (2.71); no view finds its partner yet.",
+            "Guessing: the loss (2.71) is at chance (2.71); no view finds its positive yet.",
         ),
         (
             run(torch.ones(8, 8), torch.ones(8, 8)),
