@@ -149,8 +149,8 @@ APART = torch.eye(8)  # every image at its own place
     [
         (
             run(APART, APART),
-            "Healthy: positive pairs are 1.00 more alike than negative pairs, and the features use about 8 of 8 "
-            "dimensions.",
+            "Healthy: positive pairs are 1.00 more alike than negative pairs, "
+            + "and the features use about 8 of 8 dimensions.",
         ),
         (run(APART[:4], APART[4:], loss=1.0), "Starting: positive pairs are no more alike than negative pairs yet."),
         (
