@@ -71,7 +71,7 @@ lesson = settings(globals())
 # ## A shop of flashcards without names
 #
 # You have a shop with thousands of flashcards. Each has a picture on the front, and nothing on the back, where the
-# name should be. To name them all by hand would take weeks. Here are some of them.
+# name should be. To name them all by hand would take days.
 
 # %%
 train, cards = load("shapes", "train"), load("shapes", "val")
@@ -121,7 +121,8 @@ show(
 #
 # A batch has `n` cards, and each gives two views. All views look for their partner at the same time: each is once the
 # anchor, and all other views are its candidates. How many views are there? And how many positives and how many
-# negatives does *each* view have?
+# negatives does *each* view have? Return the three numbers, in this order.
+
 
 # %% tags=["exercise"]
 def my_counts(n):
@@ -216,18 +217,19 @@ show(
 
 # %% [markdown]
 # Read the tables by their columns. A player who takes the *colour twin* relies on colour. One who takes the
-# *layout twin* relies on where things lie. One who takes *other* cards guesses. While the colours stay as they are,
-# the histogram wins nearly every round, and it has recognised nothing. It uses a **shortcut**: something cheap that
-# solves the game and is not what you wanted. Under the strongest disguises it does worse than a guess, because the
-# twins were chosen to fool it. If you have played, run that cell again: your own row stands below the others.
+# *layout twin* relies on where things lie. A guesser takes *other* cards half of the time: they are three of six.
+# While the colours stay as they are, the histogram wins nearly every round, and it has recognised nothing. It uses a
+# **shortcut**: something cheap that solves the game and is not what you wanted. Under the strongest disguises it does
+# worse than a guess, because the twins were chosen to fool it. If you have played, run the cell with the tables again:
+# the second table then has your row.
 #
 # This is the central thought of the course: **a player learns what the game forces it to learn, and nothing else.**
 # The disguises decide. Lesson 01 is about them.
 #
 # ## A player that was trained by the game alone
 #
-# Now a player that has learned by this very game. A small network has played it with the training cards for a short
-# while, and has never seen a name; lesson 03 trains it before your eyes. It turns each image into a list of numbers,
+# Now a player that has learned by such a game. A small network has played it with the training cards, against all
+# other views of a batch, and has never seen a name (lesson 03 trains it). It turns each image into a list of numbers,
 # its **embedding** `h`. The network that does this is called the **encoder**. In a round it takes the candidate whose
 # embedding has the direction most like the anchor's.
 #
@@ -236,6 +238,7 @@ show(
 # The likeness of two directions is their **cosine similarity**: the product of two vectors after each is divided by
 # its length; 1 for the same direction, 0 for a right angle, -1 for opposite. Write the pick: which row of
 # `candidates_h` is most similar to `anchor_h`? Only the direction may count, not the length.
+
 
 # %% tags=["exercise"]
 def my_pick(anchor_h, candidates_h):
@@ -282,9 +285,9 @@ taken |= tournament(cards, {"trained network": network}, rounds=30, seeds=seeds)
 scores["trained network"] = share(taken["trained network"])
 for name in ("trained network", "raw pixels"):
     won = mean_and_spread(scores[name][-1])
-    print(f"under the strongest disguise, {name}: {won} of the rounds won (three seeds)")
-print(f"made by {card['method']} in {card['cpu_minutes']:.1f} minutes of one processor core,")
-print(f"from {card['data']}")
+    print(f"under the strongest disguise, {name}: {won} of the rounds won (three draws of rounds)")
+print(f"one network, made by {card['method']} from {card['data']},")
+print(f"in {card['cpu_minutes']:.1f} minutes of one processor core")
 show(
     score_figure(list(LEVELS), scores, chance=1 / 6),
     alt="The same figure with one more line, the trained network: "
@@ -346,7 +349,7 @@ print(report())
 #
 # Here is the first of them. Suppose that somebody has named 1, 2, 5, 10 or 50 cards of each kind. We give these to the
 # simplest of all classifiers, logistic regression (one weight for each feature and class), with three descriptions of
-# a card, and try it on 1,000 cards that were never seen.
+# a card (the field calls them **representations**), and try it on 1,000 cards that were never seen.
 #
 # **Predict.** How many names per kind do raw pixels need to match the trained network with *one*?
 
@@ -384,13 +387,13 @@ for name, describe in descriptions.items():
     accuracies[name] = torch.tensor(of_seeds).numpy()
 show_table(
     [[name, *map(mean_and_spread, of_names)] for name, of_names in accuracies.items()],
-    ("description", *(f"{k} names per kind" for k in few)),
-    "accuracy on 1,000 unseen cards, mean ± standard deviation of three seeds",
+    ("description", *(f"{k} name{'s' if k > 1 else ''} per kind" for k in few)),
+    "accuracy on 1,000 unseen cards, mean ± standard deviation of three draws of the named cards",
 )
 show(
     labels_per_class_figure(few, accuracies, chance=0.1),
     alt="Accuracy against the number of named cards per kind, for three descriptions, three "
-    "seeds. The trained network is far above the other two at every number.",
+    "draws of the cards. The trained network is far above the other two at every number.",
 )
 
 # %% [markdown]
@@ -400,8 +403,8 @@ show(
 #
 # </details>
 #
-# The names did not teach the network to see. They only said what we call what it had already sorted. Lesson 06
-# measures this with care, with fine-tuning and segmentation too.
+# The names did not teach the network to see: they only named what it had already separated. Lesson 06 measures this
+# with care, with fine-tuning and segmentation too.
 #
 # ## Map of the course
 #
@@ -416,8 +419,8 @@ show(
 # | **06 What did it learn?** | How is a representation judged fairly? | probes, fine-tuning, retrieval, segmentation |
 # | **07 Four pitfalls, and a clinic** | What goes wrong in practice? | break it, read the symptoms, repair it |
 #
-# Each lesson stands alone, and its core takes at most an hour. Everything is measured: where a lesson says that one
-# thing is better than another, it shows at least three runs of each, and their spread.
+# Each lesson runs by itself, and its core takes at most an hour. Everything is measured: where a lesson says that one
+# thing is better than another, it shows at least three runs of each and their spread, or says what ran once.
 
 # %% [markdown]
 # ## Quiz
@@ -427,8 +430,8 @@ show(
 # <details><summary>Answer</summary>
 #
 # To compare pixels, and nothing about objects: the first column of the score figure shows that all three simple
-# programs win every round then. It is tempting to say that easy games are learned faster and can be made harder later.
-# But a game that is already won gives no reason to change, so nothing is learned.
+# programs win every round then. It is tempting to say that easy games are learned faster. But a game
+# that pixels win gives no reason to learn about objects.
 #
 # </details>
 #
@@ -438,8 +441,8 @@ show(
 #
 # A negative: positives are views of the *same card*, and nobody knows that both are hearts. It is tempting to call them
 # positives because they are of one class, but that would need the names. Such pairs are called **false negatives**.
-# Lesson 02 shows how the temperature decides how much they harm. (In the card game above there are none; only somebody
-# who knows the names can make sure of that.)
+# Lesson 02 shows how the temperature decides how much they harm. (The card game above has none, because the course
+# knows the names.)
 #
 # </details>
 #
@@ -448,8 +451,8 @@ show(
 #
 # <details><summary>Answer</summary>
 #
-# One candidate was chosen by its very measure: the colour twin is nearer in mean colour than the positive, as soon as
-# the positive's colour has changed. It is tempting to think that a bad clue can only be useless. Against
+# One candidate was chosen by its very measure: the colour twin is nearly always nearer in mean colour than the
+# positive, once the positive's colour has changed. It is tempting to think that a bad clue can only be useless. Against
 # **hard negatives**, those that look similar for the wrong reason, a bad clue leads to the wrong card.
 #
 # </details>
@@ -457,7 +460,7 @@ show(
 # %% [markdown]
 # ## Recap: the running results table
 #
-# Every lesson adds a row to one table: a description of the cards, and how often the 20 nearest named cards in that
+# Most lessons add rows to one table: a description of the cards, and how often the 20 nearest named cards in that
 # description vote for the right name (**kNN accuracy**; nothing is trained, so it judges the description alone). It
 # starts with two rows. With ten kinds, guessing gives 0.10.
 
