@@ -22,6 +22,7 @@ from cl_course.lessons.pitfalls_and_clinic.check_fresh_views import fresh_views
 from cl_course.lessons.pitfalls_and_clinic.check_optimizer import optimizer
 from cl_course.lessons.pitfalls_and_clinic.check_unit_length import unit_length
 from cl_course.lessons.simclr.check_features import features
+from cl_course.lessons.simclr.check_learning_rate import learning_rate
 from cl_course.lessons.simclr.check_neighbours import neighbours_agree
 from cl_course.lessons.simclr.check_spread import spread
 from cl_course.lessons.simclr.check_training_step import training_step
@@ -31,11 +32,15 @@ from cl_course.lessons.two_views.check_choose_augmentation import choose_augment
 from cl_course.lessons.two_views.check_flip import random_flip
 from cl_course.lessons.two_views.check_shortcut_rate import shortcut_rate
 from cl_course.lessons.two_views.check_two_views import two_views
+from cl_course.lessons.what_did_it_learn.check_average_precision import average_precision
 from cl_course.lessons.what_did_it_learn.check_fair_table import fair_table
+from cl_course.lessons.what_did_it_learn.check_iou import iou
 from cl_course.lessons.what_did_it_learn.check_knn import knn
+from cl_course.lessons.what_did_it_learn.check_standardised import standardised
 
 __all__ = [
     "after_step",
+    "average_precision",
     "blend",
     "byol_gradients",
     "byol_loss",
@@ -50,7 +55,9 @@ __all__ = [
     "fresh_views",
     "gradient",
     "half_way",
+    "iou",
     "knn",
+    "learning_rate",
     "log_sum_exp",
     "moco_loss",
     "neighbours_agree",
@@ -66,6 +73,7 @@ __all__ = [
     "shortcut_rate",
     "similarities",
     "spread",
+    "standardised",
     "training_step",
     "two_views",
     "unit_length",
