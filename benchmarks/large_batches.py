@@ -1,7 +1,6 @@
 """Large batches in small memory: a SimCLR step by GradCache and by accumulation beside the full batch's.
 
     python benchmarks/large_batches.py
-    python benchmarks/large_batches.py record      the peaks alone, as record `large_batches`
 
 Extra memory is the rise of a process's peak over what it held just before, each in a process of its own. The gradients
 are compared in float64 and float32, without BatchNorm's batch statistics (eval mode) and with them.
@@ -11,7 +10,6 @@ import copy
 import resource
 import subprocess
 import sys
-import time
 
 import torch
 from torch import Tensor
@@ -20,7 +18,6 @@ from cl_course.large_batches import accumulate, grad_cache
 from cl_course.losses import nt_xent
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
-from cl_course.running import records
 
 EXACT_BAR = 1e-6
 BATCH, CHUNK = 512, 64
@@ -58,21 +55,6 @@ def child(kind: str) -> None:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
-def record() -> None:
-    start = time.process_time()
-    # A child's peak starts from what its parent holds, so this comes first.
-    peaks = {kind: [peak_megabytes(kind) for _ in range(3)] for kind in STEPS}
-    records.write(
-        "large_batches",
-        room="lessons/pitfalls_and_clinic",
-        script="benchmarks/large_batches.py",
-        about="Peak memory above what the process held before, in MB, of a SimCLR step on shapes' small encoder.",
-        config={"step": {"images": BATCH, "chunk": CHUNK}},
-        runs=[{"what": kind, "megabytes": round(megabytes, 1)} for kind in STEPS for megabytes in peaks[kind]],
-        minutes=(time.process_time() - start) / 60,
-    )
-
-
 def difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
@@ -105,9 +87,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["record"]:
-        record()
-    elif len(sys.argv) > 1:
+    if len(sys.argv) > 1:
         child(sys.argv[1])
     else:
         sys.exit(main())

@@ -17,8 +17,8 @@
 # - show with numbers what gradient accumulation adds, what it does not, and two other ways;
 # - read the health panel of a sick run, name the fault, and mend the line.
 #
-# **Time**: {minutes} minutes, and {deeper_minutes} more for the sections *Going deeper*. **Needs**: SimCLR (lesson 03); of
-# MoCo and BYOL (04, 05) the idea. It computes for about a minute on two cores: the long runs are recorded, three seeds each.
+# **Time**: {minutes} minutes, and {deeper_minutes} more for the sections *Going deeper*. **Needs**: SimCLR (lesson 03), and
+# the ideas of MoCo and BYOL (04, 05). It computes for about a minute on two cores: the long runs are recorded, three seeds each.
 
 # %% tags=["setup"]
 # set-up cell: inserted by the build
@@ -130,7 +130,7 @@ show_table(
 #   alike, those that are easily confused hardly more than the others.
 # - **Too low**: at 0.01 the recipe is a lottery. One seed is far above the other two, and all three are well below 0.3. In
 #   the right panel fewer than two of the 254 negatives count, and about three quarters of the push falls on cards of the
-#   anchor's own class. That share alone does not explain the loss: at 0.05 it is nearly as high, and 0.05 does well.
+#   anchor's own class. That share alone does not explain the low accuracy: at 0.05 it is nearly as high, and 0.05 does well.
 # - **Between**, at 0.05 and 0.3, these runs do not decide. On your own data try a few values, each three times the one
 #   before, in two short runs each, and judge by kNN on validation.
 #
@@ -415,8 +415,8 @@ torch.testing.assert_close(
 )
 print("the ten lines and the package agree")
 
-# In an untrained network all negatives look alike, and more of them change little. So the comparison
-# takes a trained one: the shipped encoder, and a projector trained on it for two epochs.
+# In an untrained network all negatives look alike, and more of them change little. So this takes
+# a trained one: the shipped encoder, and a projector trained on it for two epochs.
 method = SimCLR(shipped("simclr_shapes")[0].float(), projector(fresh.dim))
 pretrain(method, train, TrainConfig(epochs=2, learning_rate=3e-3, seed=lesson.seed))
 method = method.double()  # so that what differs is not rounding
@@ -521,8 +521,8 @@ show_table(
 
 # %% [markdown]
 # - **Memory and time**: GradCache needs hardly more memory than accumulation, since all it keeps are the $z$. Its price is one
-#   more forward pass, and small chunks are slower in any case, as accumulation shows: together about half as much time again as
-#   the whole batch. (Lesson 04 has one table of five ways, with activation checkpointing and the queue.)
+#   more forward pass; the table shows what that costs in time. (Lesson 04 has one table of five ways, with activation
+#   checkpointing and the queue.)
 # - **Accuracy, first four**: after the same 186 updates the means differ by less than the seeds of one way. The missing negatives
 #   **do not show in the accuracy here**, not even with 14 of them. (*GradCache* and *accumulated* by 32 differ in the
 #   negatives alone. By 8, BatchNorm sees other batches too.)
@@ -631,7 +631,7 @@ order_test("D", "one row")  # try others: order_test("A", "weight norm")
 
 # %% tags=["exercise"]
 def my_diagnosis():
-    """Patient -> number of its fault: {"A": ..., "B": ..., "C": ..., "D": ..., "E": ..., "F": ...}."""
+    """Patient -> number of its fault: {"A": ..., "B": ..., "C": ..., and so on to "F"}."""
     ### BEGIN SOLUTION
     return {"A": 4, "B": 2, "C": 8, "D": 5, "E": 6, "F": 1}
     ### END SOLUTION
@@ -687,13 +687,14 @@ show_table(
 )
 
 # %% [markdown]
-# - **A** sits on the chance line with both histograms near 1. It is to find a stranger, and the least loss is to make all alike.
+# - **A** sits on the chance line with both histograms near 1. Its loss asks it to find a stranger, and making
+#   all alike costs least.
 # - **B** has the lowest loss of the SimCLRs, and on honest views no gap: it has learned to recognise pixels.
 # - **C** is called "guessing" by the panel's own sentence, and it is not: partners are more alike than strangers. The loss
 #   *cannot* fall, since 256 embeddings that share one length have similarities of about 1/256. That is a temperature some 256
 #   times higher: all negatives are pushed alike (pitfall 1), and for that it is enough to gather at two opposite poles,
 #   partners mostly at the same one. The spread does not see it; the histograms do.
-# - **D**'s queries are to agree with a network that stays random: the loss hardly leaves chance. But a healthy MoCo is not far
+# - **D**'s queries must agree with a network that stays random: the loss hardly leaves chance. But a healthy MoCo is not far
 #   below chance after five epochs either; without the grey curve its owner would wait.
 # - **E** has a loss of almost 0 and *no* collapse: its spread is near 1, but there is no gap. The target of the very same
 #   picture is easily predicted.

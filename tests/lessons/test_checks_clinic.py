@@ -311,7 +311,21 @@ def grows(method):
     drift()(method)
 
 
+def recorded_by_autograd(method):
+    for part in ("encoder", "projector"):
+        for k, q in zip(getattr(method, f"key_{part}").parameters(), getattr(method, part).parameters()):
+            k.copy_(method.momentum * k + (1 - method.momentum) * q)
+    method.enqueue(method.new_keys)
+
+
+def freezes_the_query(method):
+    drift()(method)
+    method.encoder.requires_grad_(False)
+
+
 OTHER_STEPS = (
+    (recorded_by_autograd, "the key encoder require a gradient, and they must not"),
+    (freezes_the_query, "the query encoder no longer require a gradient, and they must"),
     (into_the_queue_as_they_lie, "method.oldest"),
     (newest_first, "these rows are not as they should be"),
     (copies_the_query, "One weight of the key encoder"),

@@ -170,6 +170,23 @@ def observe(attempt: Callable) -> list[list[Tensor]]:
     return [list(state.values()) for momentum in MOMENTA for state in states(attempt, momentum)]
 
 
+# What a right answer must also do.
+def leaves_gradients_as_they_are(attempt: Callable) -> str | None:
+    method = tiny(MOMENTA[0], seed=0)
+    attempt(method)
+    for name, words in NETWORKS.items():
+        wanted = not name.startswith("key")
+        if any(weight.requires_grad != wanted for weight in getattr(method, name).parameters()):
+            no, what = ("no longer ", "must") if wanted else ("", "must not")
+            return (
+                f"the weights are right, but after your step those of {words} {no}require a gradient, and they {what}. "
+                "The drift is no part of the loss: ema_update does it under torch.no_grad()."
+            )
+    if method.queue.requires_grad:
+        return "the weights are right, but after your step the queue requires a gradient. Keys are kept without one."
+    return None
+
+
 # Wrong, and no known mistake.
 def weights_that_differ(attempt: Callable) -> str | None:
     """One weight of the first network that is not as it should be."""
@@ -229,6 +246,7 @@ after_step = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="both parts of the key network follow the query network, and the queue has the new keys.",
+    demands=(leaves_gradients_as_they_are,),
     ladder=(weights_that_differ, queue_rows, later_steps),
     notes=(is_ignored,),
 )
