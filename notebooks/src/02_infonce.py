@@ -12,7 +12,7 @@
 # **What you will be able to do**
 #
 # - build a contrastive loss, NT-Xent, step by step: similarities, partners, one view's loss, the whole batch;
-# - say which loss a network that knows nothing must have, and read a stuck run from that number;
+# - say which loss to expect of a network that knows nothing, and read a stuck run from that number;
 # - derive the loss's gradient by hand, and say from it what a temperature does: who is pushed, and how hard;
 # - keep the loss finite where exponentials overflow.
 #
@@ -99,8 +99,8 @@ for points in (100, 60, 20, 100 / 15, 1):
 
 # %% [markdown]
 # You have just done the task that the loss of this lesson gives to a network. It is scored like this: **only the
-# share of points on the partner counts, and the loss is minus its logarithm**. All 100 on the partner: loss 0.
-# The same share for each of the 15: $\ln 15$. None on the partner: infinite.
+# share of points on the partner counts, and the loss is minus its natural logarithm** (its unit is the *nat*). All 100
+# on the partner: loss 0. The same share for each of the 15: $\ln 15$. None on the partner: infinite.
 #
 # Perhaps you gave points to another card that shows the same kind of object. Remember it: it comes back as the
 # *false negative*.
@@ -214,15 +214,15 @@ checks.partners(my_partners)
 # %% [markdown]
 # ### Exercise 3: one row's loss (5 min, easy)
 #
-# Now the points. Divide the similarities of a row by a positive number $T$, the **temperature**, and take the
-# softmax: the candidates get probabilities that add up to 1. The loss of this anchor is minus the logarithm of its
-# partner's probability. It is the cross-entropy of a classifier with $2n - 1$ classes, and the classes are the
+# Now the points. Divide the similarities of a row by a positive number $T$, the **temperature**: these are the
+# **logits**. Their softmax gives the candidates probabilities that add up to 1. The loss of this anchor is minus the
+# logarithm of its partner's probability. It is the cross-entropy of a classifier with $2n - 1$ classes, and the classes are the
 # other views of this batch.
 #
 # $$p_j = \frac{\exp(s_j / T)}{\sum_k \exp(s_k / T)}, \qquad \ell = -\ln p_\text{partner}$$
 #
-# `similarities` holds the candidates of one anchor, without the anchor itself; `partner` is the partner's place
-# among them.
+# Return $\ell$, one number. `similarities`, $(m,)$, holds those of one anchor's candidates, without the anchor itself;
+# `partner` is the partner's index among them.
 
 
 # %% tags=["exercise"]
@@ -283,8 +283,8 @@ print(f"the partner, A2: {p[7]:.2f}, loss {-p[7].log():.2f}; even shares: loss {
 #
 # ### Exercise 4: NT-Xent (8 min, medium)
 #
-# Write the loss of a whole batch. You may use your functions from above. From `z1` and `z2`, each $(n, d)$ and of any
-# length, to one number:
+# Write the loss of a whole batch. You may use `my_similarities` and `my_partners`. From `z1` and `z2`, each $(n, d)$
+# with rows of any length, to one number:
 #
 # 1. logits: all cosine similarities, divided by the temperature, $(2n, 2n)$;
 # 2. no view is its own candidate;
@@ -360,9 +360,9 @@ print(f"loss {same:.3f}; with view 2 alone in another order {nt_xent(z1, z2[orde
 # </details>
 #
 # The value $\ln(2n - 1)$ is the loss of guessing: the **chance line**. The figure compares it with three kinds of
-# networks that have learned nothing, three seeds each: random directions at two temperatures, and an untrained
-# network that looks at real views. (Its *encoder* turns a view into features $h$, and its *projector*, a small
-# network, turns those into the embedding $z$. Lesson 03 builds both.)
+# embeddings that know nothing, three seeds each: random directions at two temperatures, and those of an untrained
+# network that looks at real views. (Its *encoder* turns a view into features $h$, the embedding of lesson 00. Its
+# *projector*, a small network, turns those into $z$. Lesson 03 builds both.)
 
 
 # %% tags=["folded"]
@@ -421,21 +421,22 @@ print(
 #   for 512 (ln 1023 = 6.93). Always give a loss with its chance line.
 # - Under the full augmentations of lesson 01 the untrained network is about as bad as random directions. Two views of
 #   one picture have much in common, but its weights do not look for it.
-# - Random directions lie *above* the line on average, by about $1 / (2 d T^2)$ when there are many. By accident some negative is
-#   more similar than the partner, and a low temperature gives such accidents a high weight.
+# - Random directions lie *above* the line on average, by about $1 / (2 d T^2)$ when there are many. By accident some
+#   negative is more similar than the partner, and a low temperature gives such accidents a high weight.
 #
 # **Quiz.** You double the batch size of a run at temperature 0.5, and its loss rises by 0.6. Has it become worse?
 #
 # <details><summary>Answer</summary>
 #
-# No. There are twice as many candidates: the chance line has risen by about ln 2 = 0.69, more than the
+# Nothing says so. There are twice as many candidates: the chance line has risen by about ln 2 = 0.69, more than the
 # loss. "The loss rose, so the larger batch harms" compares two different tasks.
 #
 # </details>
 #
-# There is also a lowest possible loss, the **floor**. Cosines lie between -1 and 1, so the logits lie between $-1/T$
-# and $1/T$. Even perfect partners ($s = 1$) and the impossible $s = -1$ to all others leave some probability to the
-# negatives. For $n = 128$:
+# There is also a **floor**, below which no loss can lie. Cosines lie between -1 and 1, so the logits lie between $-1/T$
+# and $1/T$. Even perfect partners ($s = 1$) and $s = -1$ to all others would leave some probability to the negatives.
+# (Three or more directions cannot all be opposite. At best, any two of $n$ images have $s = -1 / (n - 1)$, nearly a
+# right angle.) For $n = 128$:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -452,8 +453,8 @@ for temperature in (1.0, 0.5, 0.1):
 #
 # <details><summary>Answer</summary>
 #
-# One cannot tell. One and the same set of embeddings, partners alike and negatives at right angles, has three very
-# different losses above. Compare runs at different temperatures by what the features are good for (lesson 06).
+# You cannot tell. The same embeddings, partners alike and negatives at right angles, have three very different losses
+# above. Compare runs at different temperatures by what the features are good for (lesson 06).
 #
 # </details>
 
@@ -527,8 +528,8 @@ show(
 # %% [markdown]
 # ## Temperature
 #
-# The lab shows *one row* of a real table of similarities. It is of a SimCLR network trained on the embedded
-# shapes: one anchor, and three different batches of 16 images around it:
+# The lab shows *one row* of a real table of similarities. It is of a SimCLR network trained on the flashcards at
+# $T = 0.3$: one anchor, and three different batches of 16 images around it:
 #
 # - **easy**: 15 images of other classes;
 # - **hard**: the 15 images of other classes that this network finds most similar to the anchor;
@@ -621,7 +622,8 @@ show_table(
 #   like $1/T$ and goes to that negative.
 # - The **sum** of the pushes is $(1 - p_+) / T$, with $p_+$ the partner's probability. So your answer depends on the row:
 #   in *easy* the sum first rises and then falls to 0, in the other two it keeps growing.
-# - And the hardest negatives may be **no negatives at all**: what looks most like the anchor may be of its class.
+# - And the hardest negatives may be **no negatives at all**: what looks most like the anchor may be of its class. The
+#   low end pushes these false negatives most.
 #
 # How often is that so? The figure shows means over all views of 512 validation images as anchors, in batches of 128,
 # for three networks trained with different seeds (thin lines; the mean is thick).
@@ -653,7 +655,7 @@ show_table(
 )
 
 # %% [markdown]
-# In this *trained* network, with ten classes, most of the push at low $T$ goes to images of the anchor's own class.
+# In these *trained* networks, with ten classes, most of the push at low $T$ goes to images of the anchor's own class.
 # We expect less at the start of training, when the network cannot yet tell what is alike, and with 1,000 classes,
 # where a batch holds few images of the same class.
 #
@@ -704,7 +706,7 @@ checks.gradient(my_gradient)
 #
 # <details><summary>Hint 3</summary>
 #
-# A negative: $p_j / T$. The partner: $p_+ / T - 1 / T$. So compute $p$, take 1 off at the index `partner`, and divide
+# A negative: $p_j / T$. The partner: $p_+ / T - 1 / T$. So compute $p$, subtract 1 at the index `partner`, and divide
 # all by $T$.
 #
 # </details>
@@ -720,8 +722,8 @@ for j in range(4):
 print(f"sum over all 31 candidates: {abs(s.grad.sum()):.6f}")
 
 # %% [markdown]
-# Gradient descent moves against the gradient. The similarity of each negative falls in proportion to $p_j / T$. The
-# partner's rises in proportion to $(1 - p_+) / T$, which is the sum of all the others: the two always balance.
+# Gradient descent moves against the gradient. If the similarities were free to move, each negative's would fall in
+# proportion to $p_j / T$. The partner's would rise in proportion to $(1 - p_+) / T$, which is the sum of all the others: the two always balance.
 # (In NT-Xent every similarity stands in two rows, once for either end, and all is divided by $2n$.)
 #
 # **Quiz.** As $T$ grows without bound, which negatives does the loss still push, and how hard?
@@ -785,7 +787,7 @@ torch.testing.assert_close(
 #
 # ### Exercise 6: log-sum-exp (4 min, easy)
 #
-# Write it, without `torch.logsumexp`. It must hold for logits of any size.
+# Write $\ln \sum_k e^{x_k}$ of logits `x`, $(m,)$, without `torch.logsumexp`. It must hold for logits of any size.
 
 
 # %% tags=["exercise"]
@@ -904,7 +906,7 @@ show(
 # %% [markdown]
 # ### Going deeper: the temperature, on the circle and in a network
 #
-# One start says little. Here are the ends from five starts, for three goals and three temperatures. (The lab multiplies
+# One start says little. Here are the ends from five starts, for three goals and four temperatures. (The lab multiplies
 # each step by $T$, because the gradient has $1/T$ in it and high temperatures would otherwise move slowly. That
 # is also why $T$ makes no difference to alignment alone.)
 
@@ -913,7 +915,7 @@ show(
 ends = {("the start", ""): [simulate(start(6, s), 1.0, steps=0) for s in range(5)]}
 ends |= {("alignment", "any"): [simulate(start(6, s), 0.5, "alignment") for s in range(5)]}
 for want in ("uniformity", "both"):
-    for temperature in (0.05, 0.5, 2.0):
+    for temperature in (0.05, 0.1, 0.5, 2.0):
         ends[want, f"{temperature:g}"] = [
             simulate(start(6, s), temperature, want) for s in range(5)
         ]
@@ -934,9 +936,9 @@ show_table(
 )
 
 # %% [markdown]
-# Uniformity alone spreads the points evenly at 0.5, and not at the other two. Hotter, near points are pushed hardly more than far ones, and
-# points that start close part very slowly. Colder, the points come to rest in clumps: only the nearest view pushes, and
-# its push along the circle vanishes where two points meet.
+# Uniformity alone spreads the points evenly at 0.5, and not at the other temperatures. Hotter, near points are pushed
+# hardly more than far ones, and points that start close part very slowly. Colder, the points come to rest in clumps:
+# only the nearest view pushes, and its push along the circle vanishes where two points meet.
 #
 # A circle with 12 free points is no network. Nine SimCLR runs on the shapes, at three training temperatures with three
 # seeds each (dots; the line joins their means), show something else:
@@ -966,8 +968,8 @@ show_table(
 )
 
 # %% [markdown]
-# - **Hot** (1.0): partners are closest, but all other views are closer too, and the nearest neighbours tell the classes
-#   much worse.
+# - **Hot** (1.0): partners are closest, but the other views are closer too than at 0.3, and the nearest neighbours tell
+#   the classes much worse.
 # - **Cold** (0.05): the embeddings are less even than at 0.3. The nearest neighbours are about as good as at 0.3,
 #   although a low temperature pushes images of the same class apart. We did not measure why.
 #
@@ -1032,7 +1034,8 @@ print(
 #
 # The loss stays at ln 63: it sees no difference between the partner and the rest. Three suspects: all embeddings
 # are the same; the partner is no more similar than others, because it is no partner; or the weights never change.
-# The spread falls, so the weights do change. Look at what goes in.
+# The embeddings differ at the first step, where the loss is the same already. The spread falls, so the weights do
+# change. The second suspect is left: look at what goes in.
 #
 # </details>
 #
@@ -1083,7 +1086,7 @@ print(f"spread at the last step {spreads[:, -1].mean():.2f}")
 # <details><summary>Answer</summary>
 #
 # Look at the floor. At 0.5 it is 1.73, so 0.02 is impossible: there is a bug in the loss, for example another
-# temperature than you think, embeddings that are not normalised, or each view as its own partner. At 0.1 it is possible,
+# temperature than you think, embeddings that are not normalised, or negatives that are masked. At 0.1 it is possible,
 # but so early it is suspicious: check whether the two views are equal (the same tensor twice, no augmentation). Then the
 # partner is always at similarity 1 and the task is trivial.
 #
@@ -1128,9 +1131,9 @@ print(f"spread at the last step {spreads[:, -1].mean():.2f}")
 # | all embeddings alike, or guessing | ln(2n - 1), at every temperature |
 # | random directions in d dimensions | about ln(2n - 1) + 1 / (2dT²) |
 # | partners alike, negatives at right angles | ln(1 + (2n - 2) exp(-1/T)) |
-# | the lowest possible | ln(1 + (2n - 2) exp(-2/T)) |
+# | the floor: no loss is lower | ln(1 + (2n - 2) exp(-2/T)) |
 #
-# - Contrastive learning is classification where the classes are the other views of the batch.
+# - NT-Xent is classification where the classes are the other views of the batch.
 # - A loss means nothing without its chance line, ln(2n - 1), and cannot be compared across temperatures.
 # - The push on a negative (on its similarity) is p / T. Cold: few, hard, often false negatives. Hot: all, weakly.
 # - Logits into `F.cross_entropy`; the diagonal at minus infinity.
