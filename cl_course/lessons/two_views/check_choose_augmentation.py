@@ -83,7 +83,7 @@ def open_shortcuts(config: AugmentConfig) -> list[str]:
         sentences.append(
             f"a shortcut stays open: raw pixels find the partner of {100 * layout:.0f} % of the cards, so each value "
             "in "
-            "its place is enough. Crop more, and flip."
+            "its place is enough. Crop more, flip, or jitter more."
         )
     if lightness > OPEN:
         sentences.append(
