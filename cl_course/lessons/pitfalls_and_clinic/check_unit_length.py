@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.infonce.answers import answer_of
-from cl_course.lessons.shared.exercise import Exercise, Mistake, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
 from cl_course.lessons.shared.ladder import constant_relation, written
 
 NAME = "my_unit"
@@ -94,8 +93,27 @@ MISTAKES = (
 )
 
 
+def scaled(attempt: Callable, z: Tensor) -> Tensor:
+    """The attempt's answer in double precision; lists, arrays and tensors of any precision are taken.
+
+    Raises:
+        NotAttempted: it returned None or ..., as the stub does.
+        Fault: the attempt changed z, or its answer holds no numbers.
+    """
+    given = z.clone()
+    answer = call(lambda: attempt(given))
+    if not torch.equal(given, z):
+        raise Fault("you changed z in place: the caller's tensor is altered. Make a new one, z = z / 2, not z /= 2.")
+    try:
+        if isinstance(answer, list | tuple) and any(isinstance(row, Tensor) for row in answer):
+            answer = torch.stack(list(answer))
+        return torch.as_tensor(answer).detach().double()
+    except (TypeError, ValueError, RuntimeError):
+        raise Fault(f"a {type(answer).__name__} came back: return the scaled embeddings alone, (2n, d).") from None
+
+
 def observe(attempt: Callable) -> list[Tensor]:
-    return [answer_of(attempt, z) for z in BATCHES]
+    return [scaled(attempt, z) for z in BATCHES]
 
 
 # What a right answer must also do.
@@ -123,28 +141,28 @@ def carries_its_gradient(attempt: Callable) -> str | None:
 
 # Wrong, and no known mistake.
 def shape(attempt: Callable) -> str | None:
-    mine = answer_of(attempt, SMALL)
+    mine = scaled(attempt, SMALL)
     if mine.shape == SMALL.shape:
         return None
     return f"for z of shape {tuple(SMALL.shape)} your answer has the shape {tuple(mine.shape)}; it must be the same."
 
 
 def multiple(attempt: Callable) -> str | None:
-    mine, right = answer_of(attempt, SMALL), F.normalize(SMALL, dim=1)
+    mine, right = scaled(attempt, SMALL), F.normalize(SMALL, dim=1)
     kept = right != 0
     relation = constant_relation(mine[kept].tolist(), right[kept].tolist())
     return f"for z = {written(SMALL)}: {relation}" if relation else None
 
 
 def lengths(attempt: Callable) -> str | None:
-    mine = answer_of(attempt, SMALL).norm(dim=1)
+    mine = scaled(attempt, SMALL).norm(dim=1)
     if same(mine, torch.ones(3)):
         return None
     return f"for z = {written(SMALL)} the rows of your answer have the lengths {written(mine)}. Each must be 1."
 
 
 def directions(attempt: Callable) -> str | None:
-    cosines = F.cosine_similarity(answer_of(attempt, SMALL), SMALL.double(), dim=1)
+    cosines = F.cosine_similarity(scaled(attempt, SMALL), SMALL.double(), dim=1)
     for row, cosine in zip(SMALL, cosines.tolist()):
         if cosine < 0.9999:
             return (
