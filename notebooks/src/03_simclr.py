@@ -89,13 +89,12 @@ train = load(lesson.dataset, "train", limit=few)
 val, test = load(lesson.dataset, "val"), load(lesson.dataset, "test")
 if train.labels is None:
     raise ValueError(
-        f"{lesson.dataset} has no labels, and this lesson judges by them: sort it into one folder a class"
+        f"{lesson.dataset} has no labels, and this lesson judges by them: "
+        "sort it into one folder a class"
     )
 some = torch.randperm(len(train), generator=Generator().manual_seed(0))[:4000]
 gallery = train.subset(some)  # the images whose names may vote
-print(
-    f"{len(train):,} images to train on; {len(val):,} to watch the run; {len(test):,} for the very end"
-)
+print(f"{len(train):,} images to train on, {len(val):,} to watch, {len(test):,} for the very end")
 print(f"classes: {', '.join(train.class_names)}")
 
 # %% [markdown]
@@ -111,9 +110,9 @@ card = to_float(train.images[1:2])
 views = two_views(card, config.augment, Generator().manual_seed(lesson.seed))
 show(
     pipeline_figure(*(channels_last(picture)[0] for picture in (card, *views)), dims=(128, 128)),
-    alt="One image becomes two views; the same encoder turns each into h, the same projector turns h into z; "
-    "z1 and z2 are pulled together, the views of other images pushed away. After training the encoder is kept, "
-    "the projector is not.",
+    alt="One image becomes two views; the same encoder turns each into h, the same "
+    "projector turns h into z; z1 and z2 are pulled together, the views of other "
+    "images pushed away. After training the encoder is kept, the projector is not.",
 )
 
 # %% [markdown]
@@ -141,7 +140,7 @@ show(
 
 # %% tags=["exercise"]
 def my_training_step(images, make_view, encoder, projector, optimizer, temperature):
-    """One step of SimCLR on images (n, 3, h, w): views, embeddings, loss, update. Returns the loss."""
+    """One step of SimCLR on images (n, 3, h, w): views, embeddings, update. Returns the loss."""
     ### BEGIN SOLUTION
     encoder.train()
     projector.train()
@@ -406,15 +405,13 @@ show_table(
 )
 print(f"loss of guessing: {chance_loss(n):.2f}")
 print(f"loss if all positive pairs had similarity 1 and all negative pairs 0: {floor:.2f}")
-print(
-    f"{sum(row['seconds'] for row in rows):.0f} s of training; the plan said {planned.seconds:.0f} s"
-)
+print(f"{sum(row['seconds'] for row in rows):.0f} s of training; planned {planned.seconds:.0f} s")
 
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
 # The loss does not end near 0, and it cannot: even with positive pairs at similarity 1 and negative ones at 0 it would be
-# the last loss printed above, since at this temperature $2n - 2$ negatives still weigh something. And in our runs kNN
+# the number printed last for the loss, since $2n - 2$ negatives weigh something at this temperature. And in our runs kNN
 # goes on rising in the second half. If you judged by the loss alone, you might stop too early.
 #
 # </details>
@@ -479,8 +476,8 @@ classes = range(len(val.class_names))
 which = torch.tensor([int((val.labels == c).nonzero()[0]) for c in classes[::3]])
 show(
     neighbours(gallery, val, features, which, k=5),
-    alt="Queries with the five nearest cards before and after training, each framed green where the class is the "
-    "query's, dashed red where it is not.",
+    alt="Queries with the five nearest cards before and after training, each framed green "
+    "where the class is the query's, dashed red where it is not.",
     photo=True,
 )
 
@@ -495,12 +492,12 @@ show(
 # ### Exercise 4: do neighbours agree? (5 min, medium)
 #
 # Turn this look into a number. For each image take the *one* other image that is nearest by cosine similarity: how often
-# has it the same class? (kNN above asks 20, with weights.)
+# does it have the same class? (kNN above asks 20, with weights.)
 
 
 # %% tags=["exercise"]
 def my_neighbours_agree(h, labels):
-    """Features (n, d), of any length; classes (n,) -> share of images whose nearest other image agrees."""
+    """Features (n, d), of any length; classes (n,) -> share of images that agree."""
     ### BEGIN SOLUTION
     h = F.normalize(h, dim=1)
     similarity = h @ h.T  # (n, n)
@@ -545,8 +542,9 @@ checks.neighbours_agree(my_neighbours_agree)
 record = records.read("projection_head")
 show(
     heads_figure(record["runs"]),
-    alt="Accuracy for three kinds of head, read from h and from z. Without a head both are lowest; with a linear or "
-    "an MLP head h is better, and a little better than z.",
+    alt="Accuracy for three kinds of head, read from h and from z. Without a head both "
+    "are lowest; with a linear or an MLP head h is better, and a little better than "
+    "z.",
 )
 
 # %% [markdown]
@@ -568,8 +566,8 @@ scores = {
 }
 show(
     probes_figure(layers, scores, "MLP head, three seeds: what z forgets"),
-    alt="From h over the hidden layer to z: position falls most, background hue fades to nothing, class accuracy and "
-    "scale fall slightly, angle rises a little.",
+    alt="From h over the hidden layer to z: position falls most, background hue fades to "
+    "nothing, class accuracy and scale fall slightly, angle rises a little.",
 )
 show_table(
     [
@@ -597,8 +595,8 @@ show_table(
 #
 # <details><summary>Answer</summary>
 #
-# $h$, or a layer before it. "$z$, since it was trained" is the tempting answer and the worst: $z$ was trained to ignore the
-# position. (The first section *Going deeper* follows the position through the whole network.)
+# $h$, or a layer before it. "$z$, since it was trained" is the tempting answer, and in the figure the worst: the training
+# rewards $z$ for ignoring the position. (The first section *Going deeper* follows the position through the whole network.)
 #
 # </details>
 
@@ -689,9 +687,8 @@ checks.features(my_features)
 # The folder again, now in eval mode
 kept.eval()
 print(f"in eval mode, after those passes in training mode: {vote(describe, queries=folder):.3f}")
-print(
-    f"a copy that never ran in training mode since:      {vote(lambda images: embed(method.encoder, images)):.3f}"
-)
+untouched = vote(lambda images: embed(method.encoder, images))
+print(f"{'a copy without such passes:':50} {untouched:.3f}")
 
 # %% [markdown]
 # ## Your loss, your training
@@ -782,18 +779,20 @@ show(
     ablation_figure(
         ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"
     ),
-    alt="kNN accuracy against temperature, augmentation and batch size; the augmentation matters most by far.",
+    alt="kNN accuracy against temperature, augmentation and batch size; the augmentation "
+    "matters most by far.",
 )
 show_runs(ablation["runs"], rows=("augment", "batch_size"), column="temperature")
 full = [run for run in ablation["runs"] if run["augment"] == "+ jitter + grey"]
 knn = {(run["temperature"], run["batch_size"], run["seed"]): run["knn"] for run in full}
 pairs = [knn[t, 32, s] > knn[t, 128, s] for t, batch, s in knn if batch == 32]
 print(
-    f"full recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} pairs of one temperature and seed"
+    f"full recipe: batch 32 beats batch 128 in {sum(pairs)} of {len(pairs)} "
+    "pairs of one temperature and seed"
 )
 
 # %% [markdown]
-# - **Augmentation decides.** Without a change of colour kNN is near chance, at every temperature and batch size: colours
+# - **Augmentation decides.** Without a change of colour kNN is near chance (0.1), at every temperature and batch size: colours
 #   are enough to find the positive (lesson 01), so nothing else is learned.
 # - **Jitter without grey is a lottery** in most settings: one setting ends anywhere from poor to good, by the seed alone. A
 #   likely reason: jitter turns *all* hues of a picture by the same angle, so the difference between object and background
@@ -893,7 +892,7 @@ results_section(leave_out=["MoCo", "BYOL"], live=live if as_recorded else None)
 # Features at every depth, and what can be read from them
 @torch.no_grad()
 def every_depth(images):
-    """Features after each block of the encoder, averaged over the map; then inside and after the projector."""
+    """Features after each block of the encoder, averaged over the map; then of the projector."""
     depths = {}
     for part in images.images.split(500):
         x, found = method.encoder.stem(to_float(part).to(lesson.device)), {}
@@ -919,8 +918,8 @@ for depth, h in of_val.items():
         read[name].append([score])
 show(
     probes_figure(list(of_val), read, "your run: what can be read at each depth"),
-    alt="From the first block over h to z: kNN accuracy of the class, and the R² of each factor. The numbers are in "
-    "the table below.",
+    alt="From the first block over h to z: kNN accuracy of the class, and the R² of each "
+    "factor. The numbers are in the table below.",
 )
 show_table(
     [[name, *(f"{value:.2f}" for (value,) in values)] for name, values in read.items()],
@@ -935,9 +934,9 @@ print(
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
-# In our run the class rises with depth up to $h$, the hues fade from block to block (most of them before the projector),
-# and the position is read best from $h$ and less from the layers after it. One run is one run; the nine recorded ones
-# above agree about the layers from $h$ on.
+# In our run the class rises with depth up to $h$ and stays about level after it. The hues fade from block to block, mostly
+# before the projector. The position is read best from $h$, and less from the layers after it. This is one run; the three
+# recorded runs with an MLP head agree for the layers from $h$ on.
 #
 # </details>
 #
@@ -972,8 +971,8 @@ show(
         val.class_names,
         painted={painted: to_float(val.images[:1000]).mean(dim=(2, 3)).numpy()},
     ),
-    alt="Three maps of the same 1,000 cards: random encoder by class, random encoder in the cards' own colours, and "
-    "after training by class.",
+    alt="Three maps of the same 1,000 cards: random encoder by class, random encoder in "
+    "the cards' own colours, and after training by class.",
 )
 
 # %% [markdown]
@@ -1001,7 +1000,8 @@ true = apart(F.normalize(after_h[:1000], dim=1))
 show_table(
     [[title, f"{spearmanr(true, apart(points)).statistic:.2f}"] for title, points in again.items()],
     ["map", "agreement"],
-    "Distances between classes on the map and among the features: Spearman's rank correlation (1: same order, 0: none)",
+    "Distances between classes on the map and among the features: "
+    "Spearman's rank correlation (1: same order, 0: none)",
 )
 by_class = []
 for c, name in enumerate(val.class_names):
