@@ -723,7 +723,8 @@ print(f"sum over all 31 candidates: {abs(s.grad.sum()):.6f}")
 
 # %% [markdown]
 # Gradient descent moves against the gradient. If the similarities were free to move, each negative's would fall in
-# proportion to $p_j / T$. The partner's would rise in proportion to $(1 - p_+) / T$, which is the sum of all the others: the two always balance.
+# proportion to $p_j / T$. The partner's would rise in proportion to $(1 - p_+) / T$, which is the sum of all the others:
+# the two always balance.
 # (In NT-Xent every similarity stands in two rows, once for either end, and all is divided by $2n$.)
 #
 # **Quiz.** As $T$ grows without bound, which negatives does the loss still push, and how hard?

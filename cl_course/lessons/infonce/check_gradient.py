@@ -76,7 +76,7 @@ MISTAKES = (
         {"chain": lambda difference, t, partner: difference / t**2},
     ),
     Mistake(
-        "1 is taken off after the division by T: p / T - 1. The partner's derivative is (p - 1) / T.",
+        "1 is subtracted after the division by T: p / T - 1. The partner's derivative is (p - 1) / T.",
         {"at_partner": lambda p, partner: p, "chain": lambda p, t, partner: p / t - _hot(p, partner)},
     ),
     Mistake(
@@ -107,7 +107,7 @@ MISTAKES = (
         "the negatives' sign is wrong: the loss grows with their similarity, p / T.",
         {"at_partner": lambda p, partner: torch.where(_hot(p, partner).bool(), p - 1, -p)},
     ),
-    Mistake("1 is taken off every entry: only the partner's is p - 1.", {"at_partner": lambda p, partner: p - 1}),
+    Mistake("1 is subtracted from every entry: only the partner's is p - 1.", {"at_partner": lambda p, partner: p - 1}),
     Mistake(
         "1 is added at the partner: its derivative is (p - 1) / T.",
         {"at_partner": lambda p, partner: p + _hot(p, partner)},
@@ -129,19 +129,19 @@ MISTAKES = (
         {"at_partner": lambda p, partner: p * (1 - p)},
     ),
     Mistake(
-        "the 1 is taken off at the next index, not at the partner's.",
+        "the 1 is subtracted at the next index, not at the partner's.",
         {"at_partner": _elsewhere(lambda i, m: (i + 1) % m)},
     ),
     Mistake(
-        "the 1 is taken off at the index before, not at the partner's.",
+        "the 1 is subtracted at the index before, not at the partner's.",
         {"at_partner": _elsewhere(lambda i, m: (i - 1) % m)},
     ),
     Mistake(
-        "the 1 is taken off at the first candidate, whichever the partner is.",
+        "the 1 is subtracted at the first candidate, whichever the partner is.",
         {"at_partner": _elsewhere(lambda i, m: 0)},
     ),
     Mistake(
-        "the 1 is taken off at the last candidate, whichever the partner is.",
+        "the 1 is subtracted at the last candidate, whichever the partner is.",
         {"at_partner": _elsewhere(lambda i, m: m - 1)},
     ),
     Mistake(_NO_EFFECT, {"scale": always(1.0)}),

@@ -28,7 +28,7 @@ MISTAKES = tuple(
     Mistake(sentence.rstrip(), {"indices": indices})
     for sentence, indices in (
         ("these are the views' own indices. " + _ORDER, _every),
-        ("the later half runs past the last row, 2n - 1: count round the end, modulo 2n.", lambda n: _every(n) + n),
+        ("the later half runs past the last row, 2n - 1: wrap around, modulo 2n.", lambda n: _every(n) + n),
         (_ORDER + "Yours is the next row.", lambda n: _every(n).roll(-1)),
         (_ORDER + "Yours is the row before.", lambda n: _every(n).roll(1)),
         (_ORDER + "Yours is n + 1 places on.", lambda n: _every(n).roll(n - 1)),

@@ -138,7 +138,7 @@ MISTAKES = (
         {"loss": _yes_or_no},
     ),
     Mistake(
-        "p log p came out: the loss is -log p, not weighed by p.",
+        "p log p came out: the loss is -log p, not weighted by p.",
         {"loss": lambda logits, partner: _p(logits, partner) * minus_log_p(logits, partner)},
     ),
     Mistake(

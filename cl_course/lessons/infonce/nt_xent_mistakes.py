@@ -87,7 +87,7 @@ MISTAKES = (
         {"partner": lambda n: torch.arange(n)},
     ),
     Mistake(
-        "the targets run past the last column: count round the end, (i + n) modulo 2n.",
+        "the targets run past the last column: wrap around, (i + n) modulo 2n.",
         {"partner": lambda n: torch.arange(2 * n) + n},
     ),
     *(
@@ -95,7 +95,7 @@ MISTAKES = (
         for wrong in (parts.minus_log_p, parts.row_by_row)
     ),
     Mistake(
-        "the targets are numbers with a point; F.cross_entropy takes indices: whole numbers, as torch.arange gives.",
+        "the targets are floats; F.cross_entropy takes indices: whole numbers, as torch.arange gives.",
         {"partner": lambda n: parts.n_places_on(n).float()},
     ),
     Mistake(

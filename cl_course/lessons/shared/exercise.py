@@ -29,8 +29,8 @@ NOT_ATTEMPTED = (
 )
 # Words of an error message -> what to do about it. For errors whose wrong code no exercise lists.
 REMEDIES = {
-    "must match the size": "Two shapes do not fit together: print them. One number for each image of (n, 3, h, w) "
-    "needs the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
+    "must match the size": "Two shapes do not fit together: print them. One number for each row of (n, d) needs the "
+    "shape (n, 1), and for each image of (n, 3, h, w) the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
     "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all.",
     "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
     "infer output dtype": "The mean of True and False needs numbers: .float().mean().",
