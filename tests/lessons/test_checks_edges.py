@@ -59,7 +59,9 @@ def test_one_wrong_return_among_three(capsys, monkeypatch):
         first.append(loss)
         return loss if len(first) % 3 == 0 else 2 * loss
 
-    assert "not the loss of this step" in printed(checks.training_step, attempt, capsys, monkeypatch)
+    assert "your loss is 4.1107; that of nt_xent on these views is 2.0553" in printed(
+        checks.training_step, attempt, capsys, monkeypatch
+    )
 
 
 def test_images_written_to_do_not_change_the_verdict(capsys, monkeypatch):
@@ -182,16 +184,16 @@ def test_wrong_losses_that_look_right(loss, sentence, capsys, monkeypatch):
     [
         ({"loss": "loss = nt_xent(z1, z2, 0.2)"}, "✘"),
         ({"loss": "loss = nt_xent(z1, z2, 1 / temperature)"}, "turned over"),
-        ({"loss": "loss = nt_xent(z1, z1, temperature)"}, "view2 is never embedded"),
-        ({"loss": "loss = nt_xent(z1, z2, temperature).item()"}, "or from .item()"),
-        ({"loss": "loss = nt_xent(z1[:3], z2, temperature)"}, "print their shapes"),
+        ({"loss": "loss = nt_xent(z1, z1, temperature)"}, "both embeddings come from one view"),
+        ({"loss": "loss = nt_xent(z1, z2, temperature).item()"}, "as .item() and float() make it"),
+        ({"loss": "loss = nt_xent(z1[:3], z2, temperature)"}, "print z1.shape and z2.shape"),
         (
             {"update": "optimizer.zero_grad(); loss.backward(); optimizer.step(); optimizer.step()"},
-            "more than once in a step: the weights",
+            "the weights move twice as far as they should",
         ),
         (
             {"update": "optimizer.zero_grad(); loss.backward(retain_graph=True); loss.backward(); optimizer.step()"},
-            "more than once in a step: the second",
+            "the weights move twice as far as they should",
         ),
     ],
 )
