@@ -7,21 +7,23 @@ import pytest
 
 pytest_plugins = ["archive_files"]  # fixtures that several rooms use
 DURATIONS = pytest.StashKey[dict[str, float]]()
-LEFT_OUT = pytest.StashKey[list[pytest.Item]]()
+LEFT_OUT = pytest.StashKey[list[str]]()
 
 # What `make check` leaves out, so that it takes less than a minute: whole files, and single tests by file.
-# They train, start kernels, servers or a browser, or go through many combinations.
+# They train, start kernels or servers, or go through many combinations. So is every file that uses a browser.
 SLOW: dict[str, tuple[str, ...] | None] = {
     "test_notebooks.py": None,
-    "test_browser.py": None,
-    "test_browser_folds.py": None,
     "test_build.py": ("test_execution", "test_a_failed_cell_leaves_the_old_notebook"),
     "test_checks_byol.py": ("test_wrong_steps", "test_wrong_losses", "test_wrong_gradients"),
+    "test_checks_choose.py": ("test_choices_that_fail_are_named",),
     "test_checks_clinic.py": (
         "test_what_is_wrong_is_named_or_what_was_seen_is_said",
         "test_right_answers_of_any_style_pass",
     ),
     "test_checks_edges.py": ("test_wrong_steps_that_look_right",),
+    "test_checks_fair_table.py": ("test_wrong_tables_are_explained",),
+    "test_checks_judging.py": ("test_wrong_answers_are_explained",),
+    "test_checks_knn.py": ("test_wrong_votes_are_explained",),
     "test_checks_loss_steps.py": ("test_what_is_said_of_a_mistake_that_nobody_listed",),
     "test_checks_moco.py": ("test_wrong_answers_get_a_true_sentence",),
     "test_checks_moco_steps.py": ("test_wrong_answers_get_a_true_sentence",),
@@ -29,8 +31,8 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_checks_training_step.py": (
         "test_what_no_list_has_is_shown_by_what_was_observed",
         "test_every_known_mistake_is_said_by_name",
+        "test_planted_mistakes_are_named",
     ),
-    "test_checks_two_views.py": ("test_choices_that_fail_are_named",),
     "test_cli.py": (
         "test_pretrain_then_evaluate",
         "test_a_cut_run_goes_on_to_the_same_weights",
@@ -45,6 +47,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_labs_collapse.py": None,
     "test_labs_game.py": ("test_a_whole_game_by_its_buttons",),
     "test_labs_your_loss.py": None,
+    "test_order_test.py": None,
     "test_package.py": ("test_the_wheel_works_from_another_folder",),
     "test_recipes.py": (
         "test_a_few_steps_of_every_method_on_every_format_in_every_precision",
@@ -64,13 +67,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name == "test_notebooks.py")
     for item in items:
         names = SLOW.get(item.path.name, ())
-        if names is None or item.originalname in names:
+        if names is None or item.originalname in names or hasattr(item.module, "find_browser"):
             item.add_marker("slow")
 
 
 def pytest_deselected(items):
     for item in items:
-        item.config.stash[LEFT_OUT].append(item)
+        item.config.stash[LEFT_OUT].append(item.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +86,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if config.stash[LEFT_OUT] and config.option.markexpr == "not slow":
         terminalreporter.section("what ran, and what `make test` runs as well")
         ran = [report.nodeid for reports in terminalreporter.stats.values() for report in reports if is_result(report)]
-        for label, nodeids in (("ran", ran), ("slow, left out", [item.nodeid for item in config.stash[LEFT_OUT]])):
+        for label, nodeids in (("ran", ran), ("slow, left out", config.stash[LEFT_OUT])):
             rooms = Counter(str(Path(nodeid.partition("::")[0]).parent) for nodeid in nodeids)
             listed = ", ".join(f"{room}/ {number}" for room, number in sorted(rooms.items()))
             terminalreporter.write_line(f"{label:<16}{len(nodeids):>6,} tests: {listed}")
