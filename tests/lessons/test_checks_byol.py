@@ -128,6 +128,11 @@ INTO_TARGETS, NOT_INTO = "a gradient flows into target1", "no gradient reaches p
 WRONG_LOSSES = {  # known ones
     "1 - s": (both(lambda p, t: (1 - sim(p, t)).mean()), "a factor 1/2 too much"),
     "averaged": (lambda *b: by_loops(*b) / 2, "a factor 1/2 too much"),
+    "constant 2 for both": (lambda *b: by_loops(*b) - 2, "the constant is half of what it should be"),
+    "mean of one term only": (
+        lambda p1, p2, t1, t2: 4 - 2 * sim(p1, t2.detach()).mean() - 2 * sim(p2, t1.detach()),
+        "your answer has the shape (3,)",
+    ),
     "own view": (own_view, "paired with the wrong views"),
     "own view, averaged": (lambda *b: own_view(*b) / 2, "two things at once. First: the predictions are paired"),
     "one direction": (one, "p2 with target1 is not"),

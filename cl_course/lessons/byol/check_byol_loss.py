@@ -157,7 +157,11 @@ MISTAKES = (
     Mistake(
         f"2 s is missing its other part: your term is -2 s, {_SHOWN}", {"distance": lambda p, t: -2 * cosine(p, t)}
     ),
-    Mistake(f"your term is 1 - 2 s: {_SHOWN}", {"distance": lambda p, t: 1 - 2 * cosine(p, t)}),
+    Mistake(
+        "the constant is half of what it should be, as in 1 - 2 s for each direction or in 2 - 2 s - 2 s for both: "
+        f"{_SHOWN}",
+        {"distance": lambda p, t: 1 - 2 * cosine(p, t)},
+    ),
     Mistake(f"your term is 2 - s: {_SHOWN}", {"distance": lambda p, t: 2 - cosine(p, t)}),
     Mistake(
         f"the absolute value of s counts: at -1 the two point in opposite directions, the worst case. {_SHOWN}",
@@ -226,6 +230,7 @@ byol_loss = Exercise(
     praise="equal to the course's loss on every batch tried, and no gradient reaches the targets.",
     demands=(probes.gradients_flow_as_they_should,),
     ladder=(
+        probes.one_number_comes_back,
         probes.who_counts,
         probes.images_are_kept_apart,
         probes.who_is_compared_with_whom,

@@ -115,6 +115,17 @@ def _rows(*rows: Sequence[float]) -> list[Tensor]:
     return [torch.tensor([row], dtype=torch.float32) for row in rows]
 
 
+def one_number_comes_back(attempt: Callable) -> str | None:
+    answer = value(attempt, ORDINARY[0])
+    if isinstance(answer, Tensor) and answer.ndim:
+        shape = tuple(answer.shape)
+        return (
+            f"for {len(ORDINARY[0][0])} images your answer has the shape {shape}, and a loss is one number: take the "
+            "mean over the images in the terms of both directions."
+        )
+    return None
+
+
 def who_counts(attempt: Callable) -> str | None:
     """Which of the four arguments the loss depends on."""
     given, other = batch(4, 5), batch(4, 6)
