@@ -30,11 +30,16 @@ KEPT, FIT = (0, 1, 2, 4, 16, 64, 128), 3000  # directions of z; images that the 
 
 
 def lab(switched: str, seed: int) -> dict:
-    """One run of the lab: what it ends with, and the first step at which its loss is below 0.5."""
+    """One run of the lab: what it ends with, and the first step at which its loss is below 0.5.
+
+    Of start 0 the points of its picture as well, in hundredths: view, card, x and y.
+    """
     run = small_run(ONE_BY_ONE[switched], seed)
     low = (run.loss < 0.5).nonzero()
     ends = {name: round(float(getattr(run, name)[-1]), 3) for name in ("loss", "spread", "rank")}
-    return {"switched": switched, "seed": seed} | ends | {"below_half": int(low[0]) * EVERY if len(low) else None}
+    points = {} if seed else {"points": (100 * run.flat()).round().int().flatten().tolist()}
+    below = int(low[0]) * EVERY if len(low) else None
+    return {"switched": switched, "seed": seed} | ends | {"below_half": below} | points
 
 
 def target(momentum: float, seed: int, recipe: str) -> dict:
@@ -98,7 +103,7 @@ if __name__ == "__main__":
         runs, minutes = record_all(
             "byol_lab", lab, [{"switched": name, "seed": seed} for seed in range(10) for name in ONE_BY_ONE]
         )
-        about = "The lab's small BYOL, one part switched off at a time: loss, spread and effective rank of z at the end."
+        about = "The lab's small BYOL, one part switched off at a time: loss, spread, effective rank of z at the end."
         config = asdict(CONFIG) | {"steps": STEPS, "every": EVERY, "momentum": MOMENTUM}
     else:
         jobs = [{"momentum": m, "seed": seed, "recipe": repr(RECIPE)} for seed in range(3) for m in MOMENTA]
