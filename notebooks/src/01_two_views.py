@@ -131,8 +131,8 @@ lab = augmentation_lab(shelf, images, seed=lesson.seed)
 # <details><summary>Answers</summary>
 #
 # 1. The table below counts it, one slider alone at its far end: how far a pixel value moves in the mean. By this
-#    count it is the smallest crop for the flower, and the hue for this card, which has large areas of strong colour.
-#    The eye may judge otherwise: a flip moves many pixels, and one hardly sees it.
+#    count the flower's views change most by the smallest crop and the hue, which lie close together; those of this
+#    card by solarize, then by the hue. The eye may judge otherwise: a flip moves many pixels, and one hardly sees it.
 # 2. There is no single number: a crop must still hold an edge of the object. At 0.03 of the area the sides are
 #    about a sixth of the picture's, five or six pixels of a card, and many such crops show background alone.
 #
@@ -873,10 +873,10 @@ show_table(
 
 # %% [markdown]
 # Compare the column of the object's hue. After its full training the usual recipe is *worse than no training* for
-# sorting by colour: it was trained to forget the label. A choice that keeps the colour keeps the hue, and two passes
-# with it teach little of the class. There is no best augmentation, only one that fits what you want to know later. If
-# you do not know that yet: Xiao et al. (2021) keep several embedding spaces, one that ignores every change, and one for
-# each augmentation that keeps what this augmentation changes.
+# sorting by colour: it was trained to forget the label. With the course's choice the hue can be read, and after two
+# passes the kNN of the class is lower than without training. There is no best augmentation, only one that fits what
+# you want to know later. If you do not know that yet: Xiao et al. (2021) keep several embedding spaces, one that
+# ignores every change, and one for each augmentation that keeps what this augmentation changes.
 #
 # ## Debug this: half of the picture is black
 #
