@@ -92,7 +92,7 @@ def test_the_list_has_every_fault_and_its_number(lab):
 def test_a_patient_is_shown_over_a_healthy_run_of_its_method(runs):
     patient, healthy = sheet(runs, "D")
     assert (patient["run"], healthy["run"], patient["method"]) == ("drift", "MoCo", "MoCo")
-    assert health_of(patient).sentence.startswith("Healthy: partners are 0.70 more alike")
+    assert health_of(patient).sentence.startswith("Healthy: positive pairs are 0.70 more alike")
     figure = clinic_figure({"D": (patient, healthy), "E": sheet(runs, "E")})
     assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == list(TITLES) and len(figure.axes) == 8
     grey, green = figure.axes[2].lines
