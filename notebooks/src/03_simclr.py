@@ -104,7 +104,8 @@ print(f"classes: {', '.join(train.class_names)}")
 
 # %% tags=["folded"]
 # The parts of SimCLR as a picture
-chosen = recipe("simclr", lesson.profile, lesson.dataset, lesson.seed, side=tuple(train.images.shape[-2:]))
+side = tuple(train.images.shape[-2:])
+chosen = recipe("simclr", lesson.profile, lesson.dataset, lesson.seed, side=side)
 config = chosen.config
 card = to_float(train.images[1:2])
 views = two_views(card, config.augment, Generator().manual_seed(lesson.seed))

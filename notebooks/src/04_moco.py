@@ -515,7 +515,8 @@ print("and the same queue and key network")
 
 # %% tags=["folded"]
 # The recipe, and its first ten steps on a copy
-chosen = recipe("moco", lesson.profile, lesson.dataset, lesson.seed, side=tuple(train.images.shape[-2:]))
+side = tuple(train.images.shape[-2:])
+chosen = recipe("moco", lesson.profile, lesson.dataset, lesson.seed, side=side)
 whole = chosen.config.epochs
 if (
     not lesson.full
