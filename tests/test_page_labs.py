@@ -177,7 +177,8 @@ def test_sliders_and_choices_have_names_and_speak_their_own_unit(circle_page):
     heat = page.get_by_role("slider", name="Temperature T")
     assert heat.get_attribute("aria-valuetext") == "0.50" and heat.get_attribute("data-lm-suppress-shortcuts") == "true"
     heat.press("ArrowRight")
-    assert heat.get_attribute("aria-valuetext") == "0.51" and "T = 0.51" in circle_page.words
+    assert heat.get_attribute("aria-valuetext") == "0.51"
+    wait_until(lambda: "T = 0.51" in circle_page.words, "the words follow")
     page.get_by_role("radio", name="uniformity alone").check()
     assert page.get_by_role("group", name="Circle lab").count() == 1
     assert all(name for name in page.locator(".lab-dot").evaluate_all("all => all.map(e => e.ariaLabel)"))
