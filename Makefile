@@ -53,18 +53,23 @@ lab: $(VENV)/installed-lab $(NEWS)
 course: $(VENV)/installed-all
 	$(BIN)/python -m cl_course run all --solved --out build/course
 
-# In two halves side by side, each with one thread: one test rarely uses two cores well.
-FAST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow"
+# In two halves side by side, each with one thread: one test rarely uses two cores well. What the first half says is shown
+# when the second has ended; $(1) goes to both, $(2) to the second.
+define halves
+	@mkdir -p build; OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(1) tests/lessons >build/first_half.log 2>&1 & half=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(1) --ignore=tests/lessons $(2); one=$$?; \
+	wait $$half; other=$$?; cat build/first_half.log; exit $$((one + other))
+endef
+
 check: $(VENV)/installed-all
 	$(BIN)/python -m ruff check .
-	@mkdir -p build; $(FAST) tests/lessons >build/check.log 2>&1 & half=$$!; \
-	$(FAST) --ignore=tests/lessons; one=$$?; \
-	wait $$half; other=$$?; cat build/check.log; exit $$((one + other))
+	$(call halves,-q -m "not slow")
 	@echo "checked: ruff, and every test that tests/conftest.py does not list as slow; make test runs the rest as well"
 
 test: $(VENV)/installed-all
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest
+	$(call halves,,--ignore=tests/test_notebooks.py)
+	$(BIN)/python -m pytest tests/test_notebooks.py
 
 notebooks: $(VENV)/installed-all
 	$(BIN)/python notebooks/build.py
