@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,8 @@ FLOORS = (
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of all that a file imports, wherever the import stands."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -45,7 +47,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: import by the full name, not relatively"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def place_of(name: str) -> str:
@@ -69,6 +71,7 @@ def own_imports(path: Path) -> set[str]:
     return {name.removeprefix("cl_course.") for name in imports(path) if name.startswith("cl_course.")}
 
 
+@cache
 def resolved(name: str) -> str:
     """The module of a name that `from module import it` spelled out."""
     parts = name.split(".")
