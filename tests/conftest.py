@@ -14,7 +14,13 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 SLOW: dict[str, tuple[str, ...] | None] = {
     "test_notebooks.py": None,
     "test_build.py": ("test_execution", "test_a_failed_cell_leaves_the_old_notebook"),
-    "test_checks_byol.py": ("test_wrong_steps", "test_wrong_losses", "test_wrong_gradients"),
+    "test_checks_byol.py": (
+        "test_wrong_steps",
+        "test_wrong_losses",
+        "test_wrong_gradients",
+        "test_right_steps",
+        "test_the_lessons_solutions_pass_and_wrong_ones_raise",
+    ),
     "test_checks_choose.py": ("test_choices_that_fail_are_named",),
     "test_checks_clinic.py": (
         "test_what_is_wrong_is_named_or_what_was_seen_is_said",
@@ -33,6 +39,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_every_known_mistake_is_said_by_name",
         "test_planted_mistakes_are_named",
     ),
+    "test_labs_augmentation.py": ("test_every_slider_redraws_picture_and_meter",),
     "test_cli.py": (
         "test_pretrain_then_evaluate",
         "test_a_cut_run_goes_on_to_the_same_weights",

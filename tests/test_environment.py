@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_no_floor_is_above_what_colab_has():
     assert not [name for name, version in pins.items() if not floors[name].contains(Version(version))]
 
 
+@cache
 def third_party(folder: str) -> dict[str, set[str]]:
     """Top-level name -> the files of a folder that import it, the standard library and our own modules left out."""
     paths = sorted((ROOT / folder).rglob("*.py"))
