@@ -103,9 +103,8 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 def views_differ(attempt: Callable) -> str | None:
     if _alike(*observe(attempt)):
         return (
-            "the same view twice: both views have the same amounts, so they are identical and the task teaches "
-            "nothing. "
-            "Draw anew for the second view."
+            "the same view twice: both views have the same amounts, so they are identical and partners are found by "
+            "comparing pixels. Draw anew for the second view."
         )
     return None
 
