@@ -981,9 +981,9 @@ for target, title in titles.items():
 #
 # ### Exercise 5: intersection over union (5 min, easy)
 #
-# Two sets of masks are given, True where a pixel is called object. Return one number: the object pixels that both masks
-# have, divided by those that at least one has. Add up over *all* images first, then divide once, as PASCAL VOC does. Why
-# not the share of right pixels? A mask without any object is right wherever there is background.
+# Return one number: the object pixels (True) that both masks have, divided by those that at least one has. Add up over
+# *all* images first, then divide once, as PASCAL VOC does. Why not the share of right pixels? A mask without any object
+# is right wherever there is background.
 
 
 # %% tags=["exercise"]
@@ -1043,10 +1043,10 @@ show(
 
 # %% [markdown]
 # On raw pixels the head sees three numbers a place, the pixel's colour, and colours differ from card to card. Later
-# stages see more of what lies around a place, and have coarser maps, which cannot be precise, whatever they know. So the
-# record below (800 masks, three encoders, three seeds, rates chosen on validation) comes with two lines. The upper one
-# shows roughly what the map's size allows: the *true* masks, averaged over each place of such a map, enlarged again, and
-# cut at the one of four thresholds that is best on the validation cards. The lower one calls every pixel object.
+# stages see more of what lies around a place, and have coarser maps, which cannot be precise. So the record below (800
+# masks, three encoders, three seeds, rates chosen on validation) has a dotted line for roughly what the map's size allows:
+# the *true* masks, averaged over each place of such a map, enlarged again, and cut at the one of four thresholds that is
+# best on validation.
 
 # %% tags=["folded"]
 # Figure and table: IoU by stage

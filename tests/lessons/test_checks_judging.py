@@ -283,6 +283,7 @@ UNLISTED = {
     ],
     "iou": [
         (lambda p, t: (p & t).sum() // (p | t).sum(), ""),
+        (lambda p, t: (p and t).sum() / (p or t).sum(), "is ambiguous. `if`, `and`, `or` and `not` ask for one"),
         (lambda p, t: (p ^ t).double().mean(), "masks differ"),
         (lambda p, t: 1 - (p ^ t).sum() / (p | t).sum(), "PASS"),
         (lambda p, t: with_counts(p, t) ** 2, ""),
