@@ -1154,7 +1154,7 @@ show_table(
         for way, cost in costs.items()
     ],
     ["", "negatives", "memory, MB", "seconds", "against the whole batch", "kNN on test, 6 epochs"],
-    caption="256 images on one core; kNN: mean ± standard deviation, 3 seeds (whole batch: each twice)",
+    caption="256 images, one core; kNN: mean ± standard deviation, 3 seeds (whole: each twice)",
 )
 
 # %% [markdown]
