@@ -129,10 +129,10 @@ show_table(
 # - **Too high**: from 0.3 to 1 to 3 each step costs accuracy, more than the seeds differ. All negatives are pushed nearly
 #   alike, those that are easily confused hardly more than the others.
 # - **Too low**: at 0.01 the recipe is a lottery. One seed is far above the other two, and all three are well below the runs
-#   at $T = 0.3$. In the right panel (lesson 02's: trained at 0.3, only the softmax has another $T$) fewer than two of the 254
-#   negatives count at 0.01, and about three quarters of the push falls on the anchor's own class: too little tolerance of
-#   what is alike (Wang and Liu 2021). That alone does not explain the low accuracy: at 0.05 it is nearly as much, and 0.05
-#   does well.
+#   at $T = 0.3$. In the right panel (from lesson 02: networks trained at 0.3, read with another $T$) fewer than two of the 254
+#   negatives count at 0.01, and about three quarters of the push falls on the anchor's own class. So cards that are alike are
+#   pushed apart (Wang and Liu 2021: too little *tolerance*). That alone does not explain the low accuracy: at 0.05 the share
+#   is nearly as high, and 0.05 does well.
 # - **Between**, at 0.05 and 0.3, these runs do not decide. On your own data try a few values, each three times the one
 #   before, in two short runs each, and judge by kNN on validation.
 #
@@ -151,8 +151,8 @@ show_table(
 # ## Pitfall 2: an augmentation too weak, and too strong
 #
 # Lesson 01 trained encoders under three augmentations: *weak* is crop and flip alone, *right* the recipe, *strong* has tiny
-# crops and the strongest colours, blur and solarize. Is the task of finding partners too easy, right, or hopeless? Two
-# measurements answer before you pay for the training:
+# crops and the strongest colours, blur and solarize. Is the task too easy, right, or hopeless? Two measurements answer before
+# you pay for the training:
 #
 # - **Can colours alone find the partner?** A histogram of colours looks for view2 of each of 256 cards (the shortcut meter of
 #   lesson 01). Near 1: too easy.
@@ -243,7 +243,7 @@ show_table(
 #
 # <details><summary>Answer</summary>
 #
-# Look and see. On ImageNet one large object fills most pictures, so 8 % of a picture may still be fur or feathers. Where the
+# On ImageNet one large object fills most pictures, so 8 % of a picture may still be fur or feathers. Where the
 # object is small (our cards, cells under a microscope, ships seen from above), most small crops show only background.
 #
 # </details>
@@ -365,8 +365,8 @@ show_table(table, ["encoder", "features", "linear", "kNN"], caption="On test, on
 #
 # The memory holds 32 cards, the paper says 256. The usual trick is **gradient accumulation**: take 8 batches of 32, one after
 # the other, add up an eighth of each gradient, and only then let the optimiser take a step. For a classifier without BatchNorm
-# that is the gradient of batch 256, since its loss is a mean over cards. (With BatchNorm it is so only nearly: each chunk is
-# normalised by its own statistics.) **Predict**: is it for NT-Xent?
+# that is the gradient of batch 256, since its loss is a mean over cards. (With BatchNorm only nearly: each chunk is normalised
+# by its own statistics.) **Predict**: is it for NT-Xent?
 #
 # <details><summary>Answer</summary>
 #
@@ -631,7 +631,7 @@ order_test("D", "one row")  # try others: order_test("A", "weight norm")
 # %% [markdown]
 # ### Exercise 1: the diagnosis (9 min, medium)
 #
-# For each patient the number of its fault. You may give some now and the others later: right ones stay. A wrong one is
+# Return for each patient the number of its fault. You may leave some out until later: right ones stay. A wrong one is
 # answered with what that fault would have shown.
 
 
@@ -798,6 +798,8 @@ checks.fresh_views(my_views)
 # %% [markdown]
 # ### Exercise 4: patient C's lengths (3 min, easy)
 #
+# The rows of `z` are embeddings; return them, each of length 1.
+#
 # ```python
 # z = z / z.norm()                                # C
 # ```
@@ -962,8 +964,8 @@ checks.optimizer(my_optimizer)
 # </details>
 
 # %% [markdown]
-# The cured patient is the healthy run: its method and recipe with that line as it should be. (F's healthy neighbour differs in
-# one thing more: its predictor learns faster than the rest.)
+# With its line mended, each patient is the healthy run. (F's healthy neighbour differs in one thing more: its predictor learns
+# faster than the rest.)
 #
 # ## Quiz
 #

@@ -1,4 +1,4 @@
-"""What speaks against a wrong diagnosis: for each patient and each fault that it does not have, a sentence on its panel.
+"""What speaks against a wrong diagnosis: for each patient and each fault that it does not have, a sentence.
 
 Each says what the fault would have shown and what the panel shows instead, with the numbers of the recorded run.
 """
