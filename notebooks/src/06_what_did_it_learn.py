@@ -791,8 +791,8 @@ show_table(
 #   half. From SimCLR's, hues cannot be read linearly: its augmentation turns them at random. Nor from the supervised
 #   encoder's, which was trained under the same augmentation.
 # - **Place and size** (your third prediction): SimCLR's features tell them well, far better than the random encoder's,
-#   though no label ever asked. So do the supervised encoder's. A crop keeps at least a third of the card, so it moves
-#   the object only so far; to be invariant to *that*, one need not forget where it is.
+#   though no label ever asked. So do the supervised encoder's. The angle they tell only in part. A crop keeps at least a
+#   third of the card, so it moves the object only so far; to be invariant to *that*, one need not forget where it is.
 # - **The list's end**: mAP separates SimCLR from the supervised encoder far more than precision at 10 does.
 #
 # </details>
