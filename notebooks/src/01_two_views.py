@@ -87,14 +87,14 @@ show(
 print(credit())
 
 # %% [markdown]
-# Take two of these views as partners. They share petals and a round outline. They do *not* share position, colour and
-# brightness. The network may use all that two views share to find the partner; what an augmentation changes at random
+# Take two of these views as partners. They share petals and a round outline. Position, colour and brightness mostly
+# differ. To find the partner, the network may use all that two views share; what an augmentation changes at random
 # is of little use. So with the augmentations you tell the network what does **not** matter.
 #
-# **Predict first.** A player looks at nothing but the **colour histogram**: how many pixels are how red, how green, how
-# blue. It gets one view and must find the partner among views of 256 pictures. How often does it succeed, if views
-# differ by nothing; by crops; by crops and flips; then also by brightness, contrast and saturation; then by hue; and
-# then sometimes are grey? Write six numbers from 0 to 1; later they are drawn beside the truth.
+# **Predict first.** A player looks at nothing but the **colour histogram**: how many pixels are how red, how green,
+# how blue. It gets one view and must find the partner among views of 256 pictures. How often does it succeed? Write
+# a number from 0 to 1 for each of six cases; later they are drawn beside the truth. In the first case nothing is
+# changed. Each further case adds a change: crops; flips; brightness, contrast and saturation; hue; some views grey.
 
 # %%
 my_guess = [None, None, None, None, None, None]  # such as [1.0, 0.6, ...]
@@ -115,8 +115,10 @@ if dataset_name != "shapes":
 # %% [markdown]
 # ## Lab: eight views
 #
-# Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: how often it happens. The
-# others are strengths. *Reroll* draws new random numbers. Find out, each time starting from *set to: nothing*:
+# Besides two photos there are *cards*, the course's small drawn pictures (32 by 32 pixels): one object on a
+# background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: how often
+# it happens. The others are strengths. *Reroll* draws new random numbers. Find out, each time starting from *set
+# to: nothing*:
 #
 # 1. Which single slider changes the eight views of the flower most? And those of a card? (Brightness, contrast,
 #    saturation and hue need jitter at 1.)
@@ -131,8 +133,9 @@ lab = augmentation_lab(shelf, images, seed=lesson.seed)
 # <details><summary>Answers</summary>
 #
 # 1. The table below counts it, one slider alone at its far end: how far a pixel value moves in the mean. By this
-#    count the flower's views change most by the smallest crop and the hue, which lie close together; those of this
-#    card by solarize, then by the hue. The eye may judge otherwise: a flip moves many pixels, and one hardly sees it.
+#    count the flower's views change most by the smallest crop and the hue, which lie close together; those of the
+#    heart card by solarize, then by the hue. The eye may judge otherwise: a flip moves many pixels, and one hardly
+#    sees it.
 # 2. There is no single number: a crop must still hold an edge of the object. At 0.03 of the area the sides are
 #    about a sixth of the picture's, five or six pixels of a card, and many such crops show background alone.
 #
@@ -206,9 +209,10 @@ show(
 # %% [markdown]
 # ### Exercise 1: flip, with one coin for each image (6 min, easy)
 #
-# Mirror each image left to right with the given probability, each by its **own** coin. Draw the coins from `generator`
-# (an object that gives random numbers from a seed, so that a run can be repeated). Do not change the caller's tensor.
-# The width is the last dimension. A mask of shape `(n, 1, 1, 1)` is stretched over an image by broadcasting.
+# Return the images, each mirrored left to right with the given `probability` (from 0 to 1), by its **own** coin.
+# Draw the coins from `generator` (an object that gives random numbers from a seed, so that a run can be repeated).
+# Do not change the caller's tensor. The width is the last dimension. A mask of shape `(n, 1, 1, 1)` is stretched
+# over an image by broadcasting.
 
 
 # %% tags=["exercise"]
@@ -303,8 +307,8 @@ checks.blend(my_blend)
 # </details>
 
 # %% [markdown]
-# Three operations of the package, made by your one line. **Grey** takes the grey itself, by a coin for each image;
-# **solarize** inverts every value at or above a threshold: each is one `torch.where`.
+# The next cell compares your one line with three operations of the package. **Grey** takes the grey itself, by a
+# coin for each image; **solarize** inverts every value at or above a threshold: each is one `torch.where`.
 
 # %%
 grey = my_grey(images)
@@ -330,8 +334,9 @@ assert_close(torch.where(bright, 1 - images, images), ops.solarize(images, thres
 
 # %% [markdown]
 # Hue, crop and blur are built in *Going deeper*, just below. From here on we use the package: `AugmentConfig` holds
-# all probabilities and strengths; `augment` draws parameters for every image and applies the operations in the order of
-# the figure. Why in batches? For one small image, starting an operation takes longer than the operation itself:
+# all probabilities and strengths; `augment` draws parameters for every image and applies the operations in the
+# order of the figure. Why in batches? For one small image, starting an operation takes longer than the operation
+# itself:
 
 # %% tags=["folded"]
 # Views a second, one image at a time and all together
@@ -405,9 +410,9 @@ box = ops.draw_parameters(len(images), images.shape[-2:], AugmentConfig(crop=(0.
 assert_close(my_crop(images, box), ops.resized_crop(images, box), atol=1e-5, rtol=0)
 
 # %% [markdown]
-# **Blur: a weighted mean of neighbours.** In a Gaussian blur the weights fall with the distance; `sigma` says how fast.
-# Along rows first and then along columns is the same as both at once, and cheaper. With a sigma for each image the
-# weights have the shape `(n, taps)`. At the border the picture is reflected.
+# **Blur: a weighted mean of neighbours.** In a Gaussian blur the weights fall with the distance, more slowly for a
+# larger `sigma`. Along rows first and then along columns is the same as both at once, and cheaper. With a sigma for
+# each image the weights have the shape `(n, taps)`; a *tap* is one neighbour. At the border the picture is reflected.
 
 
 # %%
@@ -431,9 +436,9 @@ assert_close(my_blur(images, sigma, radius), ops.gaussian_blur(images, sigma), a
 # ### Exercise 3: two views (8 min, medium)
 #
 # You are given images and a ready-made `disguise(images, amount)`, which changes each image according to **one number
-# from 0 to 1 for each image**, shape `(n,)`. Return two views of every image. Draw the numbers evenly from 0 to 1, from
-# `generator`, anew for each image *and* for each view. Row i of both views must come from image i: later the loss
-# knows only that "my partner has my row number".
+# from 0 to 1 for each image**, shape `(n,)`. Return two views of every image. Every number from 0 to 1 is equally
+# likely. Draw from `generator`, anew for each image *and* for each view. Row i of both views must come from image
+# i: later the loss knows only that "my partner has my row number".
 #
 # Four things often go wrong, and the check looks for them: one random number for the whole batch; the same view twice;
 # the input changed in place; rows in another order.
@@ -580,7 +585,8 @@ print(f"crops and flips alone: the histogram finds {rate:.0%} of the partners (y
 print(f"chance is {1 / len(images):.1%}")
 
 # %% [markdown]
-# Now recipe by recipe, with three features and three seeds each. (Mean colour: three numbers for a picture. Raw pixels:
+# A set of augmentations, with their probabilities and strengths, is called a *recipe*. Now recipe by recipe, with
+# three features and three seeds each. (Mean colour: three numbers for a picture. Raw pixels:
 # every value in its place.) The error bars reach from the lowest to the highest of the three seeds.
 
 # %% tags=["folded"]
@@ -616,10 +622,11 @@ show_table(
 )
 
 # %% [markdown]
-# On the cards, crops hardly lower the histogram's rate: this is figure 6 of the SimCLR paper as a number. Its figure 5
-# shows the price: encoders stay poor until crops and colour changes come together. Raw pixels lose more by a crop,
-# since a shift moves every pixel. The mean colour does too, probably because a crop changes how much of the view is
-# object and how much is background. Jitter closes most of the colour shortcut, hue and grey most of the rest.
+# On the cards, crops hardly lower the histogram's rate: figure 6 of the SimCLR paper shows the same for
+# crops of two photos. In its figure 5 no single operation gives a good encoder, and of all pairs, crops with colour changes are
+# best. Raw pixels lose more by a crop, since a shift moves every pixel. The mean colour does too, probably because
+# a crop changes how much of the view is object and how much is background. Brightness, contrast and saturation
+# close most of the colour shortcut, hue and grey most of the rest.
 #
 # The meter is one-sided. A *high* rate proves that a shortcut is open. A *low* rate shows only that *these* three
 # features fail; a network may find another shortcut that nobody measured.
@@ -627,7 +634,7 @@ show_table(
 # ## Debug this: the views that were too easy
 #
 # A colleague wants runs to be repeatable and writes the function below. In training the loss drops at once to nearly
-# its lowest possible value, and the encoder turns out to be useless. Find the line before you open the answer.
+# its lowest possible value, and the encoder ends no better than an untrained one. Find the line before you open the answer.
 
 
 # %%
@@ -646,23 +653,24 @@ for name, feature in shortcut.FEATURES.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Both generators start from the same seed, so both views get the same random numbers: they are the same view twice, and
-# every feature finds every partner. The repair is *one* generator that goes on:
+# Both generators start from the same seed, so both views get the same random numbers: they are the same view twice,
+# and every feature finds every partner. The repair is *one* generator that goes on:
 # `generator = Generator().manual_seed(seed)` once, then `two_views(images, config, generator)`; that can be repeated
 # too. It is tempting to call the augmentations too weak, but they are the course's recipe, on which the meter was near
 # zero above.
 #
-# A relative from practice: random numbers seeded alike in every data loader worker and in every epoch, so that each
-# picture has the same two views for the whole training (facebookresearch/DepthContrast, issue 14). And two loaders that
-# are shuffled apart, one for each view, give rows in different orders (sayakpaul/SimSiam-TF, issue 1).
+# Two related mistakes have been found in released code: random numbers seeded alike in every epoch, so that each
+# sample has the same two views for the whole training (facebookresearch/DepthContrast, issue 14); and one loader
+# for each view, each shuffled by itself, so that row i shows two different pictures (sayakpaul/SimSiam-TF, issue 1).
 #
 # </details>
 
 # %% [markdown]
 # ## Too weak, right, too strong
 #
-# What does an encoder learn under each? Three recipes were recorded, three trainings each, with the same network,
-# images and number of steps. This is what their views look like.
+# What does an encoder learn if augmentations are too weak, right or too strong for telling the *class* of a card? For
+# each recipe, three trainings with the same network, images and number of steps were recorded. The right recipe is the
+# default, `AugmentConfig()`; below it is also called the usual one. This is what their views look like.
 
 # %% tags=["folded"]
 # Views of one card under the three recorded recipes
@@ -695,16 +703,16 @@ show_table(
 #
 # - **Factors**: class, hue of the object and of the background, position, size (scale), angle.
 # - **Factor probe**: can a factor be computed from the features `h` by a linear formula? **R²** says how well: 1 is
-#   exactly, 0 is no better than always saying the mean. For the class, which is no number, the accuracy of a linear
-#   classifier (the **linear probe**) stands for R²; guessing gives 0.10.
+#   exactly, 0 is no better than always saying the mean, and below 0 is worse. For the class, which is no number,
+#   the accuracy of a linear classifier (the **linear probe**) stands for R²; guessing gives 0.10.
 # - **kNN**: the 20 training cards with the most similar `h` vote for the class.
 # - **Invariance**: the factor does not change `h`. A factor that can no longer be read *linearly* may have become an
 #   invariance, or may be in `h` in a way that no linear formula reads.
 # - **Untrained**: networks with random weights. Even random filters keep a good deal of the picture, so "it can be
 #   read" does not mean "it was learned". Look for what can be read *before* training and not *after* it.
 #
-# **Predict.** For each of the three encoders: will the *class* be read well? And the *object's hue*? Which one is better
-# than no training at all?
+# **Predict.** For each of the three encoders: will the *class* be read well? And the *object's hue*? Which encoder
+# knows the class better than an untrained one?
 
 # %% tags=["folded"]
 # What can be read from the three recorded encoders, and from untrained ones
@@ -758,26 +766,26 @@ show_table(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# - **Weak.** Colours solve the task, and the encoder keeps the hues. What the untrained network still held of the
-#   class
-#   and of the position is lost: kNN finds the class only half as often as without any training. The shortcut did more
-#   than fail to teach shapes: what would have served for them is gone.
-# - **Right.** The hues are gone, since they were of no use, and the class is there, although the encoder never saw a
-#   label. Only this encoder knows the class better than no training does.
+# - **Weak.** Colours solve the task, and the encoder keeps the hues. It gives up what it did not need: the position,
+#   which the untrained network held in part, cannot be read any more, and kNN finds the class only half as often as
+#   without any training. So the shortcut did more than fail to teach shapes: it cost some of what was there before.
+# - **Right.** The hues, which two views do not share, can no longer be read. The class can, although the encoder never
+#   saw a label. Only this encoder knows the class better than an untrained one.
 # - **Strong.** The hues can still be read, although they were turned as far as in the right recipe. Little was
-#   learned:
-#   by the linear probes this encoder is close to an untrained one, and its kNN is worse. Probably the partners, tiny
-#   crops, had too little in common to be found.
+#   learned: by the linear probes this encoder is close to an untrained one, and its kNN is worse. Probably the
+#   partners, tiny crops, had too little in common to be found.
 #
-# The angle cannot be read even before training, so it says nothing here that weak and strong do not read it.
+# The angle cannot be read before training either. So a value near 0 does not show that the weak or the strong encoder
+# lost it.
 #
 # </details>
 #
-# So the information that views share should be *enough, but no more*. Tian et al. (2020) find the same on photographs
-# and call the best point the sweet spot: strong enough to remove shortcuts, weak enough to keep what the task needs.
+# So views should share *enough* for the task, *but no more*. Tian et al. (2020) call this the InfoMin principle. On
+# photographs, too, they find accuracy best at such a *sweet spot*, between sharing too much and sharing too little.
 #
-# Two cautions. `h` need not ignore all that the views change: position and size, which crops change, are read well from
-# the right recipe's `h` (lesson 03 explains why). And three recipes are three points; others were not recorded.
+# Two cautions. `h` need not ignore all that the views change: position and size, which crops change, are read well
+# from the right recipe's `h` (lesson 03 gives the usual explanation). And three recipes are three points; others
+# were not recorded.
 #
 # ## When the usual recipe is wrong
 #
@@ -815,8 +823,8 @@ checks.choose_augmentation(my_choice)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Give the check the usual recipe, `AugmentConfig()`, and `PRESETS["crop and flip"]`. One destroys the label, the other
-# leaves a shortcut open. What lies between?
+# Return the usual recipe, `AugmentConfig()`, and run the check; then return `PRESETS["crop and flip"]`. One
+# destroys the label, the other leaves a shortcut open. What lies between?
 #
 # </details>
 #
@@ -828,14 +836,15 @@ checks.choose_augmentation(my_choice)
 #
 # <details><summary>Hint 3</summary>
 #
-# Start from `AugmentConfig()` and switch off two fields: the one that turns colours into others, and the one that takes
-# all colour away.
+# Start from `AugmentConfig()` and switch off two fields: the one that turns colours into others, and the one that
+# takes all colour away.
 #
 # </details>
 
 # %% [markdown]
-# Does the choice help a real encoder? We train three with your choice (or the course's, until yours is there) and three
-# with the usual recipe, two passes over the cards each, without labels. The method is SimCLR, which lesson 03 builds.
+# Does the choice help a real encoder? We train three with your choice (or the course's, until yours is there) and
+# three with the usual recipe, two passes over the cards each, without labels. The method is SimCLR, which lesson 03
+# builds.
 
 # %% tags=["folded"]
 # Three encoders with your choice and three with the usual recipe, two passes over the cards
@@ -911,8 +920,8 @@ except ValueError as error:
 # Colour operations work on values from 0 to 1 and cut off what leaves that range. After normalising about half of the
 # values are negative, and all of those become 0. **Augment first, normalise last.** It is tempting to blame the
 # strength of the jitter, but a factor of exactly 1 would do nearly the same damage. torchvision's colour functions cut
-# floats off at 0 and 1 in the same way. The mistake has been found in well-known code (mlfoundations/open_flamingo, pull
-# request 156, removes a jitter that came after the normalisation). `augment` refuses values outside [0, 1].
+# floats off at 0 and 1 in the same way. The mistake has been found in well-known code (mlfoundations/open_flamingo,
+# pull request 156, removes a jitter that came after the normalisation). `augment` refuses values outside [0, 1].
 #
 # </details>
 #
@@ -923,8 +932,9 @@ except ValueError as error:
 #
 # <details><summary>Answer</summary>
 #
-# No. Within a batch all views then share a change, so it does not help to tell anything apart; and if the number differs
-# between view1 and view2, *every* partner differs in the same way, which a network may learn to undo. What counts is
+# No. If all hues of a batch are turned by the same angle, pictures of different colours still differ in colour, and
+# the shortcut stays open. And if the number differs between view1 and view2, *every* partner differs in the same
+# way, which a network may learn to undo. What counts is
 # the comparison *within* the batch. "It averages out" is tempting: a supervised loss compares no images.
 #
 # </details>
@@ -953,16 +963,17 @@ except ValueError as error:
 # <details><summary>Answer</summary>
 #
 # The measurement above cannot say, since the number of steps was the same for all; a longer training might learn
-# something. It cannot bring back what two views do not share: if both tiny crops show background, no training finds the
-# object in them. Compare first what partners have in common.
+# something. It cannot bring back what two views do not share: if both tiny crops show background, no training finds
+# the object in them. Compare first what partners have in common.
 #
 # </details>
 
 # %% [markdown]
 # ## Recap: the running results table
 #
-# Rows so far: kNN accuracy on test, no label used in learning. The trained rows have the same encoder, images and number
-# of passes. The row of the right recipe is that of SimCLR, which lesson 03 trains before your eyes.
+# Rows so far: kNN accuracy on test, no label used in learning. The trained rows have the same encoder, images and
+# number of passes. Lesson 03 trains SimCLR with the right recipe before your eyes; its table shows other runs of
+# the same settings, so the number there differs a little.
 
 # %% tags=["folded"]
 # The running results table
@@ -983,7 +994,7 @@ show_table(
 
 # %% [markdown]
 # Why do raw pixels beat the random encoder? Probably because they keep every value in its place, so that cards of
-# similar outline are near each other, while a random encoder mixes the outline away.
+# similar outline are near each other, while an encoder averages over all places at its end.
 #
 # **In one sentence:** augmentations say what does not matter; too little leaves a shortcut, too much leaves nothing to
 # learn from, and what is right depends on what you want to know later.
@@ -993,11 +1004,12 @@ show_table(
 # ## References
 #
 # - T. Chen et al., *A simple framework for contrastive learning of visual representations* (SimCLR), 2020,
-#   arXiv:2002.05709: section 3.1 with figures 5 and 6, on crops, colour histograms and jitter; appendix A for the
-#   operations.
+#   arXiv:2002.05709: section 3.1 with figures 5 and 6, on pairs of operations and on colour histograms; appendix A
+#   for the operations.
 # - J.-B. Grill et al., *Bootstrap your own latent* (BYOL), 2020, arXiv:2006.07733: appendix B, solarize.
 # - Y. Tian et al., *What makes for good views for contrastive learning?* (InfoMin), 2020, arXiv:2005.10243.
 # - T. Xiao et al., *What should not be contrastive in contrastive learning*, 2021, arXiv:2008.05659.
 # - T. Chen, C. Luo, L. Li, *Intriguing properties of contrastive losses*, 2021, arXiv:2011.02803: easy features can
 #   keep others from being learned.
-# - J. Robinson et al., *Can contrastive learning avoid shortcut solutions?*, 2021, arXiv:2106.11230.
+# - J. Robinson et al., *Can contrastive learning avoid shortcut solutions?*, 2021, arXiv:2106.11230: which features
+#   are learned depends on how hard the negatives are, too.

@@ -75,8 +75,9 @@ lesson = settings(globals())
 # learns to tell the kinds apart without being told that there are kinds.
 #
 # We judge it by **nearest neighbours** (kNN): describe every card by a vector; take a card that was not used for
-# training; find the 20 cards whose vectors have the most similar directions; let *their* names vote, nearer cards with
-# more weight. Names are used only to judge. Guessing gets 0.1. Write down what you expect if the vector is
+# training; find the 20 training cards whose vectors have the most similar directions; let *their* names vote, nearer
+# cards with more weight (Wu et al. 2018). Names are used only to judge. Guessing gets 0.1. Write down what you expect if
+# the vector is
 #
 # 1. the raw pixels,
 # 2. the output of a network with random weights,
@@ -131,7 +132,7 @@ show(
 # ### Exercise 1: the training step (8 min, medium)
 #
 # You get a batch of images. Make two views, embed both, compute the loss, and let the optimizer take one step. This is
-# Algorithm 1 of the paper, in about eight lines. You are given:
+# Algorithm 1 of the paper, in about eight lines. Return the loss, a tensor or a number. You are given:
 #
 # - `make_view(images)`: one random view of every image, drawn anew at each call;
 # - `encoder` and `projector`: two modules. They may be in *eval mode*, as the last accuracy check left them;
@@ -305,6 +306,8 @@ print(f"\n{planned}")
 
 # %% [markdown]
 # Keep the second number: it is what this network reaches without learning. On our cards it is even below the pixels'.
+# The line *expect* comes from recorded runs on test images, where all 8,000 training cards may vote. Below only 4,000 vote,
+# on validation images, so expect a little less.
 #
 # ### Exercise 3: the spread (5 min, medium)
 #
@@ -366,8 +369,9 @@ for name, z in batches.items():
 # <details><summary>Answer</summary>
 #
 # The third one is the surprise: the spread is far from 0, although these embeddings hold one bit. So we also look at the
-# **effective rank**: how many dimensions are really used. It is the exponential of the entropy of the singular values
-# (RankMe, Garrido et al. 2023), and here it is 1.
+# **effective rank**: how many dimensions are really used. Divide the singular values of the table of embeddings by their
+# sum, and take the exponential of the entropy of these shares (RankMe, Garrido et al. 2023, eq. 1). Here it is 1. (The
+# spread is from SimSiam, Chen & He 2021, sec. 4.1, there without the factor $\sqrt d$.)
 #
 # </details>
 #
@@ -376,12 +380,13 @@ for name, z in batches.items():
 # During training, watch the **health panel**. Only kNN needs labels; the rest also works on your own data.
 #
 # - **Loss**, against the chance line $\ln(2n - 1)$ of lesson 02. On the line the network guesses.
-# - **Similarities** of embeddings, of positive and of negative pairs. When the network learns, they move apart.
+# - **Similarities** of embeddings, of positive and of negative pairs. When the network learns, they move apart. (Wang &
+#   Isola 2020 measure the same two aims by *alignment* and *uniformity*.)
 # - **kNN** on validation images.
 # - **Collapse?** The spread of $z$, and the effective rank of $h$ as a share of its 128 dimensions. (RankMe uses $z$; we
 #   apply its formula to $h$, since $h$ is kept.) A spread near 0 or a rank near 1 means a dead network, whatever the loss.
 #
-# **Predict**: where will the loss end, near 0? And in the second half, when the loss hardly moves, will kNN still gain?
+# **Predict**: where will the loss end, near 0? And in the second half, when the loss falls slowly, will kNN still gain?
 
 # %%
 panel = HealthPanel(gallery, val, config)
@@ -411,14 +416,15 @@ print(f"{sum(row['seconds'] for row in rows):.0f} s of training; planned {planne
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
-# The loss does not end near 0, and it cannot: even with positive pairs at similarity 1 and negative ones at 0 it would be
-# the number printed last for the loss, since $2n - 2$ negatives weigh something at this temperature. And in our runs kNN
-# goes on rising in the second half. If you judged by the loss alone, you might stop too early.
+# The loss does not end near 0, and it cannot: even with positive pairs at similarity 1 and negative ones at 0 it would
+# still be the number in the line *loss if all positive pairs had similarity 1*, since $2n - 2$ negatives weigh something at
+# this temperature. And in our run kNN still rises in the second half. If you judged by the loss alone, you might stop too
+# early. The kNN of the last epoch is the answer to the third of your first predictions.
 #
 # </details>
 #
-# Look at the similarities again: some negative pairs are as similar as positive ones, although the loss pushes them
-# apart in every step. **Predict**: which images are these? For the answer we need the labels.
+# Look at the similarities again: some negative pairs are as similar as positive ones, although in every step the loss
+# pushes negative pairs apart. **Predict**: which images are these? For the answer we need the labels.
 
 # %% tags=["folded"]
 # Similarities of positive pairs, and of negative pairs with the same and with another class
@@ -455,9 +461,9 @@ show_table(
 # <details><summary>Answer</summary>
 #
 # It would need something by which to tell them apart that survives the augmentation. Colour is drawn anew in each view;
-# position and size survive only roughly. What all views of a card surely share is its shape and its stripes, and two
-# stars have the shape in common. The tempting answer, "the network is too small", is wrong: with weaker augmentations the
-# same network separates cards by their colours (lesson 01, "too weak").
+# position and size survive only roughly. What the views of a card share best is its shape and its stripes, and two stars
+# have both in common (each kind of object has its own stripes). The tempting answer, "the network is too small", does not
+# explain it: with weaker augmentations the same network separates cards by their colours (lesson 01, "too weak").
 #
 # </details>
 #
@@ -485,15 +491,16 @@ show(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# By colours: for a red thing on green it finds red things on green. After training most neighbours have the query's
-# *shape*, in any colour.
+# By colours: for a red thing on green it finds red things on green. After training most neighbours show the query's
+# *kind* of object, in any colour.
 #
 # </details>
 #
 # ### Exercise 4: do neighbours agree? (5 min, medium)
 #
-# Turn this look into a number. For each image take the *one* other image that is nearest by cosine similarity: how often
-# does it have the same class? (kNN above asks 20, with weights.)
+# Turn this look into a number. You get features `h` and the class of each image. For each image take the *one* other image
+# that is nearest by cosine similarity. Return the share of images whose nearest image has the same class, 0 to 1. (kNN
+# above asks 20, with weights.)
 
 
 # %% tags=["exercise"]
@@ -555,8 +562,9 @@ show(
 # - **Read from $h$**: with a head, $h$ is better than $z$ in every recorded run, though not by much.
 #
 # What does $z$ lose? The cards were drawn from known factors: hues, position, scale, angle. A **factor probe** tries to
-# predict each one from $h$, from the hidden layer of the head and from $z$ by linear regression. $R^2 = 1$ is exact,
-# 0 is nothing. **Predict**: what happens to the position, which every crop changes?
+# predict each one from $h$, from the hidden layer of the head (after its ReLU) and from $z$ by linear regression.
+# $R^2 = 1$ is exact; 0 is no better than always answering the mean. **Predict**: what happens to the position, which every
+# crop changes?
 
 # %% tags=["folded"]
 # What can be read from h, from the hidden layer and from z
@@ -587,8 +595,9 @@ show_table(
 # need not. The paper sees the same in runs whose augmentations also rotated the images: the rotation can be told from $h$
 # in 68 % of cases, from $z$ in 26 %, with 25 % being chance (tab. 3).
 #
-# Not everything gets lost: the angle is read a little *better* from $z$. We do not know why. And a probe shows what can
-# be read *linearly*: "forgotten" may also mean "there, but not linearly".
+# Not everything gets lost: the angle is read a little *better* from the hidden layer and from $z$ than from $h$. We do not
+# know why. And our probe shows what can be read *linearly*: "forgotten" may also mean "there, but not linearly". (The
+# probes of the paper are MLPs.)
 #
 # </details>
 #
@@ -639,14 +648,19 @@ print(f"from the folder, shuffled: {vote(describe, queries=folder.subset(order))
 # be equal.
 #
 # This happened: Spijkervet/SimCLR, issue 19, features taken without `eval()`, a much lower accuracy on test, and a
-# network that changes although nothing is trained. The maintainer tried it and saw no drop. You know what it depends on.
+# network that changes although nothing is trained. The maintainer tried it and saw no such drop. You now know one thing on
+# which it can depend: the order of the images.
 #
 # </details>
 #
 # ### Exercise 5: features you can trust (5 min, medium)
 #
-# Write the function that the learner needed. It returns what we keep of the network, for a batch of images: each image's
-# features depend on this image alone, no gradient graph is kept, and the encoder is left as it came, in its mode too.
+# Write the function that the learner needed. You get a trained encoder and projector, in training *or* in eval mode, and a
+# batch of images. Return the output that is kept after training, one row for each image, such that
+#
+# - each image's features depend on this image alone;
+# - no gradient graph is kept;
+# - the encoder is left as it came: the same running statistics, the same mode.
 
 
 # %% tags=["exercise"]
@@ -747,11 +761,12 @@ your_loss_training(my_nt_xent)
 # <details><summary>What a forgotten mask does</summary>
 #
 # Each view competes with itself, at similarity 1, and no step can change that. So the loss is clearly higher before the
-# first step: the first thing to look at. What the network learns suffers less than one expects. In three seeds at the
-# temperature 0.1 of this cell kNN ended lower each time, but hardly by more than the difference between two *right* losses
-# that round differently; at temperature 0.2 the better one changed with the seed. Such a bug can stay hidden. (That a
-# right loss of your own may also end some hundredths beside the course's has the same reason: training makes
-# differences in the last digit grow.)
+# first step: the first thing to look at. What the network learns suffers less than one expects. We tried three seeds at
+# the temperature 0.1 of this cell. kNN ended lower each time, but in two of the three by no more than two *right* losses
+# that round differently can differ; at temperature 0.2 the better one changed with the seed. So the sentence under the
+# figure calls a small difference in kNN "about as well": one run cannot decide it, and such a bug can stay hidden. (A right
+# loss of your own may also end some hundredths above or below the course's: training makes differences in the last digit
+# grow.)
 #
 # </details>
 #
@@ -760,7 +775,8 @@ your_loss_training(my_nt_xent)
 # An **ablation** changes one thing at a time and looks at what gets worse. Here are 18 settings with three seeds each: 3
 # temperatures, 3 augmentations, 2 batch sizes. The runs are short, and all see each image equally often: batch 32 takes
 # four times the steps of batch 128, at half the learning rate (the square-root rule of Malladi et al. 2022 for Adam,
-# without its change of the betas). They were judged on test, so use them to understand the settings, not to choose one.
+# without its changes of betas and epsilon). They were judged on test, so use them to understand the settings, not to
+# choose one.
 #
 # **Predict, then reveal.** Choose a setting, put your guess, press Reveal. Start with these three, with a reason for each:
 #
@@ -796,7 +812,7 @@ print(
 
 # %% [markdown]
 # - **Augmentation decides.** Without a change of colour kNN is near chance (0.1), at every temperature and batch size: colours
-#   are enough to find the positive (lesson 01), so nothing else is learned.
+#   are enough to find the positive (lesson 01), so little else is learned.
 # - **Jitter without grey is a lottery** in most settings: one setting ends anywhere from poor to good, by the seed alone. A
 #   likely reason: jitter turns *all* hues of a picture by the same angle, so the difference between object and background
 #   survives, and some runs use it. With batch 32 and temperatures 0.3 and 1.0 the seeds agree all the same.
@@ -810,8 +826,9 @@ print(
 #
 # <details><summary>Answer</summary>
 #
-# More seeds of each. Look at the dots without grey: a *single* setting covers most of that range. The difference of two
-# runs is a result only if it is larger than the spread within each.
+# More seeds of each. Look at the three dots of *+ jitter* in the figure: the seed alone moves them further apart than the
+# means with and without grey lie. A difference of two runs is a result only if it is larger than the spread of the
+# seeds within each setting.
 #
 # </details>
 #
@@ -854,8 +871,8 @@ print(
 # <details><summary>Answer</summary>
 #
 # The first, as long as nothing else is known. The loss sees only angles between embeddings $z$, and few dimensions can be
-# enough to keep a batch apart. Jing et al. (2022) describe this for $z$ as *dimensional collapse*. It is a hint and no
-# proof: noise has full rank.
+# enough to keep a batch apart. Jing et al. (2022) describe embeddings $z$ that use only part of their dimensions, and call
+# it *dimensional collapse*. A high rank is a hint and no proof: noise has full rank.
 #
 # </details>
 #
@@ -879,7 +896,7 @@ results_section(leave_out=["MoCo", "BYOL"], live=live if as_recorded else None)
 # - SimCLR is two views, one network, one loss: thirty lines.
 # - Loss against the chance line, similarities of pairs, spread, effective rank: four looks that need no label.
 # - Use $h$: $z$ has forgotten more of what the augmentation changes.
-# - The augmentation is the strongest setting; it decides what "the same" means.
+# - Of the settings tried here the augmentation matters most; it decides what "the same" means.
 # - Judge in eval mode, on validation, against a random encoder; use the test images once.
 #
 # Next: lesson 04, MoCo. Negatives need not come from the batch.
@@ -938,8 +955,8 @@ print(
 # <details><summary>What to see in it</summary>
 #
 # In our run the class rises with depth up to $h$ and stays about level after it. The hues fade from block to block, mostly
-# before the projector. The position is read best from $h$, and less from the layers after it. This is one run; the three
-# recorded runs with an MLP head agree for the layers from $h$ on.
+# before the projector. The position is read best from $h$, and less from the layers after it. This is one run. In the
+# three recorded runs with an MLP head the position falls after $h$ as well, and the class falls slightly.
 #
 # </details>
 #
@@ -1023,13 +1040,14 @@ print("kNN by class:", ", ".join(by_class))
 #
 # What a UMAP tells, and what it does not:
 #
-# - **Points that lie together are mostly near in the features too.** Near neighbours are what UMAP tries to keep.
+# - **Points that lie together are often near in the features too.** Near neighbours are what UMAP tries to keep, but two
+#   dimensions cannot keep all of them (Chari & Pachter 2023).
 # - **The number of islands, their size and density are partly the choice of `n_neighbors`.**
 # - **Distances between islands are rough at best**, and change with `n_neighbors` (the table).
 # - **Classes that share an island need not be mixed up**: compare the islands with kNN by class, printed last.
-# - **A map never shows that features are good.** Give a number too, on held-out images: kNN, a probe.
+# - **A map alone does not show that features are good.** Give a number too, on held-out images: kNN, a probe.
 #
-# (Coenen & Pearce have a page of such maps to play with; Chari & Pachter 2023 measure how much is lost.)
+# (Coenen & Pearce have a page of such maps to play with; Chari & Pachter measure how much is lost.)
 
 # %% [markdown]
 # ## Going deeper: the same thing in other letters
@@ -1040,7 +1058,7 @@ print("kNN by class:", ", ".join(by_class))
 # | $h$, features | $h$, representation | $h$ | features | $y$, representation | features |
 # | projector | $g(\cdot)$, projection head | $g$, 3 layers | fc, mlp | $g_\theta$, projector | projection head, projector |
 # | $z$, embedding | $z$ | $z$ | $q$, $k$ | $z$ | embedding, z |
-# | `view1`, `view2` | $\tilde x_i$, $\tilde x_j$ | | $x_q$, $x_k$ | $v$, $v'$ | views, x0 and x1 |
+# | `view1`, `view2` | $\tilde x_i$, $\tilde x_j$ | $x_{2k-1}$, $x_{2k}$ | $x_q$, $x_k$ | $v$, $v'$ | views, x0 and x1 |
 # | $n$ images | $N$ | $N$ | $N$ | $N$ | batch size |
 # | `temperature` | $\tau$ | $\tau$ | $\tau$ | none | temperature |
 
@@ -1053,6 +1071,7 @@ print("kNN by class:", ", ".join(by_class))
 # - F. Bordes, R. Balestriero, Q. Garrido, A. Bardes, P. Vincent. *Guillotine regularization*. 2022, [arXiv:2206.13378](https://arxiv.org/abs/2206.13378). Why cutting layers off helps, and not only here.
 # - Q. Garrido, R. Balestriero, L. Najman, Y. LeCun. *RankMe*. 2023, [arXiv:2210.02885](https://arxiv.org/abs/2210.02885). Effective rank without labels.
 # - T. Wang, P. Isola. *Understanding contrastive representation learning through alignment and uniformity on the hypersphere*. 2020, [arXiv:2005.10242](https://arxiv.org/abs/2005.10242).
+# - X. Chen, K. He. *Exploring simple Siamese representation learning* (SimSiam). 2021, [arXiv:2011.10566](https://arxiv.org/abs/2011.10566). The spread, sec. 4.1.
 # - Z. Wu, Y. Xiong, S. Yu, D. Lin. *Unsupervised feature learning via non-parametric instance discrimination*. 2018, [arXiv:1805.01978](https://arxiv.org/abs/1805.01978). The weighted kNN vote.
 # - S. Malladi, K. Lyu, A. Panigrahi, S. Arora. *On the SDEs and scaling rules for adaptive gradient algorithms*. 2022, [arXiv:2205.10287](https://arxiv.org/abs/2205.10287).
 # - L. McInnes, J. Healy, J. Melville. *UMAP*. 2018, [arXiv:1802.03426](https://arxiv.org/abs/1802.03426). A. Coenen, A. Pearce. [*Understanding UMAP*](https://pair-code.github.io/understanding-umap/). T. Chari, L. Pachter. *The specious art of single-cell genomics*. PLOS Computational Biology 2023.

@@ -13,7 +13,7 @@
 #
 # - judge an encoder in five ways, from a vote to training it anew, and say what each of them asks;
 # - build three of the tools yourself: the weighted vote, standardised features, average precision;
-# - make a table of accuracies that can be trusted: chosen on validation, asked once on test, with its spread;
+# - make a table of accuracies that can be trusted: chosen on validation, tested once, with its spread;
 # - say what 80, 800 and 8,000 labels are worth with pre-training and without;
 # - find out what features hold beside the class, and distrust a pretty map of them.
 #
@@ -108,7 +108,8 @@ show_table(
 # %% [markdown]
 # ## Five ways to ask
 #
-# "How good is the encoder?" is not one question. These five differ in how much of the encoder they keep:
+# "How good is the encoder?" is not one question. Our network has a stem, its first convolution, and four stages of
+# convolutions after it. The five ways differ in how much of it they keep:
 
 # %% tags=["folded"]
 # Figure: five ways of judging
@@ -126,7 +127,7 @@ show(
 # |---|---|---|
 # | **kNN** | do cards of one kind already lie together? | nothing is trained |
 # | **linear probe** | can a linear classifier tell the kinds apart? | a logistic regression, seconds |
-# | **fine-tuning, last stage** | is what the early stages see the right material? | training |
+# | **fine-tuning, last stage** | are the early stages good enough when the last one may learn? | training |
 # | **fine-tuning, all layers** | is this a good place to *start* from? | training, and a new network for each task |
 # | **from scratch** | what do the labels alone give? | the same; the pre-trained weights are not used |
 #
@@ -141,8 +142,8 @@ show(
 # $$w_{ij} = \exp(s_{ij} / T).$$
 #
 # $T$ is a temperature again: a small one lets the very nearest decide, a large one lets all $k$ count alike (Wu et
-# al. 2018, sec. 3.4, with $T = 0.07$). Return the table of votes: a row for each image, a column for each class. (A
-# factor that all votes for one image have in common is free: who wins does not change.)
+# al. 2018, sec. 3.4, with $T = 0.07$). Return the table of votes: a row for each image, a column for each class. (You
+# may multiply all votes in one row by the same number: who wins does not change.)
 
 
 # %% tags=["exercise"]
@@ -215,11 +216,11 @@ print(f"random encoder: {knn_accuracy(all_h, all_y, random_val, val.labels, k=1)
 #
 # <details><summary>Answer</summary>
 #
-# Each query finds *itself*, at similarity 1, and itself has the right name. With k = 20 the fault hides: one vote of
-# twenty is right by construction, and the accuracy is merely too good (the cell below). Near-duplicates have the same
-# effect without any wrong line of code: 3.3 % of CIFAR-10's test images have one among the training images, and 10 %
-# of CIFAR-100's (Barz & Denzler 2020). So judge a random network too. If its score is high, the judge leaks, or the
-# task is easy.
+# Each query finds *itself*, at similarity 1, and that card has the right name. With k = 20 the fault hides: one
+# vote of twenty, the heaviest, is always right, and the accuracy is merely too good (the cell below). Near-duplicates
+# have the same effect without any wrong line of code: 3.3 % of CIFAR-10's test images have one among the training
+# images, and 10 % of CIFAR-100's (Barz & Denzler 2020). So judge a random network too. If its score is high, the judge
+# leaks, or the task is easy.
 #
 # </details>
 
@@ -238,9 +239,9 @@ show_table(leaks, ["random encoder", "other cards vote", "the query votes too"])
 # weight, so it would be punished for its scale alone. That is why every feature (a column of $h$) is first
 # **standardised**: its mean is subtracted, and it is divided by its standard deviation.
 #
-# Three sets come in: train, validation, test. *Whose* mean and deviation? A judge that peeks at the test images
-# before the end is no judge. Some features are 0 on all training images (a ReLU that never fires): your answer must
-# stay finite there.
+# Three sets come in: train, validation, test. Return all three, scaled, in the shapes that they had. *Whose* mean and
+# deviation? A judge that looks at the test images before the end is no judge. Some features are 0 on all training images
+# (a ReLU that never fires): your answer must stay finite there.
 
 
 # %% tags=["exercise"]
@@ -280,13 +281,13 @@ checks.standardised(my_standardised)
 #
 # `few_labels(images, share, seed)` keeps a share of the labelled images, the same share of every class. Now each
 # judge gets one label in a hundred. To save time one learning rate is tried, 0.003; the recorded runs below choose
-# among three. The probe's strength is chosen on validation.
+# among three. The probe's penalty is chosen on validation.
 #
 # **Fine-tuning** trains a copy of the encoder, with a new linear layer on top, on labelled images. Earlier stages get
 # smaller learning rates (each stage 1 / 2.6 of the next one's): what they see is more general, and should need less
-# change (Howard & Ruder 2018).
+# change (Howard & Ruder 2018, for text).
 #
-# **Predict** the order of the four, raw pixels first.
+# **Predict** the four accuracies: kNN on raw pixels, a linear probe on SimCLR, SimCLR fine-tuned, training from scratch.
 
 # %%
 named = few_labels(train, 0.01, seed=lesson.seed)
@@ -321,8 +322,8 @@ show_table(load_or_train(key, judge_live), [f"{len(named)} labels", "accuracy on
 # Three seeds each: another encoder, other images named, another order. There are 1, 10 and 100 % of the labels, on our
 # cards and on 10,000 photos of CIFAR-10 (ten kinds as well), with SimCLR encoders that were pre-trained on the same
 # images without their labels. Fine-tuning and training from scratch take equally many steps (400 of 64 images; with
-# all labels 1,200), both on crops and flips without colour jitter. The number of neighbours, the probe's strength and
-# the learning rates (these on seed 0 only) were chosen on validation; test was asked once.
+# all labels 1,200), both on crops and flips without colour jitter. The number of neighbours, the probe's penalty and
+# the learning rates (these on seed 0 only) were chosen on validation; the test images were used once.
 #
 # **Predict**, for 1 %, 10 % and 100 %: does fine-tuning all layers beat the linear probe? Does pre-training still
 # help when *all* labels are there? And do photos give another answer?
@@ -401,14 +402,14 @@ for title, runs in of_simclr.items():
 # %% [markdown]
 # <details><summary>Answer, for shapes</summary>
 #
-# - **1 %**: under this protocol eighty names alone give little more than guessing. With pre-training the probe and
-#   fine-tuning are near 0.9, and kNN is not far below.
+# - **1 %** (your first prediction): under this protocol eighty names alone give little more than guessing. With
+#   pre-training the probe and fine-tuning are near 0.9, and kNN is not far below.
 # - **From 80 to 8,000 names** training from scratch gains most, by far (your second prediction).
 # - **100 %**: training from scratch has caught up with the probe. Fine-tuning all layers beats *scratch* in all three
 #   seeds, by about one card in a hundred.
-# - **Does the probe undersell the encoder?** Here by little. Fine-tuning all layers is ahead in every seed at 10 % and
-#   at 100 %, by less than one card in a hundred; at 1 % the seeds disagree. A linear classifier does nearly all, so
-#   little is left to win. Fine-tuning the *last stage* alone gains nothing over the probe.
+# - **Does fine-tuning all layers beat the probe?** Here by little: in every seed at 10 % and at 100 %, by less than one
+#   card in a hundred; at 1 % the seeds disagree. A linear classifier is right on nearly all cards, so little is left to
+#   win. Fine-tuning the *last stage* alone gains nothing over the probe.
 #
 # </details>
 #
@@ -431,15 +432,16 @@ for title, runs in of_simclr.items():
 #
 # **Limits**: all this was chosen on a validation set that is larger than the 80 named cards, and the encoder's own
 # recipe was settled with labels as well. Somebody with 80 labels cannot do that (Oliver et al. 2018). Several choices
-# fell on the edge of what was tried (the largest rate for fine-tuning all layers at 10 and 100 %, the smallest from
-# scratch at 1 %): a wider search might move these numbers, on both sides.
+# fell on the edge of what was tried (among them the largest rate for fine-tuning all layers at 10 and 100 %, and the
+# smallest from scratch at 1 %): a wider search might move these numbers, on both sides.
 #
 # ## Is the baseline a fair one?
 #
 # Look at the protocol once more, as a referee would. Two things favour pre-training. Its augmentation told it that hues
 # do not matter; training from scratch, on crops and flips, had to find that out from eighty cards. And few steps favour
 # whoever starts from a good place: He, Girshick & Dollár (2018) found that training from scratch on COCO caught up
-# when it was given more steps. So give it both: SimCLR's augmentation, and at a tenth of the labels four times the steps.
+# when it was given more steps. So give training from scratch both: SimCLR's augmentation, and, with a tenth of the
+# labels, four times the steps.
 #
 # **Predict**: how much of the gap closes at 1 %? And at 10 %, who is ahead in the end?
 
@@ -475,16 +477,18 @@ for target, title in titles.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# - **At 1 % pre-training keeps its lead**, on both sets. But on shapes most of its gain can be had from the
-#   *augmentation* alone: with it, eighty cards alone go from 0.14 to 0.75.
+# - **At 1 % pre-training keeps its lead** after 400 steps (more were not tried), on both sets. But the *augmentation*
+#   alone gives most of its gain on shapes, where eighty cards alone go from 0.14 to 0.75, and about half on photos.
 # - **At 10 %, with time and SimCLR's augmentation, training from scratch catches up** on shapes, and on photos it
 #   *overtakes* fine-tuning by five points. (Fine-tuning had crops and flips alone; with SimCLR's augmentation it might
 #   gain as well. That we have not recorded.)
 # - **At 100 %** the augmentation alone does not help in 1,200 steps, and on photos it costs. A likely reason: it makes
 #   the task harder, and harder tasks need longer.
 #
-# What is left of "pre-training helps"? Where labels are few it does. Where they are not, it saves steps. Before you
-# believe a larger claim, ask how hard the authors tried the baseline. This one we had drawn too low ourselves.
+# What is left of "pre-training helps"? With one label in a hundred it does, here. With one in ten it saves steps of this
+# training (those of pre-training itself are not counted). With all labels we gave training from scratch no more steps.
+# On COCO, too, it did not catch up when 1,000 images were all it had. Before you believe a larger claim, ask how
+# hard the authors tried to make the baseline good. Our own first one was too weak.
 #
 # </details>
 #
@@ -495,8 +499,8 @@ for target, title in titles.items():
 #
 # You cannot tell. The probe asks for a linear classifier on frozen features; you will move the features. The order of
 # methods under the two judges can differ: in He et al. (2021, sec. 4.3) MoCo v3 has the better linear probe, and MAE is
-# better as soon as some layers are fine-tuned. "A, it is two points better" is the tempting answer. Ask for fine-tuned
-# results, for the spread over seeds, or try both on your own validation images.
+# better as soon as some layers are fine-tuned. Ask for fine-tuned results, for the spread over seeds, or try both on
+# your own validation images.
 #
 # </details>
 #
@@ -507,7 +511,7 @@ for target, title in titles.items():
 # seeds. Return a dict, method -> (mean, deviation), such that the comparison is fair:
 #
 # - for each method and seed, *validation* says which rate counts, and its *test* accuracy is what is reported;
-# - methods are compared over the seeds that all of them have;
+# - methods are compared over the seeds that all of them have (there are two or more);
 # - the deviation is that of a sample: with few seeds, dividing by n makes it too small on average.
 
 
@@ -583,9 +587,9 @@ show_table(luck, ["reported on average", "chosen on test", "chosen on validation
 #
 # ### Exercise 4: average precision (6 min, medium)
 #
-# For one query the list is given as `right`: for each card, the nearest first, whether it has the query's class. By hand:
-# right, wrong, right gives precision 1/1 at rank 1 and 2/3 at rank 3, so $(1 + 2/3) / 2 = 0.833$. At least one card is
-# right.
+# For one query the list is given as `right`, a tensor of True and False: for each card, the nearest first, whether it has
+# the query's class. At least one card is right. Return one number. By hand: right, wrong, right gives precision 1/1 at
+# rank 1 and 2/3 at rank 3, so $(1 + 2/3) / 2 = 0.833$.
 
 
 # %% tags=["exercise"]
@@ -621,8 +625,8 @@ checks.average_precision(my_average_precision)
 
 # %% [markdown]
 # In this lab a slider chooses the query, a button the encoder. The text also says how far the found cards are from the
-# query in what the class does *not* tell: hues, place, size. **Predict**: by what does the random encoder search, by
-# what SimCLR? And by which of the three does SimCLR still go, beside the class?
+# query in what the class does *not* tell: hues, place, size. **Predict**: what have the query and the cards in common
+# that the random encoder finds? And those that SimCLR finds: the class, but also hue, place or size?
 
 # %%
 as_above = (
@@ -671,8 +675,8 @@ show_table(
 # - **The random encoder** searches by colour: its finds have nearly the query's background, which cards drawn at random
 #   have not.
 # - **SimCLR** finds the kind, in any colour: hues of its finds differ about as much as those of cards drawn at random.
-#   But place and size differ much *less* than by chance: crops change them only a little, so the features could keep
-#   them.
+#   But place and size differ much *less* than by chance: the jitter draws a new hue for each view, but a crop changes
+#   place and size only in part, so the features could keep them.
 # - **The supervised encoder** was asked for the kind alone, and its finds too lie nearer to the query in place and size
 #   than by chance. To be told the names does not mean to forget the rest.
 # - **The order goes on where kNN stops looking.** Each kind has 800 cards in the gallery. Among the first ten SimCLR is
@@ -719,9 +723,9 @@ show(
 #
 # A is the noise, B the random encoder (both drawn with three neighbours), C SimCLR (with fifteen). A's little clumps
 # and threads are made by UMAP: asked for three neighbours of every point, it takes three, whether they mean anything or
-# not. B looks much the same, but its features do hold something: colour, as the table below shows, and hardly the class.
-# Coenen & Pearce's page warns of the same: random noise does not always look random. A map is good for *finding* a
-# question ("what are these cards that lie apart?"). The answer comes from numbers on held-out cards:
+# not. B has clumps and threads too, and its features do hold something: colour, as the table below shows, and hardly the
+# class. Coenen & Pearce's page warns of the same: random noise does not always look random. A map is good for *finding*
+# a question ("what are these cards that lie apart?"). The answer comes from numbers on held-out cards:
 #
 # </details>
 
@@ -751,10 +755,10 @@ show_table(
 # ## What else is in there?
 #
 # The class is what *we* asked for. A **factor probe** is a linear regression from the features to what the card was drawn
-# from; on test, $R^2$ is 1 where it can be read exactly and about 0 where the features tell no more than the mean. Three
-# seeds each.
+# from; on test, $R^2$ is 1 where it can be read exactly and about 0, or below, where the features tell no more than the
+# mean. Three seeds each.
 #
-# **Predict**: which of the three encoders knows best where the object is? Which its hue?
+# **Predict**: which of the three encoders knows best where the object is? Which knows best what hue it has?
 
 # %% tags=["folded"]
 # Figure and table: factors that can be read from the features
@@ -783,12 +787,12 @@ show_table(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# - **Hues**: the random encoder lets the background's hue through almost whole. From SimCLR's features hues cannot be
-#   read: its augmentation turns them at random. Nor from the supervised encoder's, which was trained under the same
-#   augmentation.
+# - **Hues**: from the random encoder's features the background's hue can be read almost exactly, the object's about
+#   half. From SimCLR's, hues cannot be read linearly: its augmentation turns them at random. Nor from the supervised
+#   encoder's, which was trained under the same augmentation.
 # - **Place and size** (your third prediction): SimCLR's features tell them well, far better than the random encoder's,
-#   though no label ever asked. So do the supervised encoder's. A crop moves the object a little; to be invariant to
-#   *that*, one need not forget where it is.
+#   though no label ever asked. So do the supervised encoder's. The angle they tell only in part. A crop keeps at least a
+#   third of the card, so it moves the object only so far; to be invariant to *that*, one need not forget where it is.
 # - **The list's end**: mAP separates SimCLR from the supervised encoder far more than precision at 10 does.
 #
 # </details>
@@ -821,6 +825,7 @@ show_table(
 # - **Alignment alone is no merit.** Features that hardly move between two views may hardly move at all: uniformity near
 #   0 says that all cards lie at almost one point. Read the two together.
 # - **Uniformity and rank alone are no merit either**: noise, which knows nothing, is very uniform and has a high rank.
+# - The random encoder's seeds lie far apart in rank: one seed of it would say little.
 # - Three encoders are too few to say how these measures go with accuracy. Wang & Isola (2020) find that alignment and
 #   uniformity, taken together, go with it across hundreds of encoders; RankMe (lesson 03) chooses among runs by rank.
 
@@ -885,8 +890,8 @@ pairs += [(f"{other}, {all_tuned}", without), (f"{other}, {probe}", without)]
 compare(with_start(to_kinds), pairs, "seed by seed, by share of the labels")
 
 # %% [markdown]
-# - **Most of it transfers.** With 40 names, the probe on the encoder that never saw these kinds is right in 0.77 of
-#   cases; in 0.23 with random weights, in 0.98 had it seen them.
+# - **Most of it transfers.** With 40 names the probe reaches 0.77 on the encoder that never saw these kinds, 0.23 on
+#   random weights and 0.98 on the encoder that saw all ten.
 # - **Not all of it.** With 400 names the probe and training from scratch are level, and kNN is worse than both.
 # - **Fine-tuning makes up for much of what is missing**: nine points over the probe with 40 names on average, ahead in
 #   every seed. On kinds that the encoder had seen the probe is at 0.98 already, and fine-tuning gains nothing.
@@ -964,8 +969,8 @@ for target, title in titles.items():
 # the fractal's formula as its label, helps fine-tuning on several sets of photos (Kataoka et al. 2020).
 #
 # So *does it transfer?* has no answer before you say how it will be used. For large encoders, accuracy on ImageNet tells
-# well how methods rank on other sets with many labels, and less well with few labels or in dense prediction (Ericsson et
-# al. 2021).
+# well how methods rank on other sets with many labels, and less well with few labels or where every pixel gets an answer
+# (dense prediction; Ericsson et al. 2021).
 
 # %% [markdown]
 # ## Going deeper: where is the object?
@@ -976,9 +981,9 @@ for target, title in titles.items():
 #
 # ### Exercise 5: intersection over union (5 min, easy)
 #
-# Object pixels that both masks have, divided by those that at least one has. Add up over *all* images first, then
-# divide once, as PASCAL VOC does. Why not the share of right pixels? A mask without any object is right wherever there
-# is background.
+# Return one number: the object pixels (True) that both masks have, divided by those that at least one has. Add up over
+# *all* images first, then divide once, as PASCAL VOC does. Why not the share of right pixels? A mask without any object
+# is right wherever there is background.
 
 
 # %% tags=["exercise"]
@@ -1038,10 +1043,10 @@ show(
 
 # %% [markdown]
 # On raw pixels the head sees three numbers a place, the pixel's colour, and colours differ from card to card. Later
-# stages see more of what lies around a place, and have coarser maps, which cannot be precise, whatever they know. So the
-# record below (800 masks, three encoders, three seeds, rates chosen on validation) stands beside a limit of the map's
-# size: the *true* masks, averaged over each place of such a map, enlarged again, and cut at the one of four thresholds
-# that suits the validation cards best.
+# stages see more of what lies around a place, and have coarser maps, which cannot be precise. So the record below (800
+# masks, three encoders, three seeds, rates chosen on validation) has a dotted line for roughly what the map's size allows:
+# the *true* masks, averaged over each place of such a map, enlarged again, and cut at the one of four thresholds that is
+# best on validation.
 
 # %% tags=["folded"]
 # Figure and table: IoU by stage
@@ -1090,8 +1095,8 @@ show_table(
 # %% [markdown]
 # ## The results table
 #
-# It grows by a column and two rows: SimCLR fine-tuned with all 8,000 labels, and the same training from scratch (both
-# 1,200 steps of 64 cards; the encoder of the supervised row had as many views as the other encoders, several times that).
+# It grows by a column and two rows: SimCLR fine-tuned with all 8,000 labels, and training from scratch, each for 1,200
+# steps of 64 cards. (The encoder in the row "supervised" saw several times as many views, as many as SimCLR's.)
 
 # %% tags=["folded"]
 # Table and figure: all results so far
@@ -1122,8 +1127,8 @@ results_section(
 #
 # </details>
 #
-# **2.** You have 80 named cards and 80 more that you may have named. Or you may pre-train twice as long. Which figure
-# above helps you to decide, and what does it not tell?
+# **2.** You have 80 named cards. You can pay for 80 more names, or for twice as much pre-training. Which figure above
+# helps you to decide, and what does it not tell?
 #
 # <details><summary>Answer</summary>
 #
@@ -1157,23 +1162,23 @@ results_section(
 # | here | elsewhere |
 # |---|---|
 # | linear probe | linear evaluation, linear classification protocol |
-# | online probe | a linear layer trained *beside* the encoder during pre-training |
 # | fine-tuning with 1 or 10 % | semi-supervised evaluation, label efficiency, low-shot |
 # | from scratch | supervised baseline, no pre-training |
 # | kNN | non-parametric or $k$-NN evaluation; often k = 200, T = 0.07 to 0.1 |
 #
 # On ImageNet with ResNet-50, SimCLR fine-tuned on 1 % of the labels has a top-5 accuracy of 75.5 %, training from scratch
-# 48.4 %; with 10 % it is 87.8 against 80.4 (Chen et al. 2020, tab. 7).
+# 48.4 %; with 10 % it is 87.8 against 80.4 (Chen et al. 2020, tab. 7; settings and augmentation of that baseline were
+# searched with care).
 #
 # ## Recap
 #
 # - Five ways to ask, five different questions. From scratch is the baseline to beat.
 # - Here, the fewer the labels, the more pre-training was worth. Give the baseline its augmentation and its time before you
 #   claim more.
-# - Choose on validation, ask test once, show the spread, compare seed by seed.
+# - Choose on validation, use test once, show the spread, compare seed by seed.
 # - Ask a random network too. If it scores high, the judge leaks, or the task is easy.
 # - A map can show clumps where there are none.
-# - What the augmentation did not destroy, features can keep: place and size are there, hues are gone.
+# - What the augmentation did not destroy, features can keep: here place and size can be read linearly, hues cannot.
 #
 # Next: lesson 07, four pitfalls, and a clinic.
 #

@@ -85,8 +85,8 @@ lesson = settings(globals())
 #
 # <details><summary>Answer</summary>
 #
-# Look at the left panel: both ends lose about the same. The losses cannot tell. They are far apart at 0.01 and 3, where the
-# accuracies are not.
+# Both ends lose about the same, as the next cell shows. The losses cannot tell: those of 0.01 and 3 are as far apart as those
+# of 0.3 and 0.01, and the accuracies are not.
 #
 # </details>
 
@@ -128,9 +128,11 @@ show_table(
 # %% [markdown]
 # - **Too high**: from 0.3 to 1 to 3 each step costs accuracy, more than the seeds differ. All negatives are pushed nearly
 #   alike, those that are easily confused hardly more than the others.
-# - **Too low**: at 0.01 the recipe is a lottery. One seed is far above the other two, and all three are well below 0.3. In
-#   the right panel fewer than two of the 254 negatives count, and about three quarters of the push falls on cards of the
-#   anchor's own class. That share alone does not explain the low accuracy: at 0.05 it is nearly as high, and 0.05 does well.
+# - **Too low**: at 0.01 the recipe is a lottery. One seed is far above the other two, and all three are well below the runs
+#   at $T = 0.3$. In the right panel (from lesson 02: networks trained at 0.3, read with another $T$) fewer than two of the 254
+#   negatives count at 0.01, and about three quarters of the push falls on the anchor's own class. So cards that are alike are
+#   pushed apart (Wang and Liu 2021: too little *tolerance*). That alone does not explain the low accuracy: at 0.05 the share
+#   is nearly as high, and 0.05 does well.
 # - **Between**, at 0.05 and 0.3, these runs do not decide. On your own data try a few values, each three times the one
 #   before, in two short runs each, and judge by kNN on validation.
 #
@@ -140,17 +142,17 @@ show_table(
 # <details><summary>Answer</summary>
 #
 # The two numbers are not on one scale. $T$ is part of the loss: the same similarities give another loss at another $T$. At
-# $T = 3$ the loss *must* stay near chance, since similarities divided by 3 differ by at most 2/3; at 0.01 one wrong neighbour
-# costs a hundred times its margin. Compare losses within one temperature, one batch size and one augmentation. Compare
-# *runs* by what they are for. "But the loss is what we minimise" is true, and we minimise it only to get features.
+# $T = 3$ the loss *must* stay within 2/3 of chance, since similarities divided by 3 differ by at most 2/3; at 0.01 one wrong
+# neighbour costs a hundred times its margin. Compare losses within one temperature, one batch size and one augmentation.
+# Compare *runs* by what they are for. "But the loss is what we minimise" is true, and we minimise it only to get features.
 #
 # </details>
 #
 # ## Pitfall 2: an augmentation too weak, and too strong
 #
 # Lesson 01 trained encoders under three augmentations: *weak* is crop and flip alone, *right* the recipe, *strong* has tiny
-# crops and the strongest colours, blur and solarize. Is the task of finding partners too easy, right, or hopeless? Two
-# measurements answer before you pay for the training:
+# crops and the strongest colours, blur and solarize. Is the task too easy, right, or hopeless? Two measurements answer before
+# you pay for the training:
 #
 # - **Can colours alone find the partner?** A histogram of colours looks for view2 of each of 256 cards (the shortcut meter of
 #   lesson 01). Near 1: too easy.
@@ -235,13 +237,13 @@ show_table(
 # If the first one is high, change colours more; if the second one is low, take larger crops and milder changes. (Tian et al.
 # 2020 say it in terms of information: the views should share what the task needs, and nothing more.) The two cannot promise
 # that a run goes well: a shortcut that no histogram sees, such as the *difference* of two hues, passes both. In lesson 03
-# jitter without grey was a lottery.
+# jitter without grey was a lottery at batch 128.
 #
 # **Quiz.** SimCLR's crops for ImageNet keep 8 to 100 % of the picture. Would your own pictures still be recognised?
 #
 # <details><summary>Answer</summary>
 #
-# Look and see. On ImageNet one large object fills most pictures, so 8 % of a picture may still be fur or feathers. Where the
+# On ImageNet one large object fills most pictures, so 8 % of a picture may still be fur or feathers. Where the
 # object is small (our cards, cells under a microscope, ships seen from above), most small crops show only background.
 #
 # </details>
@@ -250,7 +252,7 @@ show_table(
 #
 # Papers often rank encoders by one number, the accuracy of a linear probe: can a trained linear formula tell the classes?
 # Your task may ask something else. Below are a random encoder, a supervised one and SimCLR at three temperatures, all with
-# the same network and eight epochs.
+# the same network; those that were trained had eight epochs and the same augmentation.
 #
 # The judges: the linear probe and the kNN vote; a linear probe with 1 % of the labels (80 cards); **retrieval**, how high the
 # cards of the query's class stand when the others are sorted by similarity (mean average precision, 1 is best); and four
@@ -310,8 +312,8 @@ show_table(
 # %% [markdown]
 # - **The class**: the supervised encoder is first and SimCLR at $T = 0.3$ second. *How far* apart is another matter: a few
 #   points under the probe with all labels, about twenty with 1 % of them, and about forty in retrieval.
-# - **Position and scale**: SimCLR at 0.3 is better than the supervised encoder, in each of the three seeds. Labels of kinds
-#   reward forgetting *where* and *how large*; two crops of one card do so only in part.
+# - **Position and scale**: SimCLR at 0.3 is better than the supervised encoder, in each of the three seeds. A likely reason:
+#   two crops of one card share some of *where* and *how large*, a label says nothing of it.
 # - **The hues**: the better one of these five is at the class, the less it knows of the background's hue. Who needs the
 #   colour should not take the winner of the linear probe.
 #
@@ -324,12 +326,13 @@ show_table(
 # | classes, with many labels | fine-tuning (lesson 06) |
 # | where, how large, which colour | a regression or a segmentation head for just that |
 #
-# **Quiz.** Is there always one encoder that is best for every judge?
+# **Quiz.** A shop searches for shirts of the same colour, with the encoder whose linear probe of the *kind* is best. What do
+# you say?
 #
 # <details><summary>Answer</summary>
 #
-# No. What an augmentation teaches a network to ignore is lost to a task that needs it: the recipe with the best classes
-# changes the hues, so hue is gone (lesson 01). A stronger network does not help: the loss *rewards* forgetting.
+# Ask for the colour with a judge of its own. The recipe with the best classes changes the hues, so little of the hue is left
+# (lesson 01). A stronger network is no sure way out: the loss still *rewards* forgetting.
 #
 # </details>
 
@@ -361,9 +364,9 @@ show_table(table, ["encoder", "features", "linear", "kNN"], caption="On test, on
 # ## Pitfall 4: a large batch in small memory
 #
 # The memory holds 32 cards, the paper says 256. The usual trick is **gradient accumulation**: take 8 batches of 32, one after
-# the other, add up their gradients, and only then let the optimiser take a step. For a classifier without BatchNorm that is
-# the gradient of batch 256, since its loss is a mean over cards. (With BatchNorm it is so only nearly: each chunk is
-# normalised by its own statistics.) **Predict**: is it for NT-Xent?
+# the other, add up an eighth of each gradient, and only then let the optimiser take a step. For a classifier without BatchNorm
+# that is the gradient of batch 256, since its loss is a mean over cards. (With BatchNorm only nearly: each chunk is normalised
+# by its own statistics.) **Predict**: is it for NT-Xent?
 #
 # <details><summary>Answer</summary>
 #
@@ -479,7 +482,8 @@ show_table(
 # What does it save, what does it cost, and what comes of it? Memory and time are of one gradient of 256 cards in chunks of 32,
 # recorded on one core. The accuracies are of six epochs, three seeds each, all with the same number of views: batch 256
 # *whole*; the same in chunks of 32 by *GradCache* and *accumulated*; accumulated in chunks of 8; a *small batch* of 32, which
-# takes eight times the steps; and MoCo with a *queue* of 1,024 keys at batch 32 (lesson 04).
+# takes eight times the steps; and MoCo with a *queue* of 1,024 keys at batch 32 (lesson 04). The learning rate follows the
+# root of the batch size.
 #
 # **Predict**: which of the six ends highest?
 #
@@ -524,7 +528,7 @@ show_table(
 #   more forward pass; the table shows what that costs in time. (Lesson 04 has one table of five ways, with activation
 #   checkpointing and the queue.)
 # - **Accuracy, first four**: after the same 186 updates the means differ by less than the seeds of one way. The missing negatives
-#   **do not show in the accuracy here**, not even with 14 of them. (*GradCache* and *accumulated* by 32 differ in the
+#   **do not show in the accuracy here**, not even when only 14 are left. (*GradCache* and *accumulated* by 32 differ in the
 #   negatives alone. By 8, BatchNorm sees other batches too.)
 # - **The small batch** is best in every seed: for the same memory it takes eight updates where accumulation takes one. Here
 #   accumulation is time lost.
@@ -561,7 +565,7 @@ show_table(
 # %% [markdown]
 # It is the larger one in this batch, and GradCache has it too: the statistics of 64 views are not those of 512. "Equal to the
 # whole batch" holds for a network that treats each card by itself. (Frozen statistics, or GroupNorm, which looks at one card
-# at a time, are cures where it matters.)
+# at a time, are cures where it matters. Dropout needs the same random numbers in both passes.)
 
 # %% [markdown]
 # ## The clinic
@@ -570,13 +574,15 @@ show_table(
 # somebody's repository or in its review, and none raises an error. You have the **health panel** of lesson 03, and in it,
 # dashed and grey, a healthy run of the same method. Read it in this order:
 #
-# 1. **Loss against chance** (the dotted line). At chance: no partner is found. Below a healthy run's: the task is too easy.
+# 1. **Loss against chance** (the dotted line). At chance: by the loss, no partner is found. Below a healthy run's: the task is
+#    too easy, or (without negatives) most embeddings are alike.
 # 2. **The two histograms**: similarities of positive pairs (partners) and of negative pairs (strangers), on two *honest* views
 #    that the panel makes itself. The **gap** is how much more alike partners are than strangers, on average.
-# 3. **Spread of z**: near 0, all cards are one point. **Effective rank of h**: how many directions the features use.
+# 3. **Spread of z**: near 0, all cards are one point. **Effective rank of h**: how many directions the features use. (Of the
+#    two grey curves the upper one is the spread.)
 # 4. **kNN**, the only one that needs labels.
 #
-# Two of the faults in the list are nobody's.
+# Two of the faults in the list belong to no patient.
 
 # %% tags=["folded"]
 # The list of faults
@@ -586,7 +592,7 @@ show_table(
 )
 
 # %% [markdown]
-# **Lab.** Go through the patients, choose a diagnosis, ask whether that is it. A wrong one is answered with what speaks against
+# **Lab.** Go through the patients, choose a diagnosis, press *Is that it?*. A wrong one is answered with what speaks against
 # it in the panel.
 
 # %%
@@ -625,7 +631,7 @@ order_test("D", "one row")  # try others: order_test("A", "weight norm")
 # %% [markdown]
 # ### Exercise 1: the diagnosis (9 min, medium)
 #
-# For each patient the number of its fault. You may give some now and the others later: right ones stay. A wrong one is
+# Return for each patient the number of its fault. You may leave some out until later: right ones stay. A wrong one is
 # answered with what that fault would have shown.
 
 
@@ -689,7 +695,8 @@ show_table(
 # %% [markdown]
 # - **A** sits on the chance line with both histograms near 1. Its loss asks it to find a stranger, and making
 #   all alike costs least.
-# - **B** has the lowest loss of the SimCLRs, and on honest views no gap: it has learned to recognise pixels.
+# - **B** has the lowest loss of the SimCLRs, and on honest views almost no gap. Two equal pictures have equal embeddings in any
+#   network, so all it could learn was to push different pictures apart.
 # - **C** is called "guessing" by the panel's own sentence, and it is not: partners are more alike than strangers. The loss
 #   *cannot* fall, since 256 embeddings that share one length have similarities of about 1/256. That is a temperature some 256
 #   times higher: all negatives are pushed alike (pitfall 1), and for that it is enough to gather at two opposite poles,
@@ -711,6 +718,7 @@ show_table(
 # ### Exercise 2: patient A's partners (2 min, easy)
 #
 # The rows of `z` are the embeddings of all $2n$ views, view1 of all cards first, then view2 of all cards in the same order.
+# (For this order the check writes A1 B1 ... A2 B2 ...; A and B are cards.)
 #
 # ```python
 # partner = torch.arange(2 * n) ^ 1               # A: 1 0 3 2 5 4 ...
@@ -789,6 +797,8 @@ checks.fresh_views(my_views)
 
 # %% [markdown]
 # ### Exercise 4: patient C's lengths (3 min, easy)
+#
+# The rows of `z` are embeddings; return them, each of length 1.
 #
 # ```python
 # z = z / z.norm()                                # C
@@ -914,7 +924,7 @@ checks.byol_loss(my_byol_loss)
 # ### Exercise 7: patient F's optimiser (4 min, medium)
 #
 # ```python
-# optimizer = torch.optim.Adam(weights, lr=0.2)   # F, BYOL: the paper's base rate (sec. 3.3), there for LARS
+# optimizer = torch.optim.AdamW(weights, lr=0.2)  # F, BYOL: the paper's base rate (sec. 3.3), there for LARS
 # ```
 #
 # Any kind of optimiser will do. It is judged by what it does on a small test problem of 300 steps, a network that learns to
@@ -954,16 +964,16 @@ checks.optimizer(my_optimizer)
 # </details>
 
 # %% [markdown]
-# The cured patient is the healthy run: its method and recipe with that line as it should be. (F's healthy neighbour differs in
-# one thing more: its predictor learns faster than the rest.)
+# With its line mended, each patient is the healthy run. (F's healthy neighbour differs in one thing more: its predictor learns
+# faster than the rest.)
 #
 # ## Quiz
 #
-# **1.** A loss falls nicely on one machine. On two, with 64 cards on each, it stays at 5.545. Which patient's disease is it?
+# **1.** A loss falls nicely on one machine. On two, with 64 cards on each, it stays around 5.545. Which patient's disease is it?
 #
 # <details><summary>Answer</summary>
 #
-# A's. There are 128 cards in all, and ln(2 · 128 - 1) = 5.54 is the loss of guessing: no partner is found where it is looked
+# A's. There are 128 cards in all, and ln(2 · 128 - 1) = 5.541 is the loss of guessing: no partner is found where it is looked
 # for. The views of two machines were gathered as *z1 z2* of the first, then *z1 z2* of the second, and the loss expected all *z1*
 # before all *z2*. (Spijkervet/SimCLR, [issue 30](https://github.com/Spijkervet/SimCLR/issues/30), mended by pull request 46.)
 #
@@ -1038,8 +1048,8 @@ show_table(
 # - The temperature decides which negatives count; losses at different temperatures are on different scales.
 # - Two measurements before training: can colours alone find the partner, and can you still recognise the object?
 # - A ranking belongs to a judge. Choose the judge by the task, and show more than one.
-# - Accumulation adds gradient, not negatives. GradCache gives the whole batch's gradient for one more forward pass, a queue
-#   gives other negatives.
+# - Accumulation adds gradient, not negatives. GradCache gives the whole batch's gradient (but for BatchNorm) for one more
+#   forward pass, a queue gives other negatives.
 # - Read a panel from the left: chance line, histograms, spread and rank, kNN; with a healthy run beside it.
 #
 # Next: lesson 08, full scale.
@@ -1047,7 +1057,7 @@ show_table(
 # ## References
 #
 # - T. Chen, S. Kornblith, M. Norouzi, G. Hinton. *A simple framework for contrastive learning of visual representations* (SimCLR). 2020, [arXiv:2002.05709](https://arxiv.org/abs/2002.05709).
-# - F. Wang, H. Liu. *Understanding the behaviour of contrastive loss*. 2021, [arXiv:2012.09740](https://arxiv.org/abs/2012.09740). What the temperature does to hard negatives, and to cards of the same class.
+# - F. Wang, H. Liu. *Understanding the behaviour of contrastive loss*. 2021, [arXiv:2012.09740](https://arxiv.org/abs/2012.09740). What the temperature does to hard negatives, and to samples that are alike.
 # - Y. Tian, C. Sun, B. Poole, D. Krishnan, C. Schmid, P. Isola. *What makes for good views for contrastive learning?* 2020, [arXiv:2005.10243](https://arxiv.org/abs/2005.10243). Too much shared between the views, and too little.
 # - L. Gao, Y. Zhang, J. Han, J. Callan. *Scaling deep contrastive learning batch size under memory limited setup* (GradCache). 2021, [arXiv:2101.06983](https://arxiv.org/abs/2101.06983).
 # - K. He, H. Fan, Y. Wu, S. Xie, R. Girshick. *Momentum contrast for unsupervised visual representation learning* (MoCo). 2020, [arXiv:1911.05722](https://arxiv.org/abs/1911.05722).

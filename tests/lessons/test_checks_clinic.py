@@ -466,7 +466,7 @@ def test_each_wrong_fault_of_each_patient_has_counter_evidence_of_its_own(letter
     for fault in wrong:
         verdict = checks.diagnosis.judge(lambda fault=fault: RIGHT | {letter: NUMBERS[fault]})
         assert not verdict.passed and "5 of 6" in verdict.sentence
-        assert f"{letter} has not got fault {NUMBERS[fault]}: {against(RUNS, letter, fault)}" in verdict.sentence
+        assert f"{letter} does not have fault {NUMBERS[fault]}: {against(RUNS, letter, fault)}" in verdict.sentence
         named.clear()
 
 
@@ -506,6 +506,7 @@ def test_a_right_diagnosis_is_not_known_before_it_is_given():
         ({"A": True}, "A has True"),
         ({"A": 1.5}, "A has 1.5"),
         ({"A": "nothing"}, "A has 'nothing'"),
+        ({"A": [4]}, "A has [4]"),
         ({"G": 1}, "no patient 'G'"),
         ([4, 2, 8], "a list came back"),
         ("428561", "a str came back"),

@@ -252,6 +252,7 @@ UNLISTED = {
         (lambda a, b, c: (z(c, a), z(b, a), z(a, a)), ""),
         (in_place, "in place"),
         (scaled(lambda h, train: z(h, train)), "0 on all training cards"),
+        (scaled(lambda h, train: z(h, train)[:, train.std(0) > 1e-6]), "then you leave it out"),
         (scaled(lambda h, train: (h - train.mean(1)) / train.std(1)), "one number a card"),
         (lambda a, b, c: 3, "int came back"),
         (scaled(lambda h, train: z(h, train) + 0.1 * torch.randn_like(h)), "two answers"),
@@ -282,6 +283,7 @@ UNLISTED = {
     ],
     "iou": [
         (lambda p, t: (p & t).sum() // (p | t).sum(), ""),
+        (lambda p, t: (p and t).sum() / (p or t).sum(), "is ambiguous. `if`, `and`, `or` and `not` ask for one"),
         (lambda p, t: (p ^ t).double().mean(), "masks differ"),
         (lambda p, t: 1 - (p ^ t).sum() / (p | t).sum(), "PASS"),
         (lambda p, t: with_counts(p, t) ** 2, ""),

@@ -294,6 +294,7 @@ UPDATES = {
     "away": ({"weights": "slow.add_(slow - fast, alpha=1 - m)"}, "moves away"),
     "with a graph": ({"first": "", "weights": "slow.copy_(m * slow + (1 - m) * fast)"}, "now require a gradient"),
     "replaced": ({"last": "key[0].weight = torch.nn.Parameter(key[0].weight.clone())"}, "other objects than before"),
+    "shared buffers": ({"buffers": "slow.data = fast.data"}, "1.running_var and 1.num_batches_tracked: when"),
     "two at once": ({"weights": "slow.lerp_(fast, m)", "buffers": "pass"}, "two things at once"),
     "swapped, no buffers": (SWAPPED | {"buffers": "pass"}, "two things at once"),
     "* the sum halved": ({"weights": "slow.mul_(m).add_(fast, alpha=1 - m).mul_(0.5)"}, "0.75 * 1 + 0.25 * 3"),

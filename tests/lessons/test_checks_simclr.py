@@ -159,6 +159,8 @@ WRONG_SPREADS = {
     "constant": (lambda z: torch.tensor(1.0), "All are one point"),
     "typed d": (lambda z: unit(z).std(0).mean() * 128**0.5, "root(2) this is 1"),
     "first dimension": (lambda z: unit(z).std(0)[0] * z.shape[1] ** 0.5, "deviation 0 counts"),
+    "first dimension, by m": (lambda z: unit(z).std(0, correction=0)[0] * z.shape[1] ** 0.5, "deviation 0 counts"),
+    "last dimension": (lambda z: unit(z).std(0)[-1] * z.shape[1] ** 0.5, "deviation 0 counts"),
     "first half": (lambda z: unit(z[: len(z) // 2]).std(0, correction=0).mean() * z.shape[1] ** 0.5, "your answer is"),
     "distance": (lambda z: torch.pdist(unit(z)).mean(), "your answer is"),
     "one minus cosine": (lambda z: 1 - (unit(z) @ unit(z).T).mean(), "these are variances"),
@@ -193,6 +195,23 @@ def test_wrong_spreads_are_explained(attempt, phrase):
 
 def test_the_default_deviation_is_right_and_said():
     assert "m - 1" in check_right("spread", RIGHT_SPREADS["torch's own deviation"]).notes[0]
+
+
+DEFAULT_DEVIATION_SPREADS = {
+    "lengths": (lambda z: z.std(0).mean() * z.shape[1] ** 0.5, "Yours takes z as it comes"),
+    "columns": (lambda z: unit(z, dim=0).std(0).mean() * z.shape[1] ** 0.5, "wrong dimension"),
+    "no factor": (lambda z: unit(z).std(0).mean(), "It is missing"),
+    "d": (lambda z: unit(z).std(0).mean() * z.shape[1], "Yours is d"),
+    "root of m": (lambda z: unit(z).std(0).mean() * len(z) ** 0.5, "root of the number of images"),
+    "sum": (lambda z: unit(z).std(0).sum() * z.shape[1] ** 0.5, "asked is their mean"),
+    "no average": (lambda z: unit(z).std(0) * z.shape[1] ** 0.5, "average over the dimensions"),
+    "largest": (lambda z: unit(z).std(0).max() * z.shape[1] ** 0.5, "the largest deviation"),
+}
+
+
+@each_wrong(DEFAULT_DEVIATION_SPREADS)
+def test_a_mistake_beside_the_default_deviation_is_known_as_beside_the_other(attempt, phrase):
+    check_wrong("spread", attempt, phrase)
 
 
 # The nearest neighbour.

@@ -179,7 +179,11 @@ VIEW_MISTAKES = {
         "48 of 48 images have an amount that another image has too",
     ),
     "hundredths": (views_with(coins, lambda a, g: (100 * anew(a, g)).round() / 100), "in view2 "),
-    "hardly any": (views_with(lambda n, g: 0.01 * coins(n, g), anew), "hardly differ"),
+    "hardly any": (views_with(lambda n, g: 0.01 * coins(n, g), anew), "view1 reach only from 0.00 to 0.01"),
+    "two halves": (
+        views_with(lambda n, g: coins(n, g) / 2, lambda a, g: 0.5 + anew(a, g) / 2),
+        "from the whole range from 0 to 1",
+    ),
     "to 0.8 only": (views_with(lambda n, g: 0.8 * coins(n, g), anew), "99 % of the amounts are below 0.79"),
     "squared": (views_with(lambda n, g: coins(n, g) ** 2, anew), "50 % of the amounts are below 0.2"),
     "half a turn": (views_with(coins, lambda a, g: (a + 0.5) % 1), "follow from those of view1"),

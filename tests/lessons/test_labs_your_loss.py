@@ -99,8 +99,18 @@ def test_a_loss_that_breaks_on_the_way_ends_alone(shown, capsys):
     assert "Your loss is nan" in result.sentence and result.sentence in capsys.readouterr().out
 
 
+ONE_RUN = "as far as one run can show"
+
+
 @pytest.mark.parametrize(
-    ("knn", "spread", "verdict"), [(0.5, 0.05, "collapses"), (0.3, 0.9, "learns less"), (0.65, 0.9, "about as well")]
+    ("knn", "spread", "verdict"),
+    [
+        (0.5, 0.05, "collapses"),
+        (0.3, 0.9, "learns less in this run"),
+        (0.85, 0.9, "learns more in this run"),
+        (0.45, 0.9, ONE_RUN),  # a forgotten mask, as measured on one seed
+        (0.69, 0.9, ONE_RUN),  # a right loss that rounds differently
+    ],
 )
 def test_the_verdict_follows_the_numbers(knn, spread, verdict):
     look = {"loss": 3.0, "positive": 0.8, "negative": 0.1}

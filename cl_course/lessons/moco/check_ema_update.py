@@ -103,6 +103,23 @@ def carries_no_gradient(attempt: Callable) -> str | None:
     )
 
 
+def has_values_of_its_own(attempt: Callable) -> str | None:
+    """The key network stays as it is when the query network moves on."""
+    key, query = _after(attempt, 0.75)
+    before = _values(key)
+    with torch.no_grad():
+        for x in (*query.parameters(), *query.buffers()):
+            x.fill_(7)
+    names = [name for name, _ in (*key.named_parameters(), *key.named_buffers())]
+    shared = [name for name, a, b in zip(names, before, _values(key)) if not torch.equal(a, b)]
+    if not shared:
+        return None
+    return (
+        f"the values are right, but both networks now hold the same memory for {_listed(shared)}: when the query "
+        "network changes, the key network changes at once. Copy the numbers instead: slow.copy_(fast)."
+    )
+
+
 # Wrong, and no known mistake: one property after the other.
 def _apart() -> tuple[nn.Module, nn.Module]:
     """Two networks that differ in everything: all of the key network is 1, all of the query network 3."""
@@ -190,7 +207,7 @@ ema_update = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="three updates leave weights and buffers of both networks as the course's own, without a gradient.",
-    demands=(carries_no_gradient,),
+    demands=(carries_no_gradient, has_values_of_its_own),
     ladder=(
         did_the_query_network_move,
         weights_by_hand,

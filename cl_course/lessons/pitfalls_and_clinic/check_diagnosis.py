@@ -46,7 +46,7 @@ def given(attempt: Callable) -> dict[str, int]:
 
 
 def _number(letter: str, value: Any) -> int:
-    if value in FAULTS:  # its name does as well
+    if isinstance(value, str) and value in FAULTS:  # its name does as well
         return NUMBERS[value]
     try:
         number = float(value)
@@ -75,7 +75,7 @@ def counter_evidence(attempt: Callable) -> str:
     for letter, number in now.items():
         if number != RIGHT[letter]:
             stays = " (Your right diagnosis of before stays.)" if letter in named else ""
-            lines.append(f"{letter} has not got fault {number}: {against(runs, letter, names[number - 1])}{stays}")
+            lines.append(f"{letter} does not have fault {number}: {against(runs, letter, names[number - 1])}{stays}")
     if open_still := [letter for letter in PATIENTS if letter not in now and letter not in named]:
         lines.append(f"Still open: {', '.join(open_still)}.")
     return "\n  ".join(lines)

@@ -1,4 +1,4 @@
-"""What speaks against a wrong diagnosis: for every patient and every fault that it has not, a sentence from its panel.
+"""What speaks against a wrong diagnosis: for each patient and each fault that it does not have, a sentence.
 
 Each says what the fault would have shown and what the panel shows instead, with the numbers of the recorded run.
 """
@@ -18,7 +18,8 @@ SENTENCES = {
     "A": {
         "rate": "a rate that is far too high usually takes directions from the features, and one that is far too low "
         "lets nothing move. Here the features use {rank:.0f} of {dim} directions (healthy {hrank:.0f}), and the "
-        "spread still moved, from {spread1:.2f} after epoch 1 to {spread:.2f}.",
+        "spread still moved, from {spread1:.2f} after epoch 1 to {spread:.2f}. "
+        'Order the test "weight norm" to see the steps themselves.',
         "views": "with the same picture twice, partners are found at once, and the loss falls far below the healthy "
         "run's {hloss:.2f}. Here it stays at {loss:.2f}; chance is {chance:.2f}.",
         "diagonal": "with itself among the candidates a view is still pulled to its partner, so partners become more "
@@ -51,7 +52,8 @@ SENTENCES = {
     "C": {
         "rate": "a rate that is far too low changes nothing, and one that is far too high usually costs the features "
         "more and more directions. Here partners became more alike than strangers, by {gap:.2f}, and the features "
-        "went from {rank1:.0f} directions after epoch 1 to {rank:.0f}.",
+        "went from {rank1:.0f} directions after epoch 1 to {rank:.0f}. "
+        'Order the test "weight norm" to see the steps themselves.',
         "views": "with the same picture twice the loss falls far below the healthy run's {hloss:.2f}, and honest "
         "partners are no more alike than strangers. Here the loss is {loss:.2f} and the gap {gap:.2f}.",
         "diagonal": "at the temperature of the recipe, 0.3, the similarities in this panel would give a loss of about "
@@ -68,7 +70,8 @@ SENTENCES = {
     "D": {
         "rate": "a rate that is far too high usually takes directions from the features, and one that is far too low "
         "lets nothing move. Here they use {rank:.0f} of {dim} directions, after epoch 1 it was {rank1:.0f} "
-        "(healthy {hrank:.0f}): the network moves, and it is not wrecked.",
+        "(healthy {hrank:.0f}): the network moves, and it is not wrecked. "
+        'Order the test "weight norm" to see the steps themselves.',
         "views": "a query finds the key of the same picture at once, since both networks start with the same weights: "
         "the loss would lie far below chance. Here it is {loss:.2f}, and chance is {chance:.2f}.",
         "diagonal": "a query meets its own key and the keys of the queue, never itself. Chance in the panel is "
@@ -121,7 +124,7 @@ SENTENCES = {
 
 
 def against(runs: Sequence[Mapping], letter: str, fault: str) -> str:
-    """Why the patient has not got `fault`, by its panel.
+    """Why the patient does not have `fault`, by its panel.
 
     Args:
         runs: of the record `clinic`.

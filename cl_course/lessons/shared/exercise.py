@@ -31,7 +31,8 @@ NOT_ATTEMPTED = (
 REMEDIES = {
     "must match the size": "Two shapes do not fit together: print them. One number for each row of (n, d) needs the "
     "shape (n, 1), and for each image of (n, 3, h, w) the shape (n, 1, 1, 1), as in coins[:, None, None, None].",
-    "is ambiguous": "`if` asks for one True or False, and here is one for each image: torch.where takes them all.",
+    "is ambiguous": "`if`, `and`, `or` and `not` ask for one True or False, and here are many: between masks write &, "
+    "| and ~, and in place of `if`, torch.where takes them all.",
     "cannot be multiplied": "The inner sizes of a matrix product must be equal, (n, d) @ (d, m): print both shapes.",
     "infer output dtype": "The mean of True and False needs numbers: .float().mean().",
     "elements cannot be converted": "A tensor of many values stands where Python wants one number: keep the tensor.",
@@ -69,7 +70,8 @@ class Raised:
     def __str__(self) -> str:
         remedy = next((remedy for words, remedy in REMEDIES.items() if words in self.message.lower()), "")
         where = f" at `{self.where}`" if self.where else ""
-        return f"your code stopped with {self.kind}{where}: {self.message} {remedy}".rstrip()
+        end = "." if remedy and not self.message.endswith((".", "!", "?")) else ""
+        return f"your code stopped with {self.kind}{where}: {self.message}{end} {remedy}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _as_it_is(s: Tensor) -> Tensor:
 
 _ITSELF = (
     "the share is 1 on every test input, as when each image finds itself: its similarity with itself is the largest of "
-    "all. Leave it out: set the diagonal to -inf before argmax."
+    "all. Leave it out: set the diagonal to -inf, then take argmax (argmin would take the -inf)."
 )
 _LENGTHS = "the lengths of the features count. Make each row's length 1 first, F.normalize(h, dim=1). "
 

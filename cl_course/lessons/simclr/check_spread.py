@@ -1,5 +1,6 @@
 """Lesson 03: the learner's `my_spread(z)`: 1 where embeddings fill the sphere evenly, 0 where all are one point."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -41,7 +42,8 @@ right = make()
 def _embeddings(m: int, d: int) -> Tensor:
     """Rows of several lengths, columns of several means and widths."""
     generator = Generator().manual_seed(m)
-    columns = torch.linspace(0.3, 2, d) * torch.randn(m, d, generator=generator) + torch.linspace(-0.5, 1, d)
+    widths = torch.linspace(0.3, 2, d).roll(m)  # neither the first nor the last column is always the widest
+    columns = widths * torch.randn(m, d, generator=generator) + torch.linspace(-0.5, 1, d)
     return (0.5 + 2 * torch.rand(m, 1, generator=generator)) * columns
 
 
@@ -73,10 +75,23 @@ def corrected(seen: list) -> bool:
     return same(seen, [right(z) * math.sqrt(len(z) / (len(z) - 1)) for z in BATCHES])
 
 
+def divided_by_m(seen: list[object]) -> list[object]:
+    """What these would be with a division by m, if they were made with torch's default, m - 1."""
+    return [answer * math.sqrt((len(z) - 1) / len(z)) for answer, z in zip(seen, BATCHES)]
+
+
+@functools.cache
+def with_the_deviation() -> list[list[object]]:
+    """The answers of the right way, and of each mistake that takes the deviation of each dimension."""
+    ways = [right, *(make(**mistake.parts) for mistake in MISTAKES if "over" not in mistake.parts)]
+    return [answers(way) for way in ways]
+
+
 def observe(attempt: Callable) -> list[object]:
-    """Both deviations are right answers: they differ by less than 1 % in a batch of 128."""
+    """Both deviations are right: they differ by less than 1 % in a batch of 128. A mistake is known with either."""
     seen = answers(attempt)
-    return [right(z) for z in BATCHES] if corrected(seen) else seen
+    other = divided_by_m(seen)
+    return other if any(same(other, known) for known in with_the_deviation()) else seen
 
 
 def _as_it_is(z: Tensor) -> Tensor:
@@ -191,7 +206,8 @@ def of_a_square(attempt: Callable) -> str | None:
         return None
     return (
         f"for z = {written(SQUARE)}, four points spread evenly on the circle, your answer is {mine:.4f}. Each of the "
-        "two dimensions has the standard deviation root(1/2); times root(2) this is 1."
+        "two dimensions has the standard deviation root(1/2); times root(2) this is 1. (Torch's default divides by "
+        "m - 1: root(2/3), and 1.1547.)"
     )
 
 

@@ -26,6 +26,9 @@ Loss = Callable[[Tensor, Tensor, float], Tensor]
 TEMPERATURE, STEPS, LOOKS = 0.1, 480, 12
 CONFIG = TrainConfig(batch_size=64, learning_rate=5e-3)
 IMAGES, GALLERY, QUERIES = 4096, 800, 300
+# Training makes differences in the last digit grow. Over three seeds two right losses that round differently ended 0.01
+# to 0.09 apart in kNN accuracy, and one with a forgotten mask 0.03 to 0.15 lower: one run cannot tell these apart.
+TELLING = 0.2
 
 
 class Unusable(Exception):
@@ -68,9 +71,9 @@ class Comparison:
 def _verdict(yours: Mapping, course: Mapping) -> str:
     if yours["spread"] < 0.1:
         return "collapses"
-    if abs(yours["knn"] - course["knn"]) <= 0.1:
-        return "learns about as well"
-    return "learns less" if yours["knn"] < course["knn"] else "learns more"
+    if abs(yours["knn"] - course["knn"]) <= TELLING:
+        return "learns about as well, as far as one run can show"
+    return "learns less in this run" if yours["knn"] < course["knn"] else "learns more in this run"
 
 
 class _SimCLRWith(SimCLR):

@@ -29,8 +29,7 @@ right = make()
 
 
 def cases() -> list[tuple[Tensor, Tensor]]:
-    """Features (n, d) of two views, of unequal lengths; then small unrelated ones, where also wrong answers are "
-    "hits."""
+    """Features (n, d) of two views, of unequal lengths; then small unrelated ones, where wrong answers are hits too."""
     generator = Generator().manual_seed(1)
     made = []
     for n, d, noise in ((7, 2, 0.5), (12, 3, 0.6), (40, 4, 0.7), (25, 24, 1.5)):

@@ -103,9 +103,8 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 def views_differ(attempt: Callable) -> str | None:
     if _alike(*observe(attempt)):
         return (
-            "the same view twice: both views have the same amounts, so they are identical and the task teaches "
-            "nothing. "
-            "Draw anew for the second view."
+            "the same view twice: both views have the same amounts, so they are identical and partners are found by "
+            "comparing pixels. Draw anew for the second view."
         )
     return None
 
@@ -134,9 +133,8 @@ def amounts_are_spread(attempt: Callable) -> str | None:
         low, high = float(view.min()), float(view.max())
         if high - low < 0.6:  # of 48 numbers from 0 to 1: about 0.96
             return (
-                f"the amounts of {name} reach only from {low:.2f} to {high:.2f}, so views hardly differ: draw them "
-                "from "
-                "the whole range, torch.rand(n, generator=generator)."
+                f"the amounts of {name} reach only from {low:.2f} to {high:.2f}: draw them from the whole range from 0 "
+                "to 1, torch.rand(n, generator=generator)."
             )
         values, counts = (1e4 * view).round().unique(return_counts=True)
         shared = int(counts[counts > 1].sum())  # of 48 numbers drawn evenly, hardly two agree in four digits

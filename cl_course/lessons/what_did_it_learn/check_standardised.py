@@ -185,7 +185,12 @@ def stands_a_dead_feature(attempt: Callable) -> str | None:
             return (
                 f"right, until a feature is {constant:g} on all training cards, as happens behind a ReLU: its "
                 "deviation is 0, and dividing by it gives inf or nan. Put 1 where the deviation is 0, "
-                "torch.where(std > 1e-6, std, 1.0), or .clamp(min=1e-6)."
+                "torch.where(std > 1e-6, std, 1.0)."
+            )
+        if any(part.shape != h.shape for part, h in zip(answer, (dead, val, test))):
+            return (
+                f"right, until a feature is {constant:g} on all training cards: then you leave it out. Keep it, so "
+                "that each set keeps its shape, and put 1 where the deviation is 0."
             )
     return None
 
