@@ -510,7 +510,7 @@ def test_a_right_diagnosis_is_not_known_before_it_is_given():
         ({"G": 1}, "no patient 'G'"),
         ([4, 2, 8], "a list came back"),
         ("428561", "a str came back"),
-        (4, "a int came back"),
+        (4, "an int came back"),
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import close, written
 
 NAME = "my_gradients"
@@ -217,7 +217,7 @@ def two_come_back(attempt: Callable) -> str | None:
             return f"{said} {len(answer)} values came back: return two gradients, that of p and that of the target."
         for name, part in zip(("p", "target"), answer):
             if not isinstance(part, Tensor):
-                return f"{said} the gradient of {name} is a {type(part).__name__}, and not a tensor."
+                return f"{said} the gradient of {name} is {kind_of(part)}, and not a tensor."
             if part.shape != given[0].shape:
                 shapes = f"{tuple(part.shape)}, expected {tuple(given[0].shape)}, as many numbers as {name} has"
                 return f"{said} the gradient of {name} has the shape {shapes}."

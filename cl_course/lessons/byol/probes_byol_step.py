@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import NotAttempted, same
+from cl_course.lessons.shared.exercise import NotAttempted, kind_of, same
 from cl_course.lessons.shared.ladder import close
 
 STEPS, IMAGES, MOMENTUM = 3, 6, 0.7
@@ -129,7 +129,7 @@ def _returned(answer: object, networks: dict[str, nn.Module]) -> tuple[object, s
         loss = torch.as_tensor(loss).detach().double()
         loss = loss.reshape(()) if loss.numel() == 1 else loss
     except (TypeError, ValueError, RuntimeError):
-        loss = f"a {type(loss).__name__}"
+        loss = kind_of(loss)
     return loss, _name_of(kept, networks)
 
 
@@ -140,7 +140,7 @@ def _name_of(kept: object, networks: dict[str, nn.Module]) -> str:
         for name, network in networks.items():
             if same(mine, list(network.parameters()), 0):
                 return name
-    return f"a {type(kept).__name__}"
+    return kind_of(kept)
 
 
 def observe(attempt: Callable) -> object:

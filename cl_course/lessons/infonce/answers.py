@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cl_course.lessons.shared.exercise import Fault, call
+from cl_course.lessons.shared.exercise import Fault, call, kind_of
 
 
 def answer_of(attempt: Callable, *given: object) -> Tensor:
@@ -31,14 +31,12 @@ def answer_of(attempt: Callable, *given: object) -> Tensor:
         try:
             answer = torch.stack([torch.as_tensor(part) for part in answer])
         except RuntimeError:  # parts of different shapes
-            raise Fault(
-                f"a {type(answer).__name__} of {len(answer)} things came back: return the answer alone."
-            ) from None
+            raise Fault(f"{kind_of(answer)} of {len(answer)} things came back: return the answer alone.") from None
     try:
         answer = torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
         lost = ", as a function does that is not called: look for missing brackets ()" if callable(answer) else ""
-        raise Fault(f"a {type(answer).__name__} came back, where numbers are expected{lost}.") from None
+        raise Fault(f"{kind_of(answer)} came back, where numbers are expected{lost}.") from None
     return answer.reshape(()) if answer.numel() == 1 else answer
 
 

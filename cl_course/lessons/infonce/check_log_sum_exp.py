@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cl_course.lessons.infonce.answers import answer_of
-from cl_course.lessons.shared.exercise import Exercise, Mistake, same
+from cl_course.lessons.shared.exercise import Exercise, Mistake, kind_of, same
 from cl_course.lessons.shared.ladder import close, number, written
 
 NAME = "my_log_sum_exp"
@@ -154,7 +154,7 @@ def one_number(attempt: Callable) -> str | None:
     answer = attempt(ORDINARY[0].clone())
     if isinstance(answer, Tensor):
         return f"your answer has the shape {tuple(answer.shape)}; one number has the shape ()." if answer.ndim else None
-    return f"your answer is a {type(answer).__name__}: in training keep to tensors, so that gradients pass."
+    return f"your answer is {kind_of(answer)}: in training keep to tensors, so that gradients pass."
 
 
 # Wrong, and no known mistake.

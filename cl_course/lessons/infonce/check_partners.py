@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cl_course.lessons.infonce.answers import answer_of
 from cl_course.lessons.infonce.nt_xent_parts import n_places_on
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, kind_of, same
 from cl_course.lessons.shared.ladder import written
 
 NAME = "my_partners"
@@ -93,7 +93,7 @@ def type_of_index(attempt: Callable) -> str | None:
         if answer.dtype == torch.int64:
             return None
         return f"your indices are {str(answer.dtype).removeprefix('torch.')}; F.cross_entropy takes int64, .long()."
-    return f"your answer is a {type(answer).__name__}: put it into torch.tensor(...) before F.cross_entropy takes it."
+    return f"your answer is {kind_of(answer)}: put it into torch.tensor(...) before F.cross_entropy takes it."
 
 
 # Wrong, and no known mistake.

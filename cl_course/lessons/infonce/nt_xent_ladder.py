@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from cl_course.lessons.infonce.nt_xent_parts import make
-from cl_course.lessons.shared.exercise import Fault, call, same
+from cl_course.lessons.shared.exercise import Fault, call, kind_of, same
 from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number, temperature_relation
 
 right = make()
@@ -38,12 +38,12 @@ def value(attempt: Callable, z1: Tensor, z2: Tensor, temperature: float) -> Tens
         raise Fault(IN_PLACE)
     if isinstance(answer, list | tuple):
         if len(answer) != 2 * len(z1):
-            raise Fault(f"a {type(answer).__name__} of {len(answer)} came back: return the loss alone, one number.")
+            raise Fault(f"{kind_of(answer)} of {len(answer)} came back: return the loss alone, one number.")
         answer = torch.stack([torch.as_tensor(part).squeeze() for part in answer])  # the views' losses
     try:
         answer = torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(f"a {type(answer).__name__} came back, where one number, the loss, is expected.") from None
+        raise Fault(f"{kind_of(answer)} came back, where one number, the loss, is expected.") from None
     return answer.reshape(()) if answer.numel() == 1 else answer
 
 

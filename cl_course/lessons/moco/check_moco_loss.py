@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from cl_course.lessons.moco.mistakes_moco_loss import MISTAKES, make, unit
-from cl_course.lessons.shared.exercise import Exercise, Fault, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, kind_of, same
 from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number, temperature_relation
 
 COLD = 0.01
@@ -42,7 +42,7 @@ def value(attempt: Callable, q: Tensor, k: Tensor, queue: Tensor, temperature: f
         answer = torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
         several = f" of {len(answer)} values" if isinstance(answer, list | tuple) else ""
-        raise Fault(f"a {type(answer).__name__}{several} came back: the loss is one number, a tensor.") from None
+        raise Fault(f"{kind_of(answer)}{several} came back: the loss is one number, a tensor.") from None
     if answer.numel() == 1:
         answer = answer.reshape(())
     return answer if answer.isfinite().all() else torch.full_like(answer, torch.nan)

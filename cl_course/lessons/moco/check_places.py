@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import written
 
 NAME = "my_places"
@@ -162,7 +162,7 @@ def has_one_dimension(attempt: Callable) -> str | None:
     if isinstance(answer, Tensor) and answer.ndim > 1:
         return f"your answer has the shape {tuple(answer.shape)}; as places one expects the shape (n,)."
     if not isinstance(answer, Tensor):
-        return f"a {type(answer).__name__} came back: right, and in the next exercise a tensor is handier."
+        return f"{kind_of(answer)} came back: right, and in the next exercise a tensor is handier."
     return None
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cl_course.lessons.pitfalls_and_clinic.evidence import against
 from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, NUMBERS, PATIENTS
-from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted, call, kind_of
 from cl_course.running import records
 
 RIGHT = {letter: NUMBERS[fault] for letter, fault in PATIENTS.items()}
@@ -32,7 +32,7 @@ def given(attempt: Callable) -> dict[str, int]:
     if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == len(PATIENTS):
         answer = dict(zip(PATIENTS, answer))  # in the order A to F
     if not isinstance(answer, Mapping):
-        raise Fault(f"a {type(answer).__name__} came back: {FORM}.")
+        raise Fault(f"{kind_of(answer)} came back: {FORM}.")
     found = {}
     for name, value in answer.items():
         letter = str(name).strip().upper()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, NotAttempted
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, NotAttempted, kind_of
 
 NAME = "my_views"
 SIZES = (4, 3)
@@ -129,7 +129,7 @@ def history(attempt: Callable, n: int) -> list | str:
         return f"one tensor of {len(answer)} rows" if len(answer) != n else "one view"
     views = list(answer) if isinstance(answer, tuple | list | Tensor) else [answer]
     if len(views) != 2:
-        return f"{len(views)} things" if len(views) != 1 else f"a {type(answer).__name__}"
+        return f"{len(views)} things" if len(views) != 1 else kind_of(answer)
     rows = [_rows(view) for view in views]
     if not all(rows):
         return f"{type(views[0]).__name__} and {type(views[1]).__name__}"

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted
+from cl_course.lessons.shared.exercise import Exercise, Fault, NotAttempted, kind_of
 from cl_course.losses import byol_loss
 
 NAME = "my_optimizer"
@@ -58,8 +58,7 @@ def made(attempt: Callable, weights: list[Tensor]) -> torch.optim.Optimizer:
         raise Fault(f"the class {optimizer.__name__} came back: call it, {optimizer.__name__}(weights, lr=...).")
     if not callable(getattr(optimizer, "step", None)) or not callable(getattr(optimizer, "zero_grad", None)):
         raise Fault(
-            f"a {type(optimizer).__name__} came back, and an optimiser is asked for, such as torch.optim.SGD(weights, "
-            "lr=...)."
+            f"{kind_of(optimizer)} came back, and an optimiser is asked for, such as torch.optim.SGD(weights, lr=...)."
         )
     return optimizer
 

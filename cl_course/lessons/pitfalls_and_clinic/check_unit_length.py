@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import constant_relation, written
 
 NAME = "my_unit"
@@ -109,7 +109,7 @@ def scaled(attempt: Callable, z: Tensor) -> Tensor:
             answer = torch.stack(list(answer))
         return torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(f"a {type(answer).__name__} came back: return the scaled embeddings alone, (2n, d).") from None
+        raise Fault(f"{kind_of(answer)} came back: return the scaled embeddings alone, (2n, d).") from None
 
 
 def observe(attempt: Callable) -> list[Tensor]:

@@ -254,7 +254,7 @@ def difference(seen: Any, right: Any) -> str:
     try:
         seen, right = torch.as_tensor(seen).detach(), torch.as_tensor(right).detach()
     except (TypeError, ValueError, RuntimeError):
-        return f"a {type(seen).__name__} came back, where {_kind_of(right)} is expected."
+        return f"{kind_of(seen)} came back, where {kind_of(right)} is expected."
     if seen.shape != right.shape:
         return f"the answer has the shape {tuple(seen.shape)}, expected {tuple(right.shape)}."
     if seen.numel() == 1:
@@ -263,5 +263,7 @@ def difference(seen: Any, right: Any) -> str:
     return f"on one of the test inputs your values differ from the right ones by up to {worst:.4f}."
 
 
-def _kind_of(value: Any) -> str:
-    return "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+def kind_of(value: Any) -> str:
+    """With its article: a tensor, a list, an int."""
+    kind = "tensor" if isinstance(value, Tensor) else type(value).__name__
+    return f"{'an' if kind[0] in 'aeiouAEIO' else 'a'} {kind}"

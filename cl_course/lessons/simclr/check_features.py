@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import written
 
 NAME = "my_features"
@@ -74,11 +74,11 @@ def _taken(attempt: Callable, training: bool, images: Tensor = IMAGES) -> tuple[
         try:
             answer = torch.stack(list(answer))
         except RuntimeError:
-            raise Fault(f"a {type(answer).__name__} of {len(answer)} things came back: return h alone.") from None
+            raise Fault(f"{kind_of(answer)} of {len(answer)} things came back: return h alone.") from None
     try:
         return torch.as_tensor(answer), encoder
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(f"a {type(answer).__name__} came back, where features (n, d) are expected.") from None
+        raise Fault(f"{kind_of(answer)} came back, where features (n, d) are expected.") from None
 
 
 def observe(attempt: Callable) -> list[object]:

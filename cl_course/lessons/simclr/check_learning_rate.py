@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of
 from cl_course.lessons.shared.ladder import close, constant_relation, number
 
 NAME = "my_learning_rate"
@@ -68,7 +68,7 @@ def _no_number(answer: object, step: int, total: int, warmup: int) -> str:
     try:
         value = torch.as_tensor(answer)
     except (TypeError, ValueError, RuntimeError):
-        return f"{at} a {type(answer).__name__} comes back, where one number is expected."
+        return f"{at} {kind_of(answer)} comes back, where one number is expected."
     return f"{at} your answer is {float(value)}." if value.numel() == 1 else f"{at} {value.numel()} numbers come back."
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of
 from cl_course.lessons.shared.ladder import close, number, written
 
 NAME = "my_neighbours_agree"
@@ -73,7 +73,7 @@ def observe(attempt: Callable) -> list[object]:
         try:
             answer = torch.as_tensor(answer).detach().double()
         except (TypeError, ValueError, RuntimeError):
-            raise Fault(f"a {type(answer).__name__} came back, where one number is expected.") from None
+            raise Fault(f"{kind_of(answer)} came back, where one number is expected.") from None
         found.append(answer.reshape(()) if answer.numel() == 1 else answer)
     return found
 

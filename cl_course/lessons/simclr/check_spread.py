@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import close, constant_relation, number, written
 
 NAME = "my_spread"
@@ -65,7 +65,7 @@ def answers(attempt: Callable) -> list[object]:
         try:
             answer = torch.as_tensor(answer).detach().double()
         except (TypeError, ValueError, RuntimeError):
-            raise Fault(f"a {type(answer).__name__} came back, where one number is expected.") from None
+            raise Fault(f"{kind_of(answer)} came back, where one number is expected.") from None
         found.append(answer.reshape(()) if answer.numel() == 1 else answer)
     return found
 

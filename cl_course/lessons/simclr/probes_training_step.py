@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from cl_course.lessons.shared.exercise import Fault, NotAttempted, same
+from cl_course.lessons.shared.exercise import Fault, NotAttempted, kind_of, same
 from cl_course.lessons.shared.ladder import close, constant_relation, number, temperature_relation
 
 IMAGES, TEMPERATURES = 6, (0.2, 0.35, 0.15)  # one temperature a step: a number typed in is no answer
@@ -138,11 +138,11 @@ def run(step: Callable, temperatures: tuple[float, ...] = TEMPERATURES) -> Run:
 def _loss(answer: object) -> object:
     """A number as a tensor of shape (), another tensor as it came, anything else by its name."""
     if isinstance(answer, tuple | list | str) or answer is None:
-        return f"a {type(answer).__name__}"
+        return kind_of(answer)
     value = number(answer)
     if value is not None:
         return torch.tensor(value)
-    return answer.detach() if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+    return answer.detach() if isinstance(answer, Tensor) else kind_of(answer)
 
 
 def _note_pass(seen: Run, name: str, network: nn.Module, given: tuple) -> None:

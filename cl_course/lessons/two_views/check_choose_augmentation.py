@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, draw_parameters, greyscale, resized_crop, two_views
 from cl_course.data import load, to_float
-from cl_course.lessons.shared.exercise import Exercise, Fault, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, kind_of
 from cl_course.shortcut import colour_histogram, raw_pixels, shortcut_rate
 
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")  # sixths of the circle of hues
@@ -42,7 +42,7 @@ def observe(attempt: Callable[[], AugmentConfig]) -> list[float]:
 def chosen(attempt: Callable[[], AugmentConfig]) -> AugmentConfig:
     config = call(attempt)
     if not isinstance(config, AugmentConfig):
-        what = "the class AugmentConfig itself" if config is AugmentConfig else f"a {type(config).__name__}"
+        what = "the class AugmentConfig itself" if config is AugmentConfig else kind_of(config)
         raise Fault(f"an AugmentConfig is expected, {what} came back: return AugmentConfig(crop=..., flip=..., ...).")
     return config
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of
 from cl_course.lessons.shared.ladder import by_hand, close, number
 
 
@@ -48,7 +48,7 @@ def observe(attempt: Callable) -> list[float]:
         try:
             value = torch.as_tensor(answer).detach()
         except (TypeError, ValueError, RuntimeError):
-            raise Fault(f"a {type(answer).__name__} came back; one number is expected, a share from 0 to 1.") from None
+            raise Fault(f"{kind_of(answer)} came back; one number is expected, a share from 0 to 1.") from None
         if value.numel() != 1:
             raise Fault(
                 f"the answer has the shape {tuple(value.shape)}; one number is expected, the share of all n images."

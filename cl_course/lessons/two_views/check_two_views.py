@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, kind_of, same
 from cl_course.lessons.two_views.sample_batch import IN_PLACE, N, batch, expect_images
 
 NAMES = ("view1", "view2")
@@ -51,7 +51,7 @@ def amounts(attempt: Callable, generator: Generator, n: int = N) -> Tensor:
     if isinstance(views, Tensor) and views.ndim == 5 and len(views) == 2:  # stacked: as good as a pair
         views = tuple(views)
     if not isinstance(views, tuple | list) or len(views) != 2:
-        what = f"a tensor of shape {tuple(views.shape)}" if isinstance(views, Tensor) else f"a {type(views).__name__}"
+        what = f"a tensor of shape {tuple(views.shape)}" if isinstance(views, Tensor) else kind_of(views)
         what += f" of {len(views)}" if isinstance(views, tuple | list) else ""
         raise Fault(f"two views are expected, `return view1, view2`; {what} came back.")
     views = [expect_images(view, images, name) for name, view in zip(NAMES, views)]

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Fault
+from cl_course.lessons.shared.exercise import Fault, kind_of
 
 N, HEIGHT, WIDTH = 48, 6, 8  # images of a test batch, and their sides
 IN_PLACE = (
@@ -25,7 +25,7 @@ def rows_equal(a: Tensor, b: Tensor) -> Tensor:
 def expect_images(answer: object, images: Tensor, name: str = "the answer") -> Tensor:
     """The answer in the images' dtype and shape; a `Fault` says what it is instead."""
     if not isinstance(answer, Tensor):
-        raise Fault(f"{name} is a {type(answer).__name__}; a tensor of the images' shape, (n, 3, h, w), is expected.")
+        raise Fault(f"{name} is {kind_of(answer)}; a tensor of the images' shape, (n, 3, h, w), is expected.")
     if answer.shape != images.shape:
         raise Fault(
             f"{name} has the shape {tuple(answer.shape)} for images of {tuple(images.shape)}; the shape must stay."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import written
 
 NAME = "my_average_precision"
@@ -146,7 +146,7 @@ def value(attempt: Callable, right: Tensor) -> object:
     try:
         answer = torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(f"a {type(answer).__name__} came back: return one number.") from None
+        raise Fault(f"{kind_of(answer)} came back: return one number.") from None
     return answer.reshape(()) if answer.numel() == 1 else answer
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, kind_of, same
 from cl_course.lessons.what_did_it_learn.mistakes_fair_table import (
     MISTAKES,
     Runs,
@@ -55,7 +55,7 @@ def pairs(attempt: Callable, runs: Runs) -> list[tuple[float, float]]:
     names = methods_of(runs)
     expected = f"a dict is expected, with the names {', '.join(names)} as keys and (mean, deviation) as values"
     if not isinstance(table, Mapping):
-        raise Fault(f"{expected}; a {type(table).__name__} came back.")
+        raise Fault(f"{expected}; {kind_of(table)} came back.")
     if set(table) != set(names):
         keys = ", ".join(map(str, table))
         raise Fault(f"{expected}; {f'a dict with the keys {keys}' if table else 'an empty dict'} came back.")

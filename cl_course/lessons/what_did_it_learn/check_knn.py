@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, call, kind_of, same
 from cl_course.lessons.shared.ladder import written
 from cl_course.lessons.what_did_it_learn.mistakes_knn import MISTAKES, make, right
 
@@ -38,9 +38,7 @@ def votes_of(attempt: Callable, h: Tensor, y: Tensor, k: int, temperature: float
     try:
         return torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(
-            f"a {type(answer).__name__} came back: return a tensor, a row an image, a column a class."
-        ) from None
+        raise Fault(f"{kind_of(answer)} came back: return a tensor, a row an image, a column a class.") from None
 
 
 def shares(attempt: Callable, *given: object) -> object:

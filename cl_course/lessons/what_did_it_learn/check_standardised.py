@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import written
 
 NAME = "my_standardised"
@@ -164,7 +164,7 @@ def three_sets(attempt: Callable, sets: Sets) -> object:
     try:
         tables = [torch.as_tensor(part).detach() for part in answer]
     except (TypeError, ValueError, RuntimeError):
-        raise Fault(f"a {type(answer).__name__} came back: return three tensors, for train, val and test.") from None
+        raise Fault(f"{kind_of(answer)} came back: return three tensors, for train, val and test.") from None
     n = len(sets[0])
     other_divisor = [h * (1 - 1 / n) ** 0.5 for h in tables] if n > 1 else tables
     return other_divisor if same(other_divisor, list(right(*sets))) else tables
