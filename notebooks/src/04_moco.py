@@ -873,7 +873,7 @@ show_table(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Nobody. At batch 16 the two are level: their means differ by less than their spreads. At batch 8, in one seed, SimCLR is ahead.
+# Neither. At batch 16 the two are level: their means differ by less than their spreads. At batch 8, in one seed, SimCLR is ahead.
 # So a slow key network ($m = 0.999$) and photos made the queue as good as the batch's own negatives, and **no case was found in
 # which it is better**. The table is all that was tried. He et al. (2020, fig. 3) do find that accuracy on ImageNet rises with
 # the number of keys, in runs of a million steps on over a million images. What the queue gives here is memory: many negatives
