@@ -23,7 +23,7 @@ BATCH, PER_IMAGE_BATCH = 512, 64  # views a call; the two that go image by image
 ROUND = (
     0.2  # seconds of calls, one after the other, for each in a round: the first finds cold memory, as in no steady work
 )
-BARS = {"lightly": 20, "kornia": 5}  # how many times faster ours has to be
+BARS = {"lightly": 15, "kornia": 5}  # how many times faster ours has to be
 
 
 def ours(blur: float) -> Callable[[], int]:
