@@ -44,7 +44,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 
 from lab_pictures import NoPicture, Shown, as_text, draw
 from minutes import FOLDED, count, deeper_sections, stated
-from setup_cell import REPOSITORY, SETUP
+from setup_cell import PARAMETERS, REPOSITORY, SETUP, as_form
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -52,17 +52,6 @@ BRANCH = "main"
 CELL_TIMEOUT = 300  # seconds
 MAX_BYTES = 1_000_000
 
-PARAMETERS = {  # name -> its field in Colab's form
-    "profile": '["auto", "quick", "full"]',
-    "dataset": '["auto", "shapes", "cifar10", "stl10"] {allow-input: true}',
-    "seed": '{type: "integer"}',
-    "device": '["auto", "cpu", "cuda", "mps"] {allow-input: true}',
-}
-ABOUT_PARAMETERS = """\
-#@title Parameters: what this lesson runs with
-# "auto" looks at the machine: the full profile on a GPU, the quick one elsewhere.
-# dataset may also be the path of a folder or a .zip of images.
-"""
 COLLAPSED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's; Colab lists the ids of such cells
 STUB = "...  # your code here"
 SOLUTION = re.compile(
@@ -198,7 +187,7 @@ def _assemble(source: Path, solved: bool) -> NotebookNode:
         if "setup" in tags:
             cell.source = SETUP
         if "parameters" in tags:
-            cell.source = _as_form(cell.source)
+            cell.source = as_form(cell.source)
         if FOLDED & set(tags):
             cell.source = re.sub(r"\A# *(?!@)", "#@title ", cell.source)
             cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
@@ -231,12 +220,6 @@ def _with_minutes(lesson: str, cells: list) -> list:
     for place, minutes in (("{minutes}", counted.core.minutes), ("{deeper_minutes}", counted.deeper.minutes)):
         out[0].source = out[0].source.replace(place, str(stated(minutes)))
     return out
-
-
-def _as_form(source: str) -> str:
-    """The parameters with a field for each in Colab's form; what they are set to stays."""
-    lines = re.findall(r"^(\w+) *= *([^#\n]*?) *(?:#.*)?$", source, re.MULTILINE)
-    return ABOUT_PARAMETERS + "\n".join(f"{name} = {value}  #@param {PARAMETERS[name]}" for name, value in lines)
 
 
 def _check_order(lesson: str, cells: list, tags: list) -> None:

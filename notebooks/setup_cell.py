@@ -1,4 +1,6 @@
-"""The set-up cell of every lesson: finds the course, and fetches it on Colab and Kaggle."""
+"""What every lesson starts with: a cell that finds the course or fetches it, and the form of its parameters."""
+
+import re
 
 REPOSITORY = "https://github.com/cl-course/cl_course"
 
@@ -45,3 +47,21 @@ if not _here and not importlib.util.find_spec("cl_course"):
         raise SetUpError(f"pip could not install {{', '.join(_missing())}}: read its message above, "
                          "then run this cell again.")
 sys.path[:0] = [str(folder) for folder in _here[:1]]"""
+
+PARAMETERS = {  # name -> its field in Colab's form
+    "profile": '["auto", "quick", "full"]',
+    "dataset": '["auto", "shapes", "cifar10", "stl10"] {allow-input: true}',
+    "seed": '{type: "integer"}',
+    "device": '["auto", "cpu", "cuda", "mps"] {allow-input: true}',
+}
+ABOUT_PARAMETERS = """\
+#@title Parameters: what this lesson runs with
+# "auto" looks at the machine: the full profile on a GPU, the quick one elsewhere.
+# dataset may also be the path of a folder or a .zip of images.
+"""
+
+
+def as_form(source: str) -> str:
+    """The parameters with a field for each in Colab's form; what they are set to stays."""
+    lines = re.findall(r"^(\w+) *= *([^#\n]*?) *(?:#.*)?$", source, re.MULTILINE)
+    return ABOUT_PARAMETERS + "\n".join(f"{name} = {value}  #@param {PARAMETERS[name]}" for name, value in lines)

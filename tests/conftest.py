@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name == "test_notebooks.py")
     for item in items:
         names = SLOW.get(item.path.name, ())
-        if names is None or item.originalname in names or hasattr(item.module, "find_browser"):
+        if names is None or item.originalname in names or "browser" in item.fixturenames:
             item.add_marker("slow")
 
 
@@ -105,6 +105,15 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def is_result(report) -> bool:
     return isinstance(report, pytest.TestReport) and (report.when == "call" or not report.passed)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium, for the tests of one file: playwright allows one at a time."""
+    from browser import headless_browser
+
+    with headless_browser(tmp_path_factory.mktemp("home")) as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,6 @@ from browser import (
     Notebook,
     Server,
     find_browser,
-    headless_browser,
     jupyter_lab,
     wait_until,
     write_notebook,
@@ -82,12 +81,6 @@ each_lab = pytest.mark.parametrize("name", CELLS)
 def server(tmp_path_factory) -> Iterator[Server]:
     with jupyter_lab(tmp_path_factory.mktemp("jupyter")) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with headless_browser(tmp_path_factory.mktemp("home")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import Notebook, find_browser, headless_browser, jupyter_lab
+from browser import Notebook, find_browser, jupyter_lab
 
 import build
 
@@ -21,11 +21,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def lesson(tmp_path_factory) -> Iterator[Notebook]:
+def lesson(tmp_path_factory, browser) -> Iterator[Notebook]:
     with jupyter_lab(tmp_path_factory.mktemp("lab")) as server:
         nbformat.write(build.learner(SAMPLE), server.notebooks / "sample.ipynb")
-        with headless_browser(tmp_path_factory.mktemp("browser")) as browser:
-            yield Notebook(browser, server, "sample.ipynb")
+        yield Notebook(browser, server, "sample.ipynb")
 
 
 def test_set_up_and_parameters_show_their_titles_alone(lesson):

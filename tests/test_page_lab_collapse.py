@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 from browser import wait_until
-from test_page_labs import MOUNT, PAGE, LabPage, browser, pytestmark, shown_by  # noqa: F401
+from lab_pages import MOUNT, PAGE, LabPage, in_browser, shown_by
 
 from cl_course.lessons.byol import lab_collapse
 from cl_course.lessons.byol.lab_collapse import CARDS, EVERY_RUN, STEPS, Switches, as_data, recorded, small_run
 from cl_course.lessons.shared.lab_page import STYLE, page_lab
+
+pytestmark = in_browser
 
 
 def collapse():
@@ -17,7 +19,7 @@ def collapse():
 
 
 @pytest.fixture
-def page(browser):  # noqa: F811
+def page(browser):
     page = LabPage(browser, collapse())
     yield page
     page.close("collapse")
@@ -25,7 +27,8 @@ def page(browser):  # noqa: F811
 
 def test_each_setting_shows_its_recorded_run(page):
     runs = recorded()
-    switch = {name: page.page.get_by_role("checkbox", name=name) for name in ("predictor", "stop-gradient", "BatchNorm")}
+    names = ("predictor", "stop-gradient", "BatchNorm")
+    switch = {name: page.page.get_by_role("checkbox", name=name) for name in names}
     for switches in EVERY_RUN.values():
         switch["predictor"].set_checked(switches.predictor)
         switch["stop-gradient"].set_checked(True)
@@ -42,7 +45,8 @@ def test_each_setting_shows_its_recorded_run(page):
 
 def test_the_points_are_python_s(page):
     run = small_run()
-    places = page.page.evaluate("([run, cards]) => lab.pointsOf(run, cards).map((look) => [...look])", [as_data(run), CARDS])
+    of_each_look = "([run, cards]) => lab.pointsOf(run, cards).map((look) => [...look])"
+    places = page.page.evaluate(of_each_look, [as_data(run), CARDS])
     for look in (0, 17, STEPS // lab_collapse.EVERY):
         assert np.allclose(np.array(places[look]) / 100, run.flat(look).flatten(), atol=0.0051)
 
@@ -68,7 +72,7 @@ def test_without_a_kernel_other_starts_cannot_be_chosen_and_it_says_why(page):
     assert "Other starts are trained in the notebook" in page.page.locator(".cl-lab").text_content()
 
 
-def test_another_start_is_asked_of_the_kernel(browser):  # noqa: F811
+def test_another_start_is_asked_of_the_kernel(browser):
     context = browser.new_context()
     page, widget = context.new_page(), collapse()
     page.set_content(PAGE.format(theme="light", style=STYLE))
@@ -88,7 +92,7 @@ def test_another_start_is_asked_of_the_kernel(browser):  # noqa: F811
     context.close()
 
 
-def test_a_missing_run_is_said_in_its_place(browser):  # noqa: F811
+def test_a_missing_run_is_said_in_its_place(browser):
     data = json.loads(json.dumps(collapse().data)) | {"runs": {}}
     broken = LabPage(browser, page_lab(lab_collapse.__file__, "lab_collapse", **data))
     assert "recorded run of its first switches is missing" in broken.page.get_by_role("alert").text_content()

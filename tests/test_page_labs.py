@@ -3,74 +3,21 @@
 Skipped where there is no Chromium. Screenshots lie in build/browser/.
 """
 
-import importlib.util
-import json
 import math
 import re
 
 import pytest
 import torch
-from browser import SCREENSHOTS, find_browser, headless_browser, wait_until
+from browser import wait_until
+from lab_pages import LabPage, in_browser, shown_by
 
 from cl_course.lessons.infonce import lab_temperature
 from cl_course.lessons.moco import lab_queue
 from cl_course.lessons.moco.lab_queue import BATCHES, MOMENTA, QUEUES, Belt
 from cl_course.lessons.shared import lab_circle
-from cl_course.lessons.shared.lab_page import STYLE, page_lab
+from cl_course.lessons.shared.lab_page import page_lab
 
-pytestmark = [
-    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
-]
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><title>lab</title>
-<meta name="viewport" content="width=device-width"><style>{style}</style></head>
-<body><main id="lab"></main></body></html>"""
-MOUNT = """async ([code, data]) => {
-    const file = URL.createObjectURL(new Blob([code], { type: "text/javascript" }))
-    window.lab = await import(file)
-    const el = document.getElementById("lab")
-    window.lab.default.render({ model: { get: () => data }, el })
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with headless_browser(tmp_path_factory.mktemp("home")) as browser:
-        yield browser
-
-
-class LabPage:
-    """One lab on a page of its own; nothing may reach the network, and nothing may be written to the console."""
-
-    def __init__(self, browser, widget, width=960, theme="light", touch=False):
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch)
-        self.page = self.context.new_page()
-        self.asked, self.said = [], []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.set_content(PAGE.format(theme=theme, style=STYLE))
-        self.page.evaluate(MOUNT, [widget._esm, json.loads(json.dumps(widget.data))])
-
-    @property
-    def words(self) -> str:
-        return self.page.locator(".lab-report").text_content()
-
-    def close(self, name: str) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-        self.context.close()
-        assert self.said == []
-        assert [url for url in self.asked if not url.startswith(("blob:", "about:", "data:"))] == []
-
-
-def shown_by(module, make, **settings):
-    """The widget that a lab displays."""
-    shown = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "display", shown.append)
-        make(**settings)
-    return shown[0]
+pytestmark = in_browser
 
 
 def circle(**settings):
