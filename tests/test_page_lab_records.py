@@ -259,8 +259,9 @@ def test_curves_are_read_out_by_mouse_finger_and_keys(browser):
 
     loss = page.page.get_by_role("slider", name="Patient B, Loss")
     assert loss.get_attribute("aria-valuetext") == expected(5)
-    loss.press("ArrowLeft")
-    wait_until(lambda: loss.get_attribute("aria-valuetext") == expected(4), "the keys go back an epoch")
+    for key, epoch in (("ArrowLeft", 4), ("ArrowDown", 3), ("ArrowUp", 4), ("ArrowRight", 5), ("ArrowRight", 5)):
+        loss.press(key)
+        wait_until(lambda epoch=epoch: loss.get_attribute("aria-valuetext") == expected(epoch), f"{key} goes an epoch")
     assert page.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Patient B, Loss"
     box = loss.bounding_box()
     page.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)

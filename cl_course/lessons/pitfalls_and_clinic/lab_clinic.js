@@ -147,7 +147,10 @@ function lab(data, root) {
     const dash = (left, top) => s("line", { x1: left - 6, x2: left + 6, y1: top, y2: top, stroke: colour, ...DASHED });
     const second = alone ? legend(svg, 1, dash) : null; // one curve leaves a line for the healthy run
     svg.append(hit);
+    let painted = null;
     function paint() {
+      if (painted === epoch) return;
+      painted = epoch;
       put(cursor, { x1: x(epoch), x2: x(epoch) });
       head.textContent = `${title}, epoch ${epochs[epoch]}`;
       const healthyNow = (column) => `healthy ${two(well[column][epoch])}`;
@@ -178,7 +181,10 @@ function lab(data, root) {
     });
     for (const [, column, stroke] of PAIRS) svg.append(s("path", { d: outline(well[column]), stroke, ...DASHED }));
     svg.append(hit);
+    let painted = null;
     function paint() {
+      if (painted === bin) return;
+      painted = bin;
       const edges = [bin, bin + 1].map((i) => two((2 * i) / bins - 1)).join(" to ");
       put(cursor, { x1: x(bin), x2: x(bin) });
       title.textContent = `Similarity ${edges}`;

@@ -115,7 +115,6 @@ function lab(data, root) {
     hit.addEventListener("pointermove", (event) => {
       if (aiming && hit.hasPointerCapture(event.pointerId)) { aim(event); draw(); }
     });
-    hit.addEventListener("pointerup", () => { aiming = false; });
   }
   function choose(factor, value) {
     chosen[factor] = value;
