@@ -36,7 +36,6 @@ pytestmark = [
     ),
 ]
 
-RECORDS = "from cl_course.running import records\n"
 CARDS = "from cl_course.data import load, to_float\ncards = load('shapes', 'val', limit=200)"
 CELLS = {
     "augmentation": f"""{CARDS}
@@ -44,10 +43,6 @@ from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photo
 shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
 lab = augmentation_lab(photos() | shown, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
-    "ablation": f"""{RECORDS}from cl_course.lessons.simclr.lab_ablation import ablation_lab
-ablation_lab(records.read('ablation')['runs'])""",
-    "clinic": f"""{RECORDS}from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab
-clinic_lab(records.read('clinic')['runs'])""",
     "neighbours": f"""{CARDS}
 from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
 from cl_course.shortcut import mean_colour, raw_pixels
@@ -153,7 +148,7 @@ def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
 
 
 def test_tab_goes_through_every_control(labs):
-    lab = labs["ablation"]
+    lab = labs["collapse"]
     lab.area.locator("button, .noUi-handle").first.focus()
     reached = set()
     for _ in range(30):
@@ -242,17 +237,6 @@ def test_a_game_by_keyboard(labs):
             assert opacity(lab.button("A")) == 1
     assert lab.button("Next round").is_disabled()
     assert "90%" in lab.words and lab.misfits() == []
-
-
-def test_guess_and_reveal(labs):
-    lab = labs["ablation"]
-    assert "covered" in lab.words
-    lab.press(lab.button("Reveal"), "Space", changes="picture, words")
-    assert "mean" in lab.words and "1 guessed so far" in lab.words
-    wait_until(lambda: focused(lab) == "Reveal all", "Reveal is switched off, the keyboard is on the next button")
-    lab.press(lab.button("Reveal all"), "Space")
-    lab.press(lab.sliders[0].handle, lab.sliders[0].keys()[0], changes="picture, words")
-    assert "covered" not in lab.words and lab.misfits() == []
 
 
 def test_the_checks_see_a_faulty_lab(labs):

@@ -44,7 +44,6 @@ from cl_course.augment import two_views
 from cl_course.data import load, shuffled_batches, to_float
 from cl_course.diagnose import effective_rank, spread
 from cl_course.evaluate import embed, factor_probe, knn_accuracy
-from cl_course.lessons.shared.ablation_figure import ablation_figure
 from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.neighbours import embedding_map
 from cl_course.lessons.shared.pictures import channels_last
@@ -778,7 +777,8 @@ your_loss_training(my_nt_xent)
 # without its changes of betas and epsilon). They were judged on test, so use them to understand the settings, not to
 # choose one.
 #
-# **Predict, then reveal.** Choose a setting, put your guess, press Reveal. Start with these three, with a reason for each:
+# **Predict, then reveal.** Choose a setting, set your guess (with the slider, or by dragging the ring in the chart) and press
+# Reveal. Each panel changes one thing and holds the others at your choice. Start with these three, with a reason for each:
 #
 # 1. no change of colour: *crop + flip*;
 # 2. temperature 1.0 instead of 0.3;
@@ -790,17 +790,12 @@ held = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
 ablation_lab(ablation["runs"], start=held, revealed=[tuple(held.values())])
 
 # %% [markdown]
-# Now all of it (the band marks what is held while something else varies). Do not scroll on before you have guessed.
+# Now the same with every setting revealed, and all of it as a table. Do not scroll on before you have guessed.
 
 # %% tags=["folded"]
-# Every setting: a figure around the recipe, and a table
-show(
-    ablation_figure(
-        ablation["runs"], held, title=f"Around the recipe, {ablation['config']['epochs']} epochs"
-    ),
-    alt="kNN accuracy against temperature, augmentation and batch size; the augmentation "
-    "matters most by far.",
-)
+# Every setting: around the recipe or any other, and as a table
+every_setting = [tuple(run[factor] for factor in held) for run in ablation["runs"]]
+ablation_lab(ablation["runs"], start=held, revealed=every_setting)
 show_runs(ablation["runs"], rows=("augment", "batch_size"), column="temperature")
 full = [run for run in ablation["runs"] if run["augment"] == "+ jitter + grey"]
 knn = {(run["temperature"], run["batch_size"], run["seed"]): run["knn"] for run in full}
@@ -826,7 +821,7 @@ print(
 #
 # <details><summary>Answer</summary>
 #
-# More seeds of each. Look at the three dots of *+ jitter* in the figure: the seed alone moves them further apart than the
+# More seeds of each. Look at the three dots of *+ jitter* in the chart: the seed alone moves them further apart than the
 # means with and without grey lie. A difference of two runs is a result only if it is larger than the spread of the
 # seeds within each setting.
 #

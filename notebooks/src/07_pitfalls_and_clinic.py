@@ -43,7 +43,6 @@ from cl_course.augment import AugmentConfig, augment, two_views
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy, linear_probe
 from cl_course.large_batches import accumulate, grad_cache
-from cl_course.lessons.pitfalls_and_clinic.clinic_figure import clinic_figure
 from cl_course.lessons.pitfalls_and_clinic.figures import (
     judges_figure,
     memory_figure,
@@ -572,14 +571,14 @@ show_table(
 #
 # Six patients: real runs of deliberately broken code, five epochs each, three seeds. Every fault was once reported from
 # somebody's repository or in its review, and none raises an error. You have the **health panel** of lesson 03, and in it,
-# dashed and grey, a healthy run of the same method. Read it in this order:
+# dashed, a healthy run of the same method. Read it in this order:
 #
 # 1. **Loss against chance** (the dotted line). At chance: by the loss, no partner is found. Below a healthy run's: the task is
 #    too easy, or (without negatives) most embeddings are alike.
 # 2. **The two histograms**: similarities of positive pairs (partners) and of negative pairs (strangers), on two *honest* views
 #    that the panel makes itself. The **gap** is how much more alike partners are than strangers, on average.
-# 3. **Spread of z**: near 0, all cards are one point. **Effective rank of h**: how many directions the features use. (Of the
-#    two grey curves the upper one is the spread.)
+# 3. **Spread of z**: near 0, all cards are one point. **Effective rank of h**, here as a share of its $d$ dimensions: how many
+#    directions the features use.
 # 4. **kNN**, the only one that needs labels.
 #
 # Two of the faults in the list belong to no patient.
@@ -592,19 +591,14 @@ show_table(
 )
 
 # %% [markdown]
-# **Lab.** Go through the patients, choose a diagnosis, press *Is that it?*. A wrong one is answered with what speaks against
-# it in the panel.
+# **Lab.** Compare the six, then go through them: choose a diagnosis, press *Is that it?*. A wrong one is answered with what
+# speaks against it in the panel. Point at a panel, or use the arrow keys in it, to read its values at any epoch.
 
 # %%
 clinic_lab(clinic["runs"])
 
 # %% tags=["folded"]
-# All six panels on one page
-show(
-    clinic_figure({letter: sheet(clinic["runs"], letter) for letter in PATIENTS}),
-    alt="Six health panels, one a row: loss, similarities of positive and negative pairs, kNN, "
-    "and spread with effective rank, each over a healthy run of the same method in grey.",
-)
+# All six in numbers
 table = []
 for letter in PATIENTS:
     patient, healthy = sheet(clinic["runs"], letter)
@@ -702,7 +696,7 @@ show_table(
 #   times higher: all negatives are pushed alike (pitfall 1), and for that it is enough to gather at two opposite poles,
 #   partners mostly at the same one. The spread does not see it; the histograms do.
 # - **D**'s queries must agree with a network that stays random: the loss hardly leaves chance. But a healthy MoCo is not far
-#   below chance after five epochs either; without the grey curve its owner would wait.
+#   below chance after five epochs either; without the dashed curve its owner would wait.
 # - **E** has a loss of almost 0 and *no* collapse: its spread is near 1, but there is no gap. The target of the very same
 #   picture is easily predicted.
 # - **F**'s two histograms lie on each other: most pairs, of partners and of strangers, are nearly alike, some are opposite, and

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from IPython.display import display
 
-from cl_course.lessons.shared.ablation_figure import LABELS
-
 MISSING = "–"
+LABELS = {"temperature": "temperature", "augment": "augmentation", "batch_size": "batch size"}  # of what runs vary in
 Cell = str | int | float | None
 
 

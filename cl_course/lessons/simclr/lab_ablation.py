@@ -1,133 +1,89 @@
-"""Ablation lab: set the sliders, say what you expect, and let the recorded runs answer."""
+"""Ablation lab: choose a setting, say what you expect, and let the recorded runs answer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import ipywidgets as widgets
-import numpy as np
 from IPython.display import display
-from matplotlib.figure import Figure
 
-from cl_course.lessons.shared.ablation_figure import LABELS, ablation_figure
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.shared.lab_page import page_lab
+from cl_course.lessons.shared.tables import LABELS
+from cl_course.values import real, shown
 
-LABEL_WIDTH = {"description_width": "100px"}
+FACTORS = ("temperature", "augment", "batch_size")
 
 
-class AblationLab:
-    """Sliders over recorded runs; a setting's accuracy is covered until you have guessed it.
+def ablation_lab(
+    runs: Sequence[Mapping],
+    factors: Sequence[str] = FACTORS,
+    *,
+    measure: str = "knn",
+    chance: float = 0.1,
+    start: Mapping[str, object] | None = None,
+    revealed: Sequence[tuple] = (),
+) -> None:
+    """Recorded runs around a chosen setting, whose accuracy is covered until it has been guessed; see lab_ablation.js.
 
     Args:
-        runs: one dict a run, with a value for each of `factors`, "seed" and `measure`.
-        factors: what was varied; a slider or buttons each, for all values that were run.
-        start: where they stand at first; the middle where not given.
+        runs: one dict a run, with a value for each of `factors`, and an accuracy in [0, 1] under `measure`.
+        factors: what was varied; a choice and a panel each, for all values that were run.
+        chance: accuracy of guessing, drawn as a line.
+        start: the setting that is chosen at first; the middle value of a factor that is not given.
         revealed: settings (values in the order of `factors`) that are known from the start.
+
+    Raises:
+        ValueError: a run lacks a factor or the measure, or its accuracy lies outside [0, 1]; `start` or `revealed`
+            names what was not run; there are no runs.
     """
-
-    def __init__(
-        self,
-        runs: Sequence[Mapping],
-        factors: Sequence[str] = ("temperature", "augment", "batch_size"),
-        *,
-        measure: str = "knn",
-        start: Mapping[str, object] | None = None,
-        revealed: Sequence[tuple] = (),
-    ):
-        self.runs, self.factors, self.measure = runs, tuple(factors), measure
-        self.settings = {tuple(run[f] for f in self.factors) for run in runs}
-        self.revealed, self.errors = set(revealed), []
-        self.controls = {factor: self._control(factor, (start or {}).get(factor)) for factor in self.factors}
-        self.guess = widgets.FloatSlider(
-            0.5,
-            max=1,
-            step=0.01,
-            description="your guess",
-            readout_format=".2f",
-            style=LABEL_WIDTH,
-            layout=widgets.Layout(width="360px"),
-        )
-        self.reveal = widgets.Button(
-            description="Reveal", button_style="primary", tooltip="show what was measured at this setting"
-        )
-        self.reveal_all = widgets.Button(description="Reveal all", tooltip="show every setting")
-        self.words = widgets.HTML()
-        self.picture = canvas(950)
-        for control in (*self.controls.values(), self.guess):
-            control.observe(self._draw, "value")
-        self.reveal.on_click(lambda _: self.open())
-        self.reveal_all.on_click(lambda _: self.open_all())
-        row = widgets.Layout(flex_flow="row wrap")
-        sliders = [control for control in self.controls.values() if isinstance(control, widgets.SelectionSlider)]
-        buttons = [control for control in self.controls.values() if control not in sliders]
-        rows = [
-            widgets.HBox(line, layout=row) for line in (sliders, buttons, [self.guess, self.reveal, self.reveal_all])
-        ]
-        self.view = lab_view("Ablation lab", *rows, self.picture, self.words)
-        self._draw()
-
-    @property
-    def chosen(self) -> dict[str, object]:
-        return {factor: control.value for factor, control in self.controls.items()}
-
-    def scores(self) -> list[float]:
-        """What was measured at the chosen setting, one value a seed; nothing where it was not run."""
-        return [run[self.measure] for run in self.runs if all(run[f] == v for f, v in self.chosen.items())]
-
-    def open(self) -> None:
-        """Reveal the chosen setting, and score the guess made for it."""
-        setting = tuple(self.chosen.values())
-        if setting in self.settings - self.revealed:
-            self.revealed.add(setting)
-            self.errors.append(abs(self.guess.value - float(np.mean(self.scores()))))
-        self._draw()
-
-    def open_all(self) -> None:
-        """Reveal everything; nothing is scored."""
-        self.revealed |= self.settings
-        self._draw()
-
-    @property
-    def sentence(self) -> str:
-        setting = ", ".join(f"{LABELS.get(f, f)} {v}" for f, v in self.chosen.items())
-        scores = self.scores()
-        if not scores:
-            return f"{setting}: not among the recorded runs."
-        if tuple(self.chosen.values()) not in self.revealed:
-            text = f"{setting}: covered. What do you expect? Set your guess, then press Reveal."
-        else:
-            seeds = ", ".join(f"{score:.3f}" for score in scores)
-            text = f"{setting}: mean {np.mean(scores):.3f} (seeds {seeds})."
-        if self.errors:
-            text += f" {len(self.errors)} guessed so far, off by {np.mean(self.errors):.2f} on average."
-        return text
-
-    def figure(self) -> Figure:
-        """The picture as it stands."""
-        covered = self.settings - self.revealed
-        here = tuple(self.chosen.values()) in covered
-        return ablation_figure(
-            self.runs, self.chosen, measure=self.measure, hidden=covered, guess=self.guess.value if here else None
-        )
-
-    def _control(self, factor: str, start: object) -> widgets.SelectionSlider | widgets.ToggleButtons:
-        """A slider through numbers; buttons for words, which a slider has no room for."""
-        values = list(dict.fromkeys(run[factor] for run in self.runs))
-        keywords = {
-            "options": [(str(value), value) for value in values],
-            "value": values[len(values) // 2] if start is None else start,
-            "description": LABELS.get(factor, factor),
-        }
-        if isinstance(values[0], str):
-            return widgets.ToggleButtons(**keywords, style={"button_width": "auto", "description_width": "initial"})
-        return widgets.SelectionSlider(**keywords, style=LABEL_WIDTH, layout=widgets.Layout(width="300px"))
-
-    def _draw(self, _=None) -> None:
-        covered = tuple(self.chosen.values()) in self.settings - self.revealed
-        self.guess.disabled = self.reveal.disabled = not covered
-        self.picture.value = png(self.figure())
-        self.words.value = self.sentence
+    display(page_lab(__file__, "lab_ablation", **atlas(runs, factors, measure, chance, start or {}, revealed)))
 
 
-def ablation_lab(runs: Sequence[Mapping], **keywords) -> None:
-    """Show an AblationLab under the cell; its arguments."""
-    display(AblationLab(runs, **keywords).view)
+def atlas(
+    runs: Sequence[Mapping],
+    factors: Sequence[str],
+    measure: str,
+    chance: float,
+    start: Mapping[str, object],
+    revealed: Sequence[tuple],
+) -> dict[str, Any]:
+    """What the page needs: settings as places in the factors' lists of values, each with one accuracy a seed."""
+    if not runs:
+        raise ValueError("runs must have at least one run, got none; read them with records.read(...)['runs']")
+    for run in runs:
+        if missing := [name for name in (*factors, measure) if name not in run]:
+            raise ValueError(f"every run needs {missing[0]!r}, one has only {', '.join(run)}; name what the runs have")
+        real(measure, run[measure], least=0, most=1, advice="the lab shows accuracies")
+    values = {factor: _values(runs, factor) for factor in factors}
+    settings: dict[tuple[int, ...], list[float]] = {}
+    for run in runs:
+        at = tuple(values[factor].index(run[factor]) for factor in factors)
+        settings.setdefault(at, []).append(run[measure])
+    middle = {factor: of_it[len(of_it) // 2] for factor, of_it in values.items()}
+    known = [_place(dict(zip(factors, setting, strict=True)), values) for setting in revealed]
+    if unknown := [at for at in known if tuple(at) not in settings]:
+        raise ValueError(f"a revealed setting must have been run, and {revealed[known.index(unknown[0])]} was not")
+    return {
+        "measure": "kNN" if measure == "knn" else measure,
+        "chance": real("chance", chance, least=0, most=1),
+        "factors": [
+            {"label": LABELS.get(factor, factor), "values": [str(value) for value in of_it]}
+            for factor, of_it in values.items()
+        ],
+        "settings": [{"at": list(at), "scores": scores} for at, scores in settings.items()],
+        "start": _place(middle | start, values),
+        "revealed": known,
+    }
+
+
+def _place(setting: Mapping[str, object], values: Mapping[str, list]) -> list[int]:
+    """Where each of a setting's values stands in the list of its factor."""
+    for factor, value in setting.items():
+        if value not in values.get(factor, ()):
+            allowed = ", ".join(map(str, values.get(factor, ()))) or f"nothing; the factors are {', '.join(values)}"
+            raise ValueError(f"{factor} was run with {allowed}, got {shown(value)}")
+    return [values[factor].index(value) for factor, value in setting.items()]
+
+
+def _values(runs: Sequence[Mapping], factor: str) -> list:
+    """What a factor was set to: numbers in their order, names as they come."""
+    values = list(dict.fromkeys(run[factor] for run in runs))
+    return values if any(isinstance(value, str) for value in values) else sorted(values)
