@@ -26,8 +26,6 @@ from browser import (
 from nbclient import NotebookClient
 
 import build
-from cl_course.data import load
-from cl_course.lessons.start_here.lab_game import CardGame
 
 pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
@@ -44,23 +42,10 @@ CELLS = {
 from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
 shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
 lab = augmentation_lab(photos() | shown, to_float(cards.images))""",
-    "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
     "ablation": f"""{RECORDS}from cl_course.lessons.simclr.lab_ablation import ablation_lab
 ablation_lab(records.read('ablation')['runs'])""",
     "clinic": f"""{RECORDS}from cl_course.lessons.pitfalls_and_clinic.lab_clinic import clinic_lab
 clinic_lab(records.read('clinic')['runs'])""",
-    "neighbours": f"""{CARDS}
-from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
-from cl_course.shortcut import mean_colour, raw_pixels
-queries = load('shapes', 'test', limit=30)
-features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
-neighbours_lab(cards, queries, features)""",
-    "retrieval": f"""{CARDS}
-from cl_course.lessons.what_did_it_learn.lab_retrieval import retrieval_lab
-from cl_course.shortcut import mean_colour, raw_pixels
-queries = load('shapes', 'test', limit=30)
-features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
-retrieval_lab(cards, queries, features)""",
     # Short runs: a whole one trains for some seconds at every press.
     "collapse": "from cl_course.lessons.byol import lab_collapse\nlab_collapse.STEPS = 10\nlab_collapse.collapse_lab()",
 }
@@ -141,7 +126,7 @@ def test_all_fits_on_the_page_and_has_a_name(name, labs):
     assert not nameless
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name != "game"])
+@each_lab
 def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
     lab = labs[name]
     said = lab.words
@@ -227,28 +212,6 @@ def test_presets_and_seed_of_the_augmentation_lab(labs):
 def focused(lab: Lab) -> str:
     """What the keyboard is on, where that is in this lab."""
     return lab.area.evaluate("area => area.contains(document.activeElement) ? document.activeElement.textContent : ''")
-
-
-def opacity(button) -> float:
-    return float(button.evaluate("button => getComputedStyle(button).opacity"))
-
-
-def test_a_game_by_keyboard(labs):
-    lab = labs["game"]
-    rounds = CardGame(load("shapes", "val", limit=200)).rounds
-    for number, dealt in enumerate(rounds, 1):
-        place = dealt.positive if number != 2 else (dealt.positive + 1) % 6
-        lab.press(lab.button("ABCDEF"[place]), "Space", changes="picture, words")
-        assert f"{number - (number > 1)} of {number} found" in lab.words
-        assert lab.words.startswith("No" if number == 2 else "Yes")
-        assert lab.button("A").is_disabled() and opacity(lab.button("A")) < 0.6
-        if number < len(rounds):
-            wait_until(lambda: focused(lab) == "Next round", "the keyboard is on the next button")
-            lab.press(lab.button("Next round"), "Space", changes="picture, words")
-            wait_until(lambda: focused(lab) == "A", "the keyboard is on the first card")
-            assert opacity(lab.button("A")) == 1
-    assert lab.button("Next round").is_disabled()
-    assert "90%" in lab.words and lab.misfits() == []
 
 
 def test_guess_and_reveal(labs):
