@@ -30,8 +30,9 @@ def data_uri(image: np.ndarray) -> str:
 def sprite(images: Tensor, columns: int = 20) -> dict[str, Any]:
     """Many images in one picture, for labs in the page that show hundreds of them; `sprite` of kit.js takes them out.
 
-    A JPEG of 0.4 kB for each card of 32 x 32, where a PNG would have 2.4 kB: it cannot pack their noise. Sides are
-    multiples of 8, the blocks of a JPEG without subsampling, so that no image leaves a trace in the one beside it.
+    A JPEG of 0.4 kB for each card of 32 x 32, where a PNG would have 2.4 kB: it cannot pack their noise. Colours are
+    not subsampled, since an outline often differs from its ground in colour alone. Sides are multiples of a JPEG's
+    blocks, so that no image leaves a trace in the one beside it.
 
     Args:
         images: (n, 3, h, w) in [0, 1], n at least 1; they become squares of 32 pixels, larger ones of 48.

@@ -18,7 +18,7 @@ export function nearest({ codes, dimensions, step }, query, first, k) {
     for (let i = 0, row = card * dimensions; i < dimensions; i++) squared += (codes[at + i] - codes[row + i]) ** 2;
     if (card !== query) found.push({ card, squared });
   }
-  found.sort((a, b) => a.squared - b.squared || a.card - b.card);
+  found.sort((a, b) => a.squared - b.squared);
   return found.slice(0, k).map(({ card, squared }) => ({ card, similarity: 1 - (step * step * squared) / 2 }));
 }
 
