@@ -33,7 +33,7 @@ const STYLE = `
 .cl-lab .near-option[aria-selected="true"] { background: var(--focus); }
 .cl-lab .near-option:focus-visible { outline-offset: -3px; }
 .cl-lab .near-query { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin: 10px 0; }
-.cl-lab .near-row { display: flex; flex-wrap: wrap; gap: 4px; margin: 0 0 8px; }
+.cl-lab .near-row { display: flex; flex-wrap: wrap; gap: 4px 3px; margin: 0 0 8px; }
 .cl-lab .near-title { margin: 0 0 3px; }
 .cl-lab .near-card { font: 12px system-ui, sans-serif; font-variant-numeric: tabular-nums; color: var(--ink);
   cursor: pointer; padding: 0; border: 0; background: transparent; border-radius: 4px; }
