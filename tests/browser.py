@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import nbformat
 
 if TYPE_CHECKING:  # the tests are skipped where it is not installed
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / "build/browser"
@@ -42,29 +42,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# When the last key was pressed and the last picture shown, in milliseconds on the page's own clock.
-STOPWATCH = """
-window.addEventListener("keydown", () => { window.pressed = performance.now() }, true)
-document.addEventListener("load", event => {
-    if (event.target.tagName === "IMG") window.shown = performance.now()
-}, true)
-"""
-# A lab redraws for each message that the kernel still holds: only then does a change belong to the next key.
-AT_REST = """async (image) => {
-    const state = () => image.src + document.querySelector(".jp-Notebook-ExecutionIndicator").dataset.status
-    const end = performance.now() + 30000
-    let last = state(), since = performance.now()
-    while (performance.now() < end && (performance.now() - since < 400 || !last.endsWith("idle"))) {
-        await new Promise(resolve => setTimeout(resolve, 40))
-        if (state() !== last) { last = state(); since = performance.now() }
-    }
-}"""
-# A box that scrolls sideways and a text that is cut short, each with what it holds.
-MISFITS = """area => [...area.querySelectorAll("*")].filter(e =>
-    e.clientWidth && e.scrollWidth > e.clientWidth
-).filter(e =>
-    e.matches(".widget-label, .widget-readout, button") || ["auto", "scroll"].includes(getComputedStyle(e).overflowX)
-).map(e => `${e.scrollWidth - e.clientWidth} px too narrow: ${e.textContent.trim().slice(0, 60)}`)"""
 
 
 def find_browser() -> str | None:
@@ -182,7 +159,6 @@ class Notebook:
         self.name = name
         self.page: Page = browser.new_page(viewport=WINDOW)
         self.page.set_default_timeout(1000 * ANSWER)
-        self.page.add_init_script(STOPWATCH)
         self.page.goto(f"{server.url(f'lab/workspaces/{Path(name).stem}/tree/{name}')}&reset", timeout=1000 * START)
         # The kernel's own sign says "idle" even before there is a kernel; what is run then is lost.
         self.page.get_by_text(re.compile(r"\| Idle$")).wait_for(timeout=1000 * START)
@@ -211,103 +187,3 @@ class Notebook:
     def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^0-9A-Za-z]+', '-', name).strip('-')}.png")
-
-
-@dataclass(frozen=True)
-class Slider:
-    label: str
-    handle: "Locator"
-    readout: "Locator"
-
-    def value(self) -> str:
-        return self.readout.text_content()
-
-    def keys(self) -> tuple[str, str]:
-        """An arrow key for which there is room, and the key that jumps to the farther end."""
-        now, least, most = (float(self.handle.get_attribute(f"aria-value{which}")) for which in ("now", "min", "max"))
-        return "ArrowRight" if now < most else "ArrowLeft", "End" if now - least <= most - now else "Home"
-
-
-class Lab:
-    """What one cell shows: a picture, words, and what can be pressed."""
-
-    def __init__(self, notebook: Notebook, cell: int):
-        self.notebook, self.page = notebook, notebook.page
-        self.area = notebook.cells.nth(cell).locator(".jp-OutputArea")
-        self.picture = self.area.locator("img")
-        self.milliseconds: list[float] = []  # from a key to the picture that it made
-
-    @property
-    def words(self) -> str:
-        return "\n".join(self.area.locator(".widget-html-content").all_text_contents())
-
-    @property
-    def sliders(self) -> list[Slider]:
-        rows = self.area.locator(".widget-slider").all()
-        return [
-            Slider(
-                row.locator(".widget-label").text_content(), row.locator(".noUi-handle"), row.locator(".widget-readout")
-            )
-            for row in rows
-        ]
-
-    def button(self, text: str) -> "Locator":
-        return self.area.locator(f'button:text-is("{text}")')
-
-    def source(self) -> str:
-        return self.picture.get_attribute("src")
-
-    def is_drawn(self) -> bool:
-        return self.picture.evaluate("image => image.complete && image.naturalWidth > 0")
-
-    def misfits(self) -> list[str]:
-        """What does not fit on the page: boxes with a scroll bar, labels cut short, a picture wider than its cell."""
-        self.picture.scroll_into_view_if_needed()
-        picture, cell = self.picture.bounding_box(), self.area.bounding_box()
-        beyond = picture["x"] + picture["width"] - cell["x"] - cell["width"]
-        return self.area.evaluate(MISFITS) + (
-            [f"the picture ends {beyond:.0f} px outside its cell"] if beyond > 0.5 else []
-        )
-
-    def press(self, control: "Locator", key: str, changes: str = "picture", seconds: float = ANSWER) -> None:
-        """Focus a control, press a key, and see the picture (or "words", or both: "picture, words") change.
-
-        Raises:
-            AssertionError: it has not changed within `seconds`.
-        """
-        self.rest()
-        before, said, drawn = self.source(), self.words, "picture" in changes
-        name = control.evaluate("control => (control.closest('.widget-slider') ?? control).textContent")
-        control.focus()
-        self.page.keyboard.press(key)
-        if drawn:
-            wait_until(
-                lambda: self.source() != before and self.is_drawn(),
-                f"{key} on {name}: the picture has changed",
-                seconds,
-            )
-            self.milliseconds.append(self.page.evaluate("() => window.shown - window.pressed"))
-        if "words" in changes:
-            wait_until(lambda: self.words != said, f"{key} on {name}: the words have changed", seconds)
-
-    def turn(self, slider: Slider, far: bool = False, seconds: float = ANSWER) -> None:
-        """Move a slider by an arrow key and see its value change, and with it the picture.
-
-        Args:
-            far: let it then jump to its farther end: where it is a probability, one step may change no picture.
-        """
-        self.rest()
-        arrow, jump = slider.keys()
-        value = slider.value()
-        if far:
-            slider.handle.focus()
-            self.page.keyboard.press(arrow)
-        else:
-            self.press(slider.handle, arrow, seconds=seconds)
-        wait_until(lambda: slider.value() != value, f"{slider.label}, {arrow}: the value has changed", seconds)
-        if far:
-            self.press(slider.handle, jump, seconds=seconds)
-
-    def rest(self) -> None:
-        """Wait until all that was asked for before is drawn."""
-        self.picture.evaluate(AT_REST)

@@ -50,7 +50,6 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_data.py": ("test_the_real_cifar10",),
     "test_labs_circle.py": ("test_it_goes_downhill_and_settles",),
     "test_labs_collapse.py": None,
-    "test_labs_game.py": ("test_a_whole_game_by_its_buttons",),
     "test_labs_your_loss.py": None,
     "test_order_test.py": None,
     "test_package.py": ("test_the_wheel_works_from_another_folder",),

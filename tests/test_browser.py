@@ -1,12 +1,10 @@
-"""The labs and a lesson in JupyterLab, as a learner meets them: every control by keyboard, and what it changes.
+"""A lesson in JupyterLab, as a learner meets it: figures, tables, the health panel. Skipped where there is no Chromium.
 
-One notebook with a cell for each lab is opened, run and used. Skipped where there is no Chromium.
-Screenshots of what failed lie in build/browser/.
+Screenshots lie in build/browser/. The labs have test_labs_in_jupyterlab.py.
 """
 
 import importlib.util
 import shutil
-import statistics
 from collections.abc import Iterator
 
 import nbformat
@@ -14,7 +12,6 @@ import pytest
 from browser import (
     START,
     WINDOW,
-    Lab,
     Notebook,
     Server,
     find_browser,
@@ -25,8 +22,6 @@ from browser import (
 from nbclient import NotebookClient
 
 import build
-from cl_course.data import load
-from cl_course.lessons.start_here.lab_game import CardGame
 
 pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
@@ -36,217 +31,13 @@ pytestmark = [
     ),
 ]
 
-CARDS = "from cl_course.data import load, to_float\ncards = load('shapes', 'val', limit=200)"
-CELLS = {
-    "augmentation": f"""{CARDS}
-from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
-shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
-lab = augmentation_lab(photos() | shown, to_float(cards.images))""",
-    "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
-    "neighbours": f"""{CARDS}
-from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
-from cl_course.shortcut import mean_colour, raw_pixels
-queries = load('shapes', 'test', limit=30)
-features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
-neighbours_lab(cards, queries, features)""",
-    "retrieval": f"""{CARDS}
-from cl_course.lessons.what_did_it_learn.lab_retrieval import retrieval_lab
-from cl_course.shortcut import mean_colour, raw_pixels
-queries = load('shapes', 'test', limit=30)
-features = {{f.__name__: (f(to_float(cards.images)), f(to_float(queries.images))) for f in (raw_pixels, mean_colour)}}
-retrieval_lab(cards, queries, features)""",
-    # Short runs: a whole one trains for some seconds at every press.
-    "collapse": "from cl_course.lessons.byol import lab_collapse\nlab_collapse.STEPS = 10\nlab_collapse.collapse_lab()",
-}
-IN_PAGE = "from cl_course.lessons.shared.lab_circle import circle_lab\ncircle_lab()"
-# A lab with every fault that the checks below are for: a slider that moves nothing, a label cut, a picture too wide.
-FAULTY = """import ipywidgets as widgets
-from IPython.display import display
-from cl_course.lessons.shared.lab_circle import circle_figure
-from cl_course.lessons.shared.show import png
-slider = widgets.IntSlider(description='a label too long for its place')
-picture = widgets.Image(value=png(circle_figure()), layout=widgets.Layout(min_width='1200px'))
-display(widgets.VBox([slider, widgets.HTML('words'), picture]))"""
 LESSON = build.HERE / "00_start_here.ipynb"
-
-each_lab = pytest.mark.parametrize("name", CELLS)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     with jupyter_lab(tmp_path_factory.mktemp("jupyter")) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def notebook(server, browser) -> Notebook:
-    write_notebook(server.notebooks / "labs.ipynb", [*CELLS.values(), FAULTY, IN_PAGE])
-    notebook = Notebook(browser, server, "labs.ipynb")
-    try:
-        notebook.run_all()
-    except AssertionError:
-        notebook.screenshot("run all")
-        raise
-    return notebook
-
-
-@pytest.fixture(scope="module")
-def labs(notebook, request) -> Iterator[dict[str, Lab]]:
-    labs = {name: Lab(notebook, cell) for cell, name in enumerate([*CELLS, "faulty"])}
-    yield labs
-    times = {name: lab.milliseconds for name, lab in labs.items() if lab.milliseconds}
-    medians = ", ".join(
-        f"{name} {statistics.median(values):.0f} ({len(values)} keys)" for name, values in times.items()
-    )
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nmilliseconds from key to picture, median: {medians}")
-
-
-@pytest.fixture(autouse=True)
-def screenshot_of_a_failure(request, notebook) -> Iterator[None]:
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed:
-        notebook.screenshot(request.node.name)
-
-
-def test_all_cells_run_without_an_error(notebook):
-    assert notebook.errors() == []
-
-
-@each_lab
-def test_all_fits_on_the_page_and_has_a_name(name, labs):
-    lab = labs[name]
-    wait_until(lab.is_drawn, f"{name}: the picture is there")
-    assert lab.misfits() == []
-    assert len(lab.words) > 20, "the picture in words"
-    assert all(slider.label for slider in lab.sliders)
-    nameless = [
-        button
-        for button in lab.area.locator("button").all()
-        if not (button.text_content() or button.get_attribute("title") or button.locator("i").count())
-    ]
-    assert not nameless
-
-
-@pytest.mark.parametrize("name", [name for name in CELLS if name != "game"])
-def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
-    lab = labs[name]
-    said = lab.words
-    assert lab.sliders
-    for slider in lab.sliders:
-        if name == "augmentation":  # some sliders matter only while others are up
-            lab.button("the recipe").click()
-        lab.turn(slider, far=name == "augmentation")
-    toggles = lab.area.locator(".widget-toggle-button").all()
-    for toggle in sorted(
-        toggles, key=lambda toggle: "mod-active" in toggle.get_attribute("class")
-    ):  # last the one that is pressed now
-        if toggle.is_enabled():
-            lab.press(toggle, "Space")
-    wait_until(lambda: lab.words != said, "the words have changed")
-
-
-def test_tab_goes_through_every_control(labs):
-    lab = labs["collapse"]
-    lab.area.locator("button, .noUi-handle").first.focus()
-    reached = set()
-    for _ in range(30):
-        reached.add(
-            lab.page.evaluate(
-                "() => document.activeElement.closest('.widget-inline-hbox')"
-                "?.querySelector('.widget-label')?.textContent"
-            )
-        )
-        lab.page.keyboard.press("Tab")
-    assert {slider.label for slider in lab.sliders} <= reached
-
-
-def test_a_lab_in_the_page_lives_in_jupyterlab_by_keyboard(notebook):
-    """Its arrow keys reach it, and JupyterLab does not take them for moving between cells."""
-    area = notebook.page.locator(".cl-lab:has(.lab-dot)")
-    area.scroll_into_view_if_needed()
-    wait_until(lambda: area.locator(".lab-report").text_content(), "the lab is drawn")
-    heat, words = area.get_by_role("slider", name="Temperature T"), area.locator(".lab-report")
-    heat.focus()
-    notebook.page.keyboard.press("ArrowRight")
-    wait_until(lambda: "T = 0.51" in words.text_content(), "the slider moved")
-    dot = area.locator(".lab-dot").first
-    dot.focus()
-    before = dot.get_attribute("aria-valuenow")
-    notebook.page.keyboard.press("ArrowUp")
-    wait_until(lambda: dot.get_attribute("aria-valuenow") != before, "the point moved")
-    assert notebook.page.evaluate("document.activeElement.classList.contains('lab-dot')")
-
-
-@each_lab
-def test_a_screen_reader_hears_names_and_values_as_they_are_shown(name, labs):
-    """Not a logarithm (temperature) nor a place in a list (momentum)."""
-    lab = labs[name]
-    assert lab.area.locator(".cl-lab").get_attribute("aria-label")
-    assert len(lab.picture.get_attribute("alt")) > 20
-    for slider in lab.sliders:
-        assert slider.handle.get_attribute("aria-label") == slider.label
-        arrow, _ = slider.keys()
-        for key in (arrow, "ArrowLeft" if arrow == "ArrowRight" else "ArrowRight"):
-            if not slider.handle.is_disabled():
-                value = slider.value()
-                slider.handle.focus()
-                lab.page.keyboard.press(key)
-                wait_until(lambda value=value, slider=slider: slider.value() != value, f"{slider.label}: moved")
-            wait_until(
-                lambda slider=slider: slider.handle.get_attribute("aria-valuetext") == slider.value(),
-                f"{slider.label}: {slider.handle.get_attribute('aria-valuetext')} is spoken, {slider.value()} shown",
-            )
-    lab.rest()
-
-
-def test_presets_and_seed_of_the_augmentation_lab(labs):
-    lab = labs["augmentation"]
-    for preset in ("nothing", "crop and flip", "too strong", "the recipe"):
-        lab.press(lab.button(preset), "Space", changes="picture, words")
-    seed = lab.area.locator("input[type=number]")
-    lab.press(lab.button("Reroll"), "Space")
-    assert seed.input_value() == "1"
-    lab.press(seed, "ArrowUp")
-    assert seed.input_value() == "2"
-
-
-def focused(lab: Lab) -> str:
-    """What the keyboard is on, where that is in this lab."""
-    return lab.area.evaluate("area => area.contains(document.activeElement) ? document.activeElement.textContent : ''")
-
-
-def opacity(button) -> float:
-    return float(button.evaluate("button => getComputedStyle(button).opacity"))
-
-
-def test_a_game_by_keyboard(labs):
-    lab = labs["game"]
-    rounds = CardGame(load("shapes", "val", limit=200)).rounds
-    for number, dealt in enumerate(rounds, 1):
-        place = dealt.positive if number != 2 else (dealt.positive + 1) % 6
-        lab.press(lab.button("ABCDEF"[place]), "Space", changes="picture, words")
-        assert f"{number - (number > 1)} of {number} found" in lab.words
-        assert lab.words.startswith("No" if number == 2 else "Yes")
-        assert lab.button("A").is_disabled() and opacity(lab.button("A")) < 0.6
-        if number < len(rounds):
-            wait_until(lambda: focused(lab) == "Next round", "the keyboard is on the next button")
-            lab.press(lab.button("Next round"), "Space", changes="picture, words")
-            wait_until(lambda: focused(lab) == "A", "the keyboard is on the first card")
-            assert opacity(lab.button("A")) == 1
-    assert lab.button("Next round").is_disabled()
-    assert "90%" in lab.words and lab.misfits() == []
-
-
-def test_the_checks_see_a_faulty_lab(labs):
-    lab = labs["faulty"]
-    assert lab.is_drawn()
-    with pytest.raises(AssertionError, match="the picture has changed: not within 1 s"):
-        lab.turn(lab.sliders[0], seconds=1)
-    assert lab.sliders[0].value() == "1", "the slider did move"
-    found = "\n".join(lab.misfits())
-    assert "too narrow: a label too long" in found and "outside its cell" in found
 
 
 PAGE = """from cl_course.lessons.shared.cards import labels_per_class_figure

@@ -53,7 +53,7 @@ from cl_course.lessons.shared.tables import mean_and_spread, show_runs, show_tab
 from cl_course.lessons.simclr.figures import pipeline_figure
 from cl_course.lessons.simclr.head_figures import heads_figure, probes_figure
 from cl_course.lessons.simclr.lab_ablation import ablation_lab
-from cl_course.lessons.simclr.lab_neighbours import neighbours, neighbours_lab
+from cl_course.lessons.simclr.lab_neighbours import neighbours_lab
 from cl_course.lessons.simclr.lab_your_loss import your_loss_training
 from cl_course.losses import chance_loss, nt_xent
 from cl_course.methods import SimCLR
@@ -468,24 +468,17 @@ show_table(
 #
 # ## Neighbours, before and after
 #
-# **Predict**: by what will the *random* encoder choose its neighbours? A green frame means the same class, a dashed red
-# one another class.
+# Choose a query on the sheet, by a click or by the arrow keys. For each encoder the lab shows the six nearest cards,
+# and under each its cosine similarity to the query. A solid green frame (✓) means the query's class, a dashed red one
+# (✗) another class. A click on a neighbour makes it the query, so you can walk from card to card. The lab searches a
+# part of the gallery, as much as fits into the page; its text says how many cards.
+#
+# **Predict**: by what will the *random* encoder choose its neighbours?
 
 # %%
 encoders = {"random encoder": before, "after training": method.encoder}
 features = {name: (embed(f, gallery), embed(f, val)) for name, f in encoders.items()}
 neighbours_lab(gallery, val, features)
-
-# %% tags=["folded"]
-# One picture out of the lab: a card of every third class
-classes = range(len(val.class_names))
-which = torch.tensor([int((val.labels == c).nonzero()[0]) for c in classes[::3]])
-show(
-    neighbours(gallery, val, features, which, k=5),
-    alt="Queries with the five nearest cards before and after training, each framed green "
-    "where the class is the query's, dashed red where it is not.",
-    photo=True,
-)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -1007,7 +1000,7 @@ show(
 def apart(points):
     """How far the centres of each two classes lie apart."""
     return torch.pdist(
-        torch.stack([torch.as_tensor(points)[names == c].mean(dim=0) for c in classes])
+        torch.stack([torch.as_tensor(points)[names == c].mean(dim=0) for c in names.unique()])
     )
 
 

@@ -624,9 +624,11 @@ checks.average_precision(my_average_precision)
 # </details>
 
 # %% [markdown]
-# In this lab a slider chooses the query, a button the encoder. The text also says how far the found cards are from the
-# query in what the class does *not* tell: hues, place, size. **Predict**: what have the query and the cards in common
-# that the random encoder finds? And those that SimCLR finds: the class, but also hue, place or size?
+# In this lab you choose the query on a sheet, and see the ten nearest under each encoder side by side; a click on one
+# of them makes it the query. It searches a part of the training cards, as many as fit into the page (its text says how
+# many); the figure and the table below search all of them. The bars say how far the found cards are from the query in
+# what the class does *not* tell: hues, place, size. **Predict**: what have the query and the cards in common that the
+# random encoder finds? And those that SimCLR finds: the class, but also hue, place or size?
 
 # %%
 as_above = (

@@ -1,10 +1,14 @@
-"""The card game: rounds are dealt as it says, players do what they say, buttons play it."""
+"""The card game: rounds are dealt as it says, players do what they say, and the page gets all of it."""
+
+import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Generator
 
 from cl_course.data import load
+from cl_course.lessons.start_here import lab_game
 from cl_course.lessons.start_here.lab_game import (
     COLOUR_TWIN,
     KINDS,
@@ -12,13 +16,12 @@ from cl_course.lessons.start_here.lab_game import (
     OTHER,
     SAME,
     SCORE_COLUMNS,
-    CardGame,
+    card_game,
     deal,
     guesser,
     score_rows,
     share,
     simple_players,
-    static_rounds,
     tournament,
 )
 from cl_course.shortcut import mean_colour
@@ -72,28 +75,33 @@ def test_a_guesser_guesses(cards):
     assert {play(dealt) for _ in range(100)} == set(range(6))
 
 
-def test_the_static_figure_has_a_row_for_every_level(cards):
-    figure = static_rounds(cards, simple_players())
-    assert len(figure.axes) == len(LEVELS) * 8
+@pytest.fixture
+def shown(monkeypatch):
+    displayed = []
+    monkeypatch.setattr(lab_game, "display", displayed.append)
+    return displayed
 
 
-def test_a_whole_game_by_its_buttons(cards):
-    game = CardGame(cards, seed=0)
-    assert game.next.disabled and not any(button.disabled for button in game.buttons)
-    for number, dealt in enumerate(game.rounds, 1):
-        before = game.picture.value
-        right = number % 2 == 1
-        place = dealt.positive if right else (dealt.positive + 1) % 6
-        game.buttons[place].click()
-        assert game.picture.value != before and all(button.disabled for button in game.buttons)
-        assert game.words.value.count("Yes") == right and f"of {number} found" in game.words.value
-        if number < len(game.rounds):
-            assert not game.next.disabled
-            game.next.click()
-    assert game.next.disabled and "you" in game.words.value
-    assert sum(counts[0][SAME] for counts in game.taken.values()) == 5
-    assert sum(counts[0].total() for counts in game.taken.values()) == 10
+def test_the_page_gets_the_rounds_and_what_the_players_took(cards, shown):
+    card_game(cards, seed=3, rounds=2)
+    generator, players = Generator().manual_seed(3), simple_players(3)
+    dealt = [deal(cards, level, generator) for level in LEVELS for _ in range(2)]
+    data = shown[0].data
+    assert data["levels"] == list(LEVELS) and data["players"] == list(players)
+    assert [each["level"] for each in data["rounds"]] == [each.level for each in dealt]
+    for sent, each in zip(data["rounds"], dealt):
+        assert sent["kinds"] == list(each.kinds)
+        assert sent["picks"] == {name: player(each) for name, player in players.items()}
+    assert data["columns"] * data["rows"] >= 7 * len(dealt)
 
 
-def test_a_game_not_played_has_an_empty_score(cards):
-    assert score_rows({"you": CardGame(cards).taken}) == []
+def test_a_game_of_fifty_rounds_is_small(cards, shown):
+    card_game(cards)
+    assert len(shown[0].data["rounds"]) == 50 and len(json.dumps(shown[0].data)) < 200_000
+
+
+def test_what_cannot_be_dealt_is_said(cards):
+    with pytest.raises(ValueError, match="rounds must be a whole number of at least 1, got 0"):
+        card_game(cards, rounds=0)
+    with pytest.raises(ValueError, match="cards must have labels"):
+        card_game(replace(cards, labels=None))

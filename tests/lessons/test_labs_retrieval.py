@@ -6,7 +6,8 @@ import torch
 
 from cl_course.data import ImageSet, load
 from cl_course.lessons.what_did_it_learn import figures as plots
-from cl_course.lessons.what_did_it_learn.lab_retrieval import RetrievalLab, by_chance, differences
+from cl_course.lessons.what_did_it_learn import lab_retrieval
+from cl_course.lessons.what_did_it_learn.lab_retrieval import by_chance, differences, retrieval_lab
 
 
 def cards(hues, labels) -> ImageSet:
@@ -37,29 +38,22 @@ def test_by_chance_hues_lie_a_quarter_turn_apart():
     assert by_chance(images, images)["object_hue"] == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.fixture
-def lab():
-    gallery, queries = cards([0.0, 0.2, 0.4], [0, 1, 0]), cards([0.0, 0.4], [0, 1])
-    features = {
-        "angle": (torch.tensor([[1.0, 0], [0, 1.0], [1.0, 0.1]]), torch.tensor([[2.0, 0], [0, 3.0]])),
-        "other": (torch.rand(3, 2), torch.rand(2, 2)),
-    }
-    return RetrievalLab(gallery, queries, features, k=2)
+def test_the_page_gets_every_factor(monkeypatch):
+    shown = []
+    monkeypatch.setattr(lab_retrieval, "display", shown.append)
+    gallery, queries = cards([0.0, 0.2, 0.4], [0, 1, 0]), cards([0.05, 0.9], [1, 0])
+    retrieval_lab(gallery, queries, {"angle": (torch.rand(3, 2), torch.rand(2, 2))}, k=2)
+    factors = {factor["name"]: factor for factor in shown[0].data["factors"]}
+    # Queries first, then the gallery, each sorted by class.
+    assert factors["hue of the object"]["values"] == [[0.9], [0.05], [0.0], [0.4], [0.2]]
+    assert factors["place"]["values"] == [[0.3, 0.4]] * 5
+    assert [factor["circular"] for factor in factors.values()] == [True, True, False, False]
 
 
-def test_the_nearest_are_shown_and_described(lab):
-    assert lab.nearest.tolist() == [[0, 2]]
-    assert lab.words.value.startswith("angle: 2 of 2 are a disc") and "hue of the object 0.20" in lab.words.value
-
-
-def test_each_control_changes_picture_and_words(lab):
-    seen = {(lab.picture.value, lab.words.value)}
-    lab.query.value = 1
-    assert lab.words.value.startswith("angle: 1 of 2 are a star")
-    seen.add((lab.picture.value, lab.words.value))
-    lab.encoder.value = "other"
-    assert lab.words.value.startswith("other: ")
-    assert len(seen | {(lab.picture.value, lab.words.value)}) == 3
+def test_cards_without_factors_are_refused():
+    photos = ImageSet(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("disc", "star"))
+    with pytest.raises(ValueError, match="must have the factor 'object_hue'; take the set 'shapes'"):
+        retrieval_lab(photos, photos, {"angle": (torch.rand(2, 2), torch.rand(2, 2))}, k=1)
 
 
 def runs(row="SimCLR", **more):

@@ -1,4 +1,4 @@
-"""Figures of the card game and of the words anchor, positive, negative. Images are arrays (n, h, w, 3) in [0, 1]."""
+"""Figures of scores, and of the words anchor, positive, negative. Images are arrays (n, h, w, 3) in [0, 1]."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, new_figure, subplots
+from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, subplots
 
-LETTERS = "ABCDEF"
 COLOURS = {
     "mean colour": ORANGE,
     "colour histogram": PINK,
     "raw pixels": BLUE,
     "guessing": MUTED,
     "trained network": GREEN,
-    "you": INK,
 }
 MARKERS = {
     "mean colour": "o",
@@ -24,7 +22,6 @@ MARKERS = {
     "raw pixels": "s",
     "guessing": "v",
     "trained network": "^",
-    "you": "*",
 }
 
 
@@ -49,56 +46,6 @@ def card_grid(images: np.ndarray, columns: int, captions: Sequence[str] = (), wi
             draw_card(place, images[i], captions[i] if captions else "")
         else:
             place.set_axis_off()
-    return figure
-
-
-def round_figure(
-    anchor: np.ndarray,
-    candidates: np.ndarray,
-    title: str,
-    kinds: Sequence[str] = (),
-    positive: int | None = None,
-    picked: int | None = None,
-) -> Figure:
-    """One round: the anchor, then the candidates A, B, ... to choose from.
-
-    Args:
-        anchor: (h, w, 3); candidates: (k, h, w, 3).
-        kinds: what each candidate was; given only once the answer is known.
-        positive, picked: the right place, and the one that was chosen.
-    """
-    figure = new_figure(9.5, 2.0)
-    places = figure.subplots(1, len(candidates) + 2, width_ratios=[1, 0.25, *[1] * len(candidates)])
-    draw_card(places[0], anchor, "which card\nis this one?", frame=INK)
-    places[1].set_axis_off()
-    for i, (place, image) in enumerate(zip(places[2:], candidates)):
-        frame = GREEN if i == positive else RED if i == picked else None
-        mark = " ✔" if i == positive else " ✘" if i == picked else ""
-        caption = f"{LETTERS[i]}{mark}\n{kinds[i]}" if kinds else f"{LETTERS[i]}\n"
-        draw_card(place, image, caption, frame=frame, color=frame or INK)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return figure
-
-
-def rounds_figure(rounds: Sequence[tuple[str, np.ndarray, np.ndarray, int, Mapping[str, int]]]) -> Figure:
-    """Several rounds, one a row, the partner framed, and under each card which player took it.
-
-    Args:
-        rounds: (title, anchor (h, w, 3), candidates (k, h, w, 3), place of the positive, player -> place it chose).
-    """
-    k = len(rounds[0][2])
-    figure = new_figure(9.5, 1.55 * len(rounds))
-    places = figure.subplots(len(rounds), k + 2, width_ratios=[1, 0.9, *[1] * k], squeeze=False)
-    for row, (title, anchor, candidates, positive, choices) in zip(places, rounds):
-        draw_card(row[0], anchor, frame=INK)
-        row[1].set_axis_off()
-        row[1].text(0.5, 0.5, title, ha="center", va="center", fontsize=9, wrap=True)
-        for i, (place, image) in enumerate(zip(row[2:], candidates)):
-            takers = [player for player, choice in choices.items() if choice == i]
-            draw_card(place, image, "\n".join(takers), frame=GREEN if i == positive else None)
-    places[0, 0].set_title("anchor", fontsize=10)
-    for letter, place in zip(LETTERS, places[0, 2:]):
-        place.set_title(letter, fontsize=10, loc="center")
     return figure
 
 

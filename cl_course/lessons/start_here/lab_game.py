@@ -9,22 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment, greyscale, two_views
 from cl_course.data import ImageSet, to_float
-from cl_course.lessons.shared.cards import LETTERS, round_figure, rounds_figure
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.pictures import channels_last
-from cl_course.lessons.shared.show import canvas, png
-from cl_course.lessons.shared.tables import html_table
+from cl_course.lessons.shared.lab_page import page_lab
+from cl_course.lessons.shared.pictures import sprite
 from cl_course.shortcut import colour_histogram, mean_colour, nearest, raw_pixels
+from cl_course.values import whole
 
 _PLAIN = AugmentConfig(crop=(1, 1), flip=0, jitter=0, grey=0)
 _CROPPED = replace(_PLAIN, crop=(0.4, 1.0), flip=0.5)
@@ -155,104 +151,30 @@ def score_rows(
     return rows
 
 
-def static_rounds(cards: ImageSet, players: Mapping[str, Player], seed: int = 0) -> Figure:
-    """One round of every level, with what each player took."""
-    generator = Generator().manual_seed(seed)
-    shown = []
-    for level in LEVELS:
-        dealt = deal(cards, level, generator)
-        picks = {name: player(dealt) for name, player in players.items()}
-        shown.append(
-            (
-                level.replace(", ", ",\n"),
-                channels_last(dealt.anchor),
-                channels_last(dealt.candidates),
-                dealt.positive,
-                picks,
-            )
-        )
-    return rounds_figure(shown)
+ROUNDS = 10  # at every level
 
 
-class CardGame:
-    """Ten rounds, two at every level, played with six buttons; `taken` is the score, as `tournament` counts it."""
+def card_game(cards: ImageSet, seed: int = 0, rounds: int = ROUNDS) -> None:
+    """Deal `rounds` rounds at every level, let the simple players play them, and show the game; see lab_game.js.
 
-    def __init__(self, cards: ImageSet, seed: int = 0, rounds_per_level: int = 2):
-        generator = Generator().manual_seed(seed)
-        self.rounds = [deal(cards, level, generator) for level in LEVELS for _ in range(rounds_per_level)]
-        self.picks: list[int] = []
-        self.picture = canvas(855)
-        self.buttons = [
-            widgets.Button(description=letter, tooltip=f"take card {letter}", layout=widgets.Layout(width="64px"))
-            for letter in LETTERS
-        ]
-        for place, button in enumerate(self.buttons):
-            button.on_click(lambda _, place=place: self.take(place))
-        self.next = widgets.Button(description="Next round", button_style="primary", tooltip="deal the next round")
-        self.next.on_click(lambda _: self._deal())
-        self.words = widgets.HTML()
-        self.view = lab_view("Card game", self.picture, widgets.HBox([*self.buttons, self.next]), self.words)
-        self._deal()
+    Args:
+        cards: with labels; at least POOL cards of other classes for every card make the twins hard.
 
-    @property
-    def taken(self) -> dict[str, list[Counter]]:
-        """level -> what you took, as one count; empty counts where you have not played."""
-        counts = {level: Counter() for level in LEVELS}
-        for dealt, pick in zip(self.rounds, self.picks):
-            counts[dealt.level][dealt.kinds[pick]] += 1
-        return {level: [count] for level, count in counts.items()}
-
-    def take(self, place: int) -> None:
-        """Choose a candidate of the round on the table; the answer is shown."""
-        dealt = self.rounds[len(self.picks)]
-        self.picks.append(place)
-        self._draw(dealt, len(self.picks), place)
-        kind = dealt.kinds[place]
-        found = sum(d.kinds[p] == SAME for d, p in zip(self.rounds, self.picks))
-        verdict = (
-            "Yes, the same card."
-            if kind == SAME
-            else f"No: that was the {kind}. The same card is {LETTERS[dealt.positive]}."
-            if kind != OTHER
-            else f"No. The same card is {LETTERS[dealt.positive]}."
-        )
-        over = len(self.picks) == len(self.rounds)
-        self._say(
-            f"{verdict} {found} of {len(self.picks)} found."
-            + (
-                html_table(score_rows({"you": self.taken}), SCORE_COLUMNS)
-                + "Run the next cells to see how the others did."
-                if over
-                else ""
-            )
-        )
-        self._playing(False, over)
-
-    def _deal(self) -> None:
-        dealt = self.rounds[len(self.picks)]
-        self._draw(dealt, len(self.picks) + 1)
-        self._say("Look at the framed card on the left. Which of A to F is the same card, in another disguise?")
-        self._playing(True)
-
-    def _draw(self, dealt: Round, number: int, picked: int | None = None) -> None:
-        answer = {} if picked is None else {"kinds": dealt.kinds, "positive": dealt.positive, "picked": picked}
-        title = f"round {number} of {len(self.rounds)}: {dealt.level}"
-        self.picture.value = png(
-            round_figure(channels_last(dealt.anchor), channels_last(dealt.candidates), title, **answer)
-        )
-
-    def _say(self, sentence: str) -> None:
-        self.words.value = f'<div role="status">{sentence}</div>'
-
-    def _playing(self, playing: bool, over: bool = False) -> None:
-        # What can be pressed next comes first: the focus moves there when the pressed button is switched off.
-        self.next.disabled = playing or over
-        for button in self.buttons:
-            button.disabled = not playing
-
-
-def card_game(cards: ImageSet, seed: int = 0) -> CardGame:
-    """Show the game under the cell; the score is in the game that comes back."""
-    game = CardGame(cards, seed)
-    display(game.view)
-    return game
+    Raises:
+        ValueError: `rounds` is not a whole number of at least 1, or the cards have no labels.
+    """
+    whole("rounds", rounds, 1)
+    if cards.labels is None:
+        raise ValueError("cards must have labels, since the wrong cards of a round are of other classes")
+    generator, players = Generator().manual_seed(seed), simple_players(seed)
+    dealt = [deal(cards, level, generator) for level in LEVELS for _ in range(rounds)]
+    views = torch.cat([torch.cat([each.anchor[None], each.candidates]) for each in dealt])
+    played = [
+        {
+            "level": each.level,
+            "kinds": list(each.kinds),
+            "picks": {name: player(each) for name, player in players.items()},
+        }
+        for each in dealt
+    ]
+    display(page_lab(__file__, "lab_game", **sprite(views), levels=list(LEVELS), players=list(players), rounds=played))

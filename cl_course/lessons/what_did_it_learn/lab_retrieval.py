@@ -1,21 +1,13 @@
-"""Retrieval lab: one query, one encoder, its nearest cards, and what these have in common with the query."""
+"""Retrieval lab: any card, its nearest under each encoder, and what these have in common with it beyond their kind."""
 
-from collections.abc import Mapping
-
-import ipywidgets as widgets
 import torch
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
-from cl_course.data import ImageSet, to_float
-from cl_course.evaluate import retrieve
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.neighbours import neighbour_grid
-from cl_course.lessons.shared.pictures import channels_last
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.data import ImageSet
+from cl_course.lessons.shared.lab_page import page_lab
+from cl_course.lessons.shared.neighbour_cards import Features, neighbour_cards
 
-Features = Mapping[str, tuple[Tensor, Tensor]]
 # factor -> what its difference is called; hues lie on a circle.
 DIFFERENCES = {
     "object_hue": "hue of the object",
@@ -49,67 +41,25 @@ def by_chance(gallery: ImageSet, queries: ImageSet, k: int = 100) -> dict[str, f
     )
 
 
-class RetrievalLab:
-    """A slider through the queries and a button for each encoder.
+def retrieval_lab(gallery: ImageSet, queries: ImageSet, features: Features, k: int = 10) -> None:
+    """The neighbours lab with bars for DIFFERENCES below; the page searches and measures, see lab_retrieval.js.
 
-    Args:
-        gallery, queries: images with labels and factors.
-        features: name of a description -> its features of all gallery images (n, d) and all queries (m, d).
-        k: cards shown.
+    Arguments and errors as of `neighbour_cards`.
+
+    Raises:
+        ValueError: gallery or queries lack a factor.
     """
-
-    def __init__(self, gallery: ImageSet, queries: ImageSet, features: Features, k: int = 10):
-        self.gallery, self.queries = gallery, queries
-        self.found = {name: retrieve(query_h, gallery_h, k)[0] for name, (gallery_h, query_h) in features.items()}
-        self.chance = by_chance(gallery, queries)
-        self.query = widgets.IntSlider(
-            0, max=len(queries) - 1, description="query", layout=widgets.Layout(width="420px")
-        )
-        self.encoder = widgets.ToggleButtons(
-            options=list(features),
-            description="searched by",
-            style={"button_width": "auto", "description_width": "initial"},
-        )
-        self.picture, self.words = canvas(950), widgets.HTML()
-        for control in (self.query, self.encoder):
-            control.observe(self._draw, "value")
-        self.view = lab_view("Retrieval lab", self.query, self.encoder, self.picture, self.words)
-        self._draw()
-
-    @property
-    def nearest(self) -> Tensor:
-        """Rows of the gallery, (1, k)."""
-        return self.found[self.encoder.value][self.query.value][None]
-
-    def figure(self) -> Figure:
-        """The picture as it stands."""
-        which = torch.tensor([self.query.value])
-        right = self.gallery.labels[self.nearest] == self.queries.labels[which][:, None]
-        pictures = [
-            channels_last(to_float(images))
-            for images in (self.queries.images[which], self.gallery.images[self.nearest])
-        ]
-        return neighbour_grid(pictures[0], {self.encoder.value: (pictures[1], right.numpy())})
-
-    @property
-    def sentence(self) -> str:
-        query = self.queries.subset(torch.tensor([self.query.value]))
-        k, label = self.nearest.shape[1], int(query.labels)
-        right = int((self.gallery.labels[self.nearest] == label).sum())
-        apart = differences(self.gallery, query, self.nearest)
-        parts = ", ".join(
-            f"{DIFFERENCES[name]} {value:.2f} (by chance {self.chance[name]:.2f})" for name, value in apart.items()
-        )
-        return (
-            f"{self.encoder.value}: {right} of {k} are a {self.queries.class_names[label]}, as the query is. "
-            f"Mean difference from the query: {parts}."
-        )
-
-    def _draw(self, _=None) -> None:
-        self.picture.value = png(self.figure())
-        self.words.value = self.sentence
-
-
-def retrieval_lab(gallery: ImageSet, queries: ImageSet, features: Features) -> None:
-    """Show a RetrievalLab under the cell."""
-    display(RetrievalLab(gallery, queries, features).view)
+    for name in DIFFERENCES:
+        if not (name in gallery.factors and name in queries.factors):
+            raise ValueError(f"gallery and queries must have the factor {name!r}; take the set 'shapes', which has all")
+    data, cards = neighbour_cards(gallery, queries, features, k)
+    factors = [
+        {
+            "name": words,
+            "unit": "turns" if name.endswith("hue") else "half-widths",
+            "circular": name.endswith("hue"),
+            "values": cards.factors[name].reshape(len(cards), -1).double().round(decimals=4).tolist(),
+        }
+        for name, words in DIFFERENCES.items()
+    ]
+    display(page_lab(__file__, "lab_retrieval", **data, factors=factors))

@@ -137,6 +137,30 @@ export function draggable(element, svg, { label, move, nudge, role = "slider" })
   });
 }
 
+/**
+ * Many small images in one picture, as Python's `sprite` packs them: { image, columns, rows }.
+ * Returns { style, card(i, size), turn(card, i) }: a rule to append once, a new card of `size` pixels, and a function that
+ * puts another image on a card.
+ */
+export function sprite({ image, columns, rows }) {
+  if (!String(image).startsWith("data:image/")) throw new Error("its pictures are missing.");
+  const name = `lab-sprite-${++made}`;
+  function turn(card, i) {
+    card.style.setProperty("--column", i % columns);
+    card.style.setProperty("--row", Math.floor(i / columns));
+  }
+  return {
+    style: h("style", {}, `.${name} { background-image: url(${image}); ` +
+      `background-size: calc(${columns} * var(--size)) calc(${rows} * var(--size)); }`),
+    card(i, size) {
+      const card = h("span", { class: `lab-card ${name}`, style: `--size: ${size}px` });
+      turn(card, i);
+      return card;
+    },
+    turn,
+  };
+}
+
 /** Where a pointer is, in the units of an SVG sheet. */
 export function place(event, svg) {
   const box = svg.getBoundingClientRect(), view = svg.viewBox.baseVal;
