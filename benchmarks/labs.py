@@ -1,0 +1,128 @@
+"""How quickly a lab answers: from a key to the changed picture, in JupyterLab and on a page alone; and what it leaves.
+
+    python benchmarks/labs.py
+
+Headless Chromium, every lab with the data of its lesson (notebooks/labs/), the median of 20 keys after 3 to warm up.
+The time runs from the key's event to the end of the frame that shows the change. A frame comes every 16.7 ms, so that
+half of one is waiting. Then 500 keys in JupyterLab: nodes of the page and memory of the kernel before and after.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+from browser import Notebook, headless_browser, jupyter_lab, wait_until, write_notebook
+from lab_pages import LabPage
+from test_labs_in_jupyterlab import CELL, IDS, SHOWN
+
+from cl_course.lessons.shared.lab_page import page_lab
+
+BARS = {"JupyterLab": 30, "page": 16}  # milliseconds, median of 20
+KEYS, WARM, DRAGS = 20, 3, 500
+# A message posted in a frame arrives after the frame is drawn.
+WATCH = """area => {
+    window.times = []
+    let pressed = null
+    area.addEventListener("keydown", () => { pressed = performance.now() }, true)
+    new MutationObserver(() => {
+        if (pressed === null) return
+        const from = pressed
+        pressed = null
+        requestAnimationFrame(() => {
+            const { port1, port2 } = new MessageChannel()
+            port1.onmessage = () => window.times.push(performance.now() - from)
+            port2.postMessage(0)
+        })
+    }).observe(area, { subtree: true, childList: true, attributes: true, characterData: true })
+}"""
+CONTROLS = "input[type=range]:not([disabled]), input[type=radio]:not([disabled]), [tabindex='0']"
+NODES = "document.querySelectorAll('*').length"
+MEMORY = r"""import re
+from pathlib import Path
+print("memory", re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])"""
+
+
+def press(page, area, keys: int) -> None:
+    """Arrow keys on the lab's first slider, choice or handle, to and fro."""
+    control = area.locator(CONTROLS).first
+    control.scroll_into_view_if_needed()
+    control.focus()
+    for number in range(keys):
+        page.keyboard.press("ArrowLeft" if number % 2 else "ArrowRight")
+
+
+def median(page, area) -> float:
+    """Milliseconds from a key to the changed picture."""
+    press(page, area, WARM)
+    area.evaluate(WATCH)
+    for _ in range(KEYS):
+        before = page.evaluate("window.times.length")
+        press(page, area, 1) if before % 2 == 0 else page.keyboard.press("ArrowLeft")
+        wait_until(lambda before=before: page.evaluate("window.times.length") > before, "the picture has changed")
+    return statistics.median(page.evaluate("window.times"))
+
+
+def alone(browser) -> dict[str, float]:
+    found = {}
+    for (path, place), name in zip(SHOWN, IDS):
+        shown = json.loads(path.read_text())[place]
+        script = ROOT / shown["lab"]
+        lab = LabPage(browser, page_lab(str(script), script.name.split(".")[0], **shown["data"]))
+        found[name] = median(lab.page, lab.page.locator(".cl-lab"))
+        lab.context.close()
+    return found
+
+
+def in_jupyterlab(browser, folder: Path) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+    """Milliseconds of every lab, and what 500 keys on each have added: nodes of the page, kB of the kernel."""
+    found, left = {}, {}
+    with jupyter_lab(folder) as server:
+        cells = [CELL.format(path=str(path), place=place, root=str(ROOT)) for path, place in SHOWN]
+        write_notebook(server.notebooks / "labs.ipynb", [*cells, MEMORY])
+        notebook = Notebook(browser, server, "labs.ipynb")
+        notebook.run_all()
+        for number, name in enumerate(IDS):
+            area = notebook.cells.nth(number).locator(".cl-lab")
+            notebook.cells.nth(number).scroll_into_view_if_needed()
+            wait_until(lambda area=area: area.count() == 1, f"{name} is drawn")
+            found[name] = median(notebook.page, area)
+            nodes = notebook.page.evaluate(NODES)
+            press(notebook.page, area, DRAGS)
+            left[name] = notebook.page.evaluate(NODES) - nodes
+        memory = memory_of(notebook, len(SHOWN))
+        before = next(memory)
+        left["kernel, kB"] = next(memory) - before
+    return found, left
+
+
+def memory_of(notebook, number: int):
+    """The kernel's memory in kB as the last cell printed it, then as it prints it now."""
+    output = notebook.cells.nth(number).locator(".jp-OutputArea-output")
+
+    def read() -> int:
+        return int(output.last.text_content().split()[1])
+
+    yield read()
+    notebook.cells.nth(number).click()
+    notebook.page.keyboard.press("Control+Enter")
+    notebook.page.wait_for_timeout(2000)
+    yield read()
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    with tempfile.TemporaryDirectory() as folder, headless_browser(Path(folder)) as browser:
+        times = {"page": alone(browser)}
+        times["JupyterLab"], left = in_jupyterlab(browser, Path(folder) / "jupyter")
+    print(f"{'key to picture, ms':<32}{'JupyterLab':>12}{'page':>8}   nodes added by {DRAGS} keys")
+    for name in IDS:
+        print(f"{name:<32}{times['JupyterLab'][name]:12.1f}{times['page'][name]:8.1f}{left[name]:8}")
+    print(f"memory of the kernel: {left['kernel, kB']:+,} kB")
+    missed = [f"{name} on {where}" for where, bar in BARS.items() for name in IDS if times[where][name] >= bar]
+    print(f"bars {BARS} ms: " + (f"missed by {', '.join(missed)}" if missed else "all met"))
+    sys.exit(bool(missed))
