@@ -222,10 +222,10 @@ class Slider:
     def value(self) -> str:
         return self.readout.text_content()
 
-    def keys(self) -> tuple[str, str]:
-        """An arrow key for which there is room, and the key that jumps to the farther end."""
-        now, least, most = (float(self.handle.get_attribute(f"aria-value{which}")) for which in ("now", "min", "max"))
-        return "ArrowRight" if now < most else "ArrowLeft", "End" if now - least <= most - now else "Home"
+    def key(self) -> str:
+        """An arrow key for which there is room."""
+        now, most = (float(self.handle.get_attribute(f"aria-value{which}")) for which in ("now", "max"))
+        return "ArrowRight" if now < most else "ArrowLeft"
 
 
 class Lab:
@@ -290,23 +290,12 @@ class Lab:
         if "words" in changes:
             wait_until(lambda: self.words != said, f"{key} on {name}: the words have changed", seconds)
 
-    def turn(self, slider: Slider, far: bool = False, seconds: float = ANSWER) -> None:
-        """Move a slider by an arrow key and see its value change, and with it the picture.
-
-        Args:
-            far: let it then jump to its farther end: where it is a probability, one step may change no picture.
-        """
+    def turn(self, slider: Slider, seconds: float = ANSWER) -> None:
+        """Move a slider by an arrow key and see its value change, and with it the picture."""
         self.rest()
-        arrow, jump = slider.keys()
-        value = slider.value()
-        if far:
-            slider.handle.focus()
-            self.page.keyboard.press(arrow)
-        else:
-            self.press(slider.handle, arrow, seconds=seconds)
-        wait_until(lambda: slider.value() != value, f"{slider.label}, {arrow}: the value has changed", seconds)
-        if far:
-            self.press(slider.handle, jump, seconds=seconds)
+        key, value = slider.key(), slider.value()
+        self.press(slider.handle, key, seconds=seconds)
+        wait_until(lambda: slider.value() != value, f"{slider.label}, {key}: the value has changed", seconds)
 
     def rest(self) -> None:
         """Wait until all that was asked for before is drawn."""

@@ -40,10 +40,6 @@ pytestmark = [
 RECORDS = "from cl_course.running import records\n"
 CARDS = "from cl_course.data import load, to_float\ncards = load('shapes', 'val', limit=200)"
 CELLS = {
-    "augmentation": f"""{CARDS}
-from cl_course.lessons.two_views.lab_augmentation import augmentation_lab, photos
-shown = {{'card: ' + cards.class_names[cards.labels[i]]: to_float(cards.images[i]) for i in (0, 6, 10)}}
-lab = augmentation_lab(photos() | shown, to_float(cards.images))""",
     "game": f"{CARDS}\nfrom cl_course.lessons.start_here.lab_game import card_game\ngame = card_game(cards)",
     "ablation": f"""{RECORDS}from cl_course.lessons.simclr.lab_ablation import ablation_lab
 ablation_lab(records.read('ablation')['runs'])""",
@@ -147,9 +143,7 @@ def test_sliders_follow_the_arrow_keys_and_toggles_the_space_bar(name, labs):
     said = lab.words
     assert lab.sliders
     for slider in lab.sliders:
-        if name == "augmentation":  # some sliders matter only while others are up
-            lab.button("the recipe").click()
-        lab.turn(slider, far=name == "augmentation")
+        lab.turn(slider)
     toggles = lab.area.locator(".widget-toggle-button").all()
     for toggle in sorted(
         toggles, key=lambda toggle: "mod-active" in toggle.get_attribute("class")
@@ -199,7 +193,7 @@ def test_a_screen_reader_hears_names_and_values_as_they_are_shown(name, labs):
     assert len(lab.picture.get_attribute("alt")) > 20
     for slider in lab.sliders:
         assert slider.handle.get_attribute("aria-label") == slider.label
-        arrow, _ = slider.keys()
+        arrow = slider.key()
         for key in (arrow, "ArrowLeft" if arrow == "ArrowRight" else "ArrowRight"):
             if not slider.handle.is_disabled():
                 value = slider.value()
@@ -211,17 +205,6 @@ def test_a_screen_reader_hears_names_and_values_as_they_are_shown(name, labs):
                 f"{slider.label}: {slider.handle.get_attribute('aria-valuetext')} is spoken, {slider.value()} shown",
             )
     lab.rest()
-
-
-def test_presets_and_seed_of_the_augmentation_lab(labs):
-    lab = labs["augmentation"]
-    for preset in ("nothing", "crop and flip", "too strong", "the recipe"):
-        lab.press(lab.button(preset), "Space", changes="picture, words")
-    seed = lab.area.locator("input[type=number]")
-    lab.press(lab.button("Reroll"), "Space")
-    assert seed.input_value() == "1"
-    lab.press(seed, "ArrowUp")
-    assert seed.input_value() == "2"
 
 
 def focused(lab: Lab) -> str:
@@ -258,7 +241,7 @@ def test_guess_and_reveal(labs):
     assert "mean" in lab.words and "1 guessed so far" in lab.words
     wait_until(lambda: focused(lab) == "Reveal all", "Reveal is switched off, the keyboard is on the next button")
     lab.press(lab.button("Reveal all"), "Space")
-    lab.press(lab.sliders[0].handle, lab.sliders[0].keys()[0], changes="picture, words")
+    lab.press(lab.sliders[0].handle, lab.sliders[0].key(), changes="picture, words")
     assert "covered" not in lab.words and lab.misfits() == []
 
 

@@ -5,6 +5,7 @@ Skipped where there is no Chromium.
 
 import base64
 import dataclasses
+import importlib.util
 import json
 import re
 
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from browser import wait_until
-from test_page_labs import LabPage, browser, pytestmark, shown_by  # noqa: F401
+from browser import find_browser, wait_until
+from test_page_labs import LabPage, browser, shown_by  # noqa: F401
 from torch import Generator, Tensor
 
 from cl_course import augment as ops
@@ -22,8 +23,12 @@ from cl_course.augment import AugmentConfig
 from cl_course.data import load, to_float
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.two_views import lab_augmentation
-from cl_course.lessons.two_views.lab_augmentation import PRESETS, photos
+from cl_course.lessons.two_views.lab_augmentation import LARGE, PRESETS, photos
 
+pytestmark = [
+    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
+]
 BOUND = 2 / 255  # two steps of a picture's bytes
 BUSY = AugmentConfig(crop=(0.05, 1), grey=0.2, blur=0.5, blur_sigma=(0.1, 4), solarize=0.5)
 STEPS = {  # as in augment.js
@@ -59,7 +64,7 @@ def cards():
 
 @pytest.fixture(scope="module")
 def widget(cards):
-    pictures = {"flower": photos(256)["flower"], "card": cards[4]}
+    pictures = {"flower": photos(LARGE)["flower"], "card": cards[4]}
     return shown_by(lab_augmentation, lab_augmentation.augmentation_lab, pictures=pictures, cards=cards, seed=3)
 
 
@@ -119,8 +124,8 @@ def test_a_picture_is_decoded_and_halved_as_python_does(picture, cards):
     if picture.shape[-1] == 32:  # PNG: without loss
         assert torch.allclose(picture, cards[4], atol=1e-6)
     else:  # JPEG: another decoder may round otherwise
-        large = photos(256)["flower"]
-        assert picture.shape == (3, 128, 128)
+        large = photos(LARGE)["flower"]
+        assert picture.shape == (3, LARGE // 2, LARGE // 2)
         assert (picture - F.avg_pool2d(large[None], 2)[0]).abs().mean() < 3 / 255
 
 
@@ -241,15 +246,15 @@ def drag(page, control, dx: float, dy: float) -> None:
 def test_the_box_is_resized_and_dragged_by_the_mouse(lab):
     by_hand(lab)
     page, corner = lab.page, lab.page.get_by_role("slider", name="Crop box, bottom right corner")
-    scale = 128 / page.locator(".aug-picture svg").bounding_box()["width"]
+    scale = 112 / page.locator(".aug-picture svg").bounding_box()["width"]
     changed(lab, lambda: drag(page, corner, -64 / scale, -32 / scale), "another crop")
-    assert place_of_box(lab) == [0, 0, 64, 96]
+    assert place_of_box(lab) == [0, 0, 48, 80]
     frame = page.get_by_role("slider", name="Crop box", exact=True)
     changed(lab, lambda: drag(page, frame, 20 / scale, 10 / scale), "another place")
-    assert place_of_box(lab) == [20, 10, 64, 96]
+    assert place_of_box(lab) == [20, 10, 48, 80]
     drag(page, frame, 400, 400)
-    assert place_of_box(lab) == [64, 32, 64, 96], "it stays on the picture"
-    wait_until(lambda: "crop of 38 % of the area" in lab.words, "the words follow")
+    assert place_of_box(lab) == [64, 32, 48, 80], "it stays on the picture"
+    wait_until(lambda: "crop of 31 % of the area" in lab.words, "the words follow")
 
 
 def test_the_box_follows_the_arrow_keys_keeps_the_focus_and_never_vanishes(lab):
@@ -258,12 +263,12 @@ def test_the_box_follows_the_arrow_keys_keeps_the_focus_and_never_vanishes(lab):
     corner.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
-    assert place_of_box(lab) == [4, 4, 124, 124]
+    assert place_of_box(lab) == [4, 4, 108, 108]
     for _ in range(40):
         page.keyboard.press("ArrowRight")
-    assert place_of_box(lab) == [127, 4, 1, 124]
+    assert place_of_box(lab) == [111, 4, 1, 108]
     page.get_by_role("slider", name="Crop box", exact=True).press("ArrowLeft")
-    assert place_of_box(lab) == [123, 4, 1, 124]
+    assert place_of_box(lab) == [107, 4, 1, 108]
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Crop box"
 
 
@@ -280,16 +285,16 @@ def test_the_box_follows_a_finger(browser, widget):  # noqa: F811
             at("pointerdown", svg.left, svg.top); at("pointermove", svg.left + svg.width / 4, svg.top + svg.height / 2)
         }"""
     )
-    assert place_of_box(lab) == [32, 64, 96, 64]
+    assert place_of_box(lab) == [28, 56, 84, 56]
     lab.close("augmentation touched")
 
 
 def test_the_box_keeps_its_share_on_another_picture(lab):
     by_hand(lab)
     corner = lab.page.get_by_role("slider", name="Crop box, bottom right corner")
-    for _ in range(16):
+    for _ in range(14):
         corner.press("ArrowLeft")
-    assert place_of_box(lab) == [0, 0, 64, 128]
+    assert place_of_box(lab) == [0, 0, 56, 112]
     changed(lab, lambda: lab.page.get_by_role("radio", name="card").check(), "another picture")
     assert place_of_box(lab) == [0, 0, 16, 32]
 
@@ -342,7 +347,7 @@ def test_a_view_can_be_taken_over_by_hand(lab):
     spoken = tiles.nth(2).get_attribute("aria-label")
     tiles.nth(2).focus()
     assert "View 3: crop of" in page.locator(".aug-hint").text_content()
-    pixels = "n => [...document.querySelectorAll('.aug-view canvas')[n].getContext('2d').getImageData(0, 0, 128, 128).data]"
+    pixels = "n => [...document.querySelectorAll('.aug-view canvas')[n].getContext('2d').getImageData(0, 0, 112, 112).data]"
     view = page.evaluate(pixels, 2)
     page.keyboard.press("Space")
     wait_until(lambda: "step by step" in lab.words, "by hand")

@@ -7,6 +7,8 @@ const HUES = [0, 1 / 3, 2 / 3]; // of red, green and blue, in turns of the circl
 const NEVER = 2; // a threshold that no value reaches
 
 const cut = (x) => (x < 0 ? 0 : x > 1 ? 1 : x);
+// A place before or behind a line of `size` pixels, reflected at its first or last one.
+const reflected = (i, size) => (i < 0 ? -i : i < size ? i : 2 * size - 2 - i);
 const luma = (data, i, n) => LUMA[0] * data[i] + LUMA[1] * data[i + n] + LUMA[2] * data[i + 2 * n];
 
 export function blank(width, height) {
@@ -78,7 +80,8 @@ export function adjustHue(image, shift) {
   const turns = HUES.map((hue) => shift - hue + 2); // plus 2, so that what follows is positive
   for (let i = 0; i < n; i++) {
     const red = data[i], green = data[i + n], blue = data[i + 2 * n];
-    const smallest = Math.min(red, green, blue), chroma = Math.max(Math.max(red, green, blue) - smallest, 1e-7);
+    const smallest = Math.min(red, Math.min(green, blue)), largest = Math.max(red, Math.max(green, blue));
+    const chroma = Math.max(largest - smallest, 1e-7);
     const base = smallest - chroma; // a channel's value is this plus chroma times 1 (the smallest) to 2 (the largest)
     // 0 at red, 1 more with each sixth of the circle, to 3 at cyan; the sign of green - blue is the side.
     const sixths = Math.abs((green + blue - red - base) / chroma), fromRed = (green < blue ? -sixths : sixths) / 6;
@@ -107,22 +110,21 @@ export function gaussianBlur(image, sigma) {
   const bell = Array.from({ length: radius + 1 }, (_, t) => Math.exp(-0.5 * (t / Math.max(sigma, 1e-3)) ** 2));
   const total = 2 * bell.reduce((a, b) => a + b) - 1; // the centre counts once
   const weights = Float64Array.from(bell, (weight) => weight / total);
-  const padded = new Float64Array(Math.max(width, height) + 2 * radius);
+  const plane = new Float64Array(n), padded = new Float64Array(Math.max(width, height) + 2 * radius);
 
   function blurLine(start, size, stride) {
-    for (let i = -radius; i < size + radius; i++) {
-      const reflected = i < 0 ? -i : i < size ? i : 2 * size - 2 - i;
-      padded[i + radius] = data[start + reflected * stride];
-    }
+    for (let i = -radius; i < size + radius; i++) padded[i + radius] = plane[start + reflected(i, size) * stride];
     for (let i = 0; i < size; i++) {
       let sum = weights[0] * padded[i + radius];
       for (let t = 1; t <= radius; t++) sum += weights[t] * (padded[i + radius - t] + padded[i + radius + t]);
-      data[start + i * stride] = cut(sum);
+      plane[start + i * stride] = sum;
     }
   }
   for (let c = 0; c < 3 * n; c += n) {
-    for (let x = 0; x < width; x++) blurLine(c + x, height, width);
-    for (let y = 0; y < height; y++) blurLine(c + y * width, width, 1);
+    plane.set(data.subarray(c, c + n));
+    for (let x = 0; x < width; x++) blurLine(x, height, width);
+    for (let y = 0; y < height; y++) blurLine(y * width, width, 1);
+    for (let i = 0; i < n; i++) data[c + i] = cut(plane[i]);
   }
   return image;
 }
