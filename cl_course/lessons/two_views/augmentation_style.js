@@ -16,7 +16,7 @@ export const STYLE = `
 .cl-lab .aug-view:enabled { cursor: pointer; }
 .cl-lab .aug-view.aug-idle { color: var(--muted); }
 .cl-lab .aug-view canvas { display: block; width: 100%; border-radius: 3px; }
-.cl-lab .aug-words { min-height: 4.5em; } /* what is below stays where it is */
+.cl-lab .aug-words { min-height: 3.4em; } /* what is below stays where it is */
 .cl-lab .aug-hint { min-height: 2.9em; margin: 0; color: var(--muted); font-size: 13px; }
 .cl-lab .aug-groups { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: stretch; }
 .cl-lab .aug-group { flex: 1 1 250px; min-width: 0; margin: 0; padding: 2px 10px 6px; border: 1px solid var(--grid);

@@ -140,7 +140,7 @@ function lab(data, root) {
     });
     picture.crops(all.map(({ box }) => box));
     code.textContent = asCode(config(), data.defaults);
-    const moved = `Eight random draws of ${shown.name}: a value (0 to 1) moves by ` +
+    const moved = `Eight random views of ${shown.name}: a pixel value (0 to 1) moves by ` +
       `${meanChange(shown.image, views).toFixed(2)} in the mean.`;
     heard.say(`${moved} The shortcut meter is being read.`);
     wait(true);
@@ -156,7 +156,7 @@ function lab(data, root) {
       label(tiles[i], said, `Step ${i + 1}: ${said}`, true, idle);
     });
     heard.say(`One view of ${shown.name}, made step by step: ${inWords(p, shown.image)}. ` +
-      `A value (0 to 1) moves by ${meanChange(shown.image, [view]).toFixed(2)} in the mean.`);
+      `A pixel value (0 to 1) moves by ${meanChange(shown.image, [view]).toFixed(2)} in the mean.`);
     wait(false);
   }
   function put({ pixels, context }, { data: image }) {

@@ -23,7 +23,7 @@ from cl_course.tensor_types import check_images
 from cl_course.values import whole
 
 SIDE = 96  # pixels of a photo in the lesson's figures
-AUGMENTED = 112  # a larger picture is augmented at a half, a third, ... of its size, so that eight views follow a slider
+AUGMENTED = 112  # what is larger is augmented at a half, a third, ... of its size, so that eight views follow a slider
 LARGE = 2 * AUGMENTED  # pixels of a photo in the lab
 CARDS = 64  # that the meter is read on
 _CREDIT = (
