@@ -232,11 +232,13 @@ def test_it_says_that_pictures_are_being_read_until_they_are(browser, widget):  
         """data => {
             const el = document.createElement("div")
             lab.default.render({ model: { get: () => data }, el })
-            return el.labAlt()
+            return [el.labAlt(), el.inert]
         }""",
         json.loads(json.dumps(widget.data)),
     )
-    assert first == "Augmentation lab. The pictures are being read."
+    assert first == ["Augmentation lab. The pictures are being read.", True]
+    rest(page)
+    assert not page.page.evaluate("document.getElementById('lab').inert")
     page.close("augmentation early")
 
 

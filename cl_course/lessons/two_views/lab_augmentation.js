@@ -206,14 +206,17 @@ function lab(data, root) {
   enter("random");
   heard.say("The pictures are being read.");
   wait(true);
+  root.inert = true; // no control has a picture to work on yet
   readPictures(data).then((read) => {
     ({ shelf, cards } = read);
+    root.inert = false;
     draws();
     show();
     setExact(neutral(shown.image));
   }).catch(({ message }) => {
     const broken = h("p", { class: "lab-broken", role: "alert" }, `Augmentation lab cannot be shown: ${message}`);
     root.replaceChildren(broken);
+    root.inert = false;
     wait(false);
   });
   return { alt: () => `Augmentation lab. ${heard.text}`, stop };
