@@ -31,6 +31,7 @@ MOUNT = """async ([code, data]) => {
     const lab = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })))
     const el = document.getElementById("lab")
     await lab.default.render({ model: { get: (name) => (name === "data" ? data : undefined) }, el })
+    while (el.getAttribute("aria-busy") === "true") await new Promise(requestAnimationFrame)
     el.labPose?.()
     await document.fonts.ready
     for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame)

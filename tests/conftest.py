@@ -39,7 +39,6 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_every_known_mistake_is_said_by_name",
         "test_planted_mistakes_are_named",
     ),
-    "test_labs_augmentation.py": ("test_every_slider_redraws_picture_and_meter",),
     "test_cli.py": (
         "test_pretrain_then_evaluate",
         "test_a_cut_run_goes_on_to_the_same_weights",

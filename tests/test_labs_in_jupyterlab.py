@@ -16,9 +16,9 @@ from lab_pages import in_browser
 
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "cl_course" / "lessons"
-SHOWN = [(path, place) for path in sorted((ROOT / "notebooks/labs").glob("*.json"))
-         for place in range(len(json.loads(path.read_text())))]  # fmt: skip
-IDS = [f"{path.stem[:2]}-{Path(json.loads(path.read_text())[place]['lab']).name.split('.')[0]}" for path, place in SHOWN]
+SIDE_FILES = {path: json.loads(path.read_text()) for path in sorted((ROOT / "notebooks/labs").glob("*.json"))}
+SHOWN = [(path, place) for path, labs in SIDE_FILES.items() for place in range(len(labs))]
+IDS = [f"{path.stem[:2]}-{place}-{Path(SIDE_FILES[path][place]['lab']).name.split('.')[0]}" for path, place in SHOWN]
 CELL = """import json
 from pathlib import Path
 from IPython.display import display
@@ -64,7 +64,7 @@ def lab(notebook, number):
 
 
 def test_every_lab_is_shown_in_a_lesson():
-    shown = {json.loads(path.read_text())[place]["lab"] for path, place in SHOWN}
+    shown = {lab["lab"] for labs in SIDE_FILES.values() for lab in labs}
     assert shown == {path.relative_to(ROOT).as_posix() for path in LESSONS.rglob("*.bundle.js")}
 
 

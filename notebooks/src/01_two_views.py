@@ -49,6 +49,7 @@ from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.tables import mean_and_spread, show_table
 from cl_course.lessons.two_views import figures as plots
 from cl_course.lessons.two_views.lab_augmentation import (
+    LARGE,
     NOTHING,
     PRESETS,
     augmentation_lab,
@@ -100,7 +101,7 @@ print(credit())
 my_guess = [None, None, None, None, None, None]  # such as [1.0, 0.6, ...]
 
 # %% tags=["folded"]
-# The pictures of the lab, and the 256 images of the meter
+# The pictures of the lab, and the 256 images of the meter (the lab takes the first 64)
 dataset_name = "shapes" if dataset == "auto" else lesson.dataset
 cards = load("shapes", "val", limit=256)
 card = to_float(cards.images[4])
@@ -108,7 +109,7 @@ images = to_float(load(dataset_name, "val", limit=256).images)
 chosen = {
     f"card: {cards.class_names[cards.labels[i]]}": to_float(cards.images[i]) for i in (4, 8, 18)
 }
-shelf = photos() | chosen
+shelf = photos(LARGE) | chosen
 if dataset_name != "shapes":
     shelf |= {f"of your data, {i}": images[i] for i in range(3)}
 
@@ -116,18 +117,19 @@ if dataset_name != "shapes":
 # ## Lab: eight views
 #
 # Besides two photos there are *cards*, the course's small drawn pictures (32 by 32 pixels): one object on a
-# background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: how often
-# it happens. The others are strengths. *Reroll* draws new random numbers. Find out, each time starting from *set
-# to: nothing*:
+# background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: *in 30 %*
+# means in 30 % of the views. The others are strengths. *New draws* takes new random numbers. Press a view to take
+# over its parameters: then you see the eight steps that make it, and can drag the crop box. Find out with the
+# *random draws*, each time starting from *set to: nothing*:
 #
-# 1. Which single slider changes the eight views of the flower most? And those of a card? (Brightness, contrast,
-#    saturation and hue need jitter at 1.)
+# 1. Which single slider changes the eight views of the flower most? And those of a card? The text below the sliders
+#    says how far a value moves. (Brightness, contrast, saturation and hue need jitter at 100 %.)
 # 2. At which smallest crop do you yourself no longer see that all eight views show the same thing?
 #
-# The line under the views is the **shortcut meter**: the share of 256 partners that colour alone, or raw pixels, find.
+# The bars are the **shortcut meter**: how many of 64 partners are found by colour alone, or by raw pixels.
 
 # %%
-lab = augmentation_lab(shelf, images, seed=lesson.seed)
+augmentation_lab(shelf, images, seed=lesson.seed)
 
 # %% [markdown]
 # <details><summary>Answers</summary>

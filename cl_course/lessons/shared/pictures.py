@@ -20,11 +20,16 @@ def channels_last(images: Tensor) -> np.ndarray:
     return images.movedim(-3, -1).cpu().numpy()
 
 
-def data_uri(image: np.ndarray) -> str:
-    """An image (h, w, 3) in [0, 1] as a PNG inside an address, for labs in the page."""
+def data_uri(image: np.ndarray, photo: bool = False) -> str:
+    """An image (h, w, 3) in [0, 1] inside an address, for labs in the page: as PNG, or as JPEG where size counts more.
+
+    Args:
+        photo: as JPEG, with its colours at full resolution: a quarter of a PNG of photos or of noisy cards.
+    """
+    kind, options = ("jpeg", {"quality": 85, "subsampling": 0}) if photo else ("png", {})
     buffer = io.BytesIO()
-    Image.fromarray((255 * image).round().astype(np.uint8)).save(buffer, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    Image.fromarray((255 * image).round().astype(np.uint8)).save(buffer, kind, optimize=True, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def sprite(images: Tensor, columns: int = 20) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 
-import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,21 +14,6 @@ from cl_course.lessons.shared.style import DENSITY
 
 BORDER = 8 * DENSITY  # white pixels around a figure: on a dark page its labels would touch the page's ground
 COLOURS = 256
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as quickly as possible, for pictures that follow a slider."""
-    buffer = io.BytesIO()
-    _drawn(figure).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
-
-
-def canvas(width: int) -> widgets.Image:
-    """The picture of a lab, still empty: `width` pixels wide where there is room, and never wider than the page."""
-    # With a margin it would, at full width, not fit its box, which then shows a scroll bar.
-    return widgets.Image(
-        format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%", align_self="flex-start", margin="0")
-    )
 
 
 def figure_bundle(figure: Figure, alt: str, photo: bool = False) -> dict:
