@@ -65,5 +65,11 @@ html_theme_options = {
 }
 
 
+def plain(app, what, name, obj, options, lines):
+    """Our docstrings write |a| for a length, which reStructuredText would take for a substitution."""
+    lines[:] = [line.replace("|", "\\|") for line in lines]
+
+
 def setup(app):
     gather(Path(app.srcdir))
+    app.connect("autodoc-process-docstring", plain)

@@ -68,7 +68,7 @@ def lesson_list() -> str:
     items = []
     for title, name, minutes, built in _lessons():
         number, _, words = title.partition(" ")
-        items.append(f"- {number} [{words}](lessons/{name}.ipynb) <span>{minutes} min</span> {built}")
+        items.append(f"- [{words}](lessons/{name}.ipynb) Lesson {number}, {minutes} minutes: {built}")
     return "\n".join(["{.lessons}", *items])
 
 
