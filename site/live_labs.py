@@ -22,13 +22,15 @@ from ipywidgets import Widget
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from cl_course.lessons.shared.lab_page import Lab
+
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "cl_course" / "lessons"
 NO_SCRIPT = "<p>Here is a lab that you can touch. It needs JavaScript.</p>"
 
 
 @dataclass(frozen=True)
-class Lab:
+class LiveLab:
     """One lab as the site shows it; without a bundle it needs a kernel."""
 
     bundle: Path | None
@@ -36,17 +38,17 @@ class Lab:
     alt: str
 
 
-def side_files(folder: Path) -> dict[str, list[Lab]]:
+def side_files(folder: Path) -> dict[str, list[LiveLab]]:
     """Cell id -> the labs that this cell shows, in order."""
-    labs: dict[str, list[Lab]] = {}
+    labs: dict[str, list[LiveLab]] = {}
     for path in sorted(folder.glob("*.json")):
         for entry in json.loads(path.read_text()):
             bundle = ROOT / entry["lab"] if entry.get("lab") else None
-            labs.setdefault(entry["cell"], []).append(Lab(bundle, entry.get("data", {}), entry["alt"]))
+            labs.setdefault(entry["cell"], []).append(LiveLab(bundle, entry.get("data", {}), entry["alt"]))
     return labs
 
 
-def called(path: str) -> Lab:
+def called(path: str) -> LiveLab:
     """The lab that a function of a lesson shows when it is called without arguments."""
     module, _, function = path.rpartition(".")
     made: list[Widget] = []
@@ -56,12 +58,12 @@ def called(path: str) -> Lab:
             getattr(importlib.import_module(module), function)()
     finally:
         Widget.on_widget_constructed(None)
-    lab = next(widget for widget in made if hasattr(widget, "data"))
+    (lab,) = [widget for widget in made if isinstance(widget, Lab)]
     (bundle,) = LESSONS.rglob(f"{type(lab).__name__}.bundle.js")
-    return Lab(bundle, lab.data, "")
+    return LiveLab(bundle, lab.data, "")
 
 
-def lab_html(lab: Lab, fallback: str = NO_SCRIPT) -> str:
+def lab_html(lab: LiveLab, fallback: str) -> str:
     """The place of a lab: what is there without JavaScript, and the lab's data."""
     name = lab.bundle.name.removesuffix(".bundle.js")
     data = json.dumps(lab.data, separators=(",", ":")).replace("</", "<\\/")
@@ -72,7 +74,7 @@ class LabDirective(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        return [nodes.raw("", lab_html(called(self.arguments[0])), format="html")]
+        return [nodes.raw("", lab_html(called(self.arguments[0]), NO_SCRIPT), format="html")]
 
 
 def plain_script(bundle: Path) -> str:

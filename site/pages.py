@@ -1,9 +1,7 @@
 """What becomes a page, and how a notebook becomes one.
 
-    gather        copies lessons, figures and the project's pages to where Sphinx reads them
-    lesson_list   the lessons with their minutes, from README
-    time_table    minutes of work and of computing, for instructors
-    read_lesson   a notebook with its folded code, its badge and its labs as they look on the site
+Lessons, figures and the project's own pages are copied to where Sphinx reads them. In a notebook, folded code, the
+badge and the labs become what they are on the site.
 """
 
 import base64
@@ -21,7 +19,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from sphinx.application import Sphinx
 
-from live_labs import Lab, lab_html, side_files
+from live_labs import NO_SCRIPT, LiveLab, lab_html, side_files
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -32,7 +30,8 @@ BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\((\S+/github/\S+/(\w+)\.ipy
 ROW = re.compile(r"\| \[!\[.*?\| \[(.+?)\]\(notebooks/(\w+)\.ipynb\) \| ([\d +]+) \| (.+?) \|")
 PICTURE = re.compile(r'<img ([^>]*?)src="data:image/(png|jpeg);base64,([^"]+)"([^>]*)>')
 NO_KERNEL = "*A lab: it comes alive when this cell is run."  # what notebooks/build.py leaves of a lab
-NEEDS_KERNEL = '<p class="lab-note">This lab trains a network, so it needs the notebook: here is one picture of it.</p>'
+NEEDS_KERNEL = """<p class="lab-note">This lab trains a network, so it comes alive in the notebook alone:
+on your machine, or in Colab.</p>"""
 
 
 def gather(sources: Path) -> None:
@@ -83,10 +82,14 @@ def time_table() -> str:
     return "\n".join(rows)
 
 
-def read_lesson(text: str) -> NotebookNode:
-    """A notebook as myst-nb reads it, changed to what readers of the site need."""
+def read_lesson(text: str, labs_folder: Path = ROOT / "notebooks" / "labs") -> NotebookNode:
+    """A notebook as myst-nb reads it, changed to what readers of the site need.
+
+    Raises:
+        ValueError: a cell has more labs in the side files than pictures.
+    """
     notebook = nbformat.reads(text, as_version=4)
-    labs = side_files(ROOT / "notebooks" / "labs")
+    labs = side_files(labs_folder)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = BADGE.sub(_buttons, cell.source)
@@ -96,6 +99,10 @@ def read_lesson(text: str) -> NotebookNode:
             _fold(cell, title.removeprefix("#@title").strip())
         waiting = list(labs.get(cell.id, []))
         cell.outputs = [_with_lab(output, waiting) for output in cell.outputs]
+        if waiting:
+            raise ValueError(
+                f"cell {cell.id} shows {len(waiting)} labs fewer than {labs_folder} has; run make notebooks"
+            )
     return notebook
 
 
@@ -110,21 +117,18 @@ def _fold(cell: NotebookNode, title: str) -> None:
     cell.metadata["mystnb"] = {"code_prompt_show": title, "code_prompt_hide": title}
 
 
-def _with_lab(output: NotebookNode, waiting: list[Lab]) -> NotebookNode:
+def _with_lab(output: NotebookNode, waiting: list[LiveLab]) -> NotebookNode:
     """A lab's picture becomes the lab; `waiting` are the labs of its cell that have no output yet."""
     data = output.get("data", {})
-    if "image/png" in data:
-        lab = waiting.pop(0) if waiting else None
-        alt = lab.alt if lab else output.metadata.get("alt", "")
-        picture = f'<img alt="{escape(alt)}" src="data:image/png;base64,{"".join(data["image/png"].split())}">'
-        return _html(lab_html(lab, picture) if lab and lab.bundle else NEEDS_KERNEL + picture)
-    if data.get("text/markdown", "").startswith(NO_KERNEL):
-        return _html(lab_html(waiting.pop(0)) if waiting else NEEDS_KERNEL)
-    return output
-
-
-def _html(text: str) -> NotebookNode:
-    return nbformat.v4.new_output("display_data", {"text/html": text})
+    alone = data.get("text/markdown", "").startswith(NO_KERNEL)  # no picture of it
+    if not alone and not (waiting and "image/png" in data):
+        return output
+    lab, picture = waiting.pop(0) if waiting else None, ""
+    if not alone:
+        pixels = "".join(data["image/png"].split())
+        picture = f'<img alt="{escape(lab.alt)}" src="data:image/png;base64,{pixels}">'
+    shown = lab_html(lab, picture or NO_SCRIPT) if lab and lab.bundle else NEEDS_KERNEL + picture
+    return nbformat.v4.new_output("display_data", {"text/html": shown})
 
 
 def fold_deeper_sections(app: Sphinx, doctree: nodes.document) -> None:
@@ -132,7 +136,7 @@ def fold_deeper_sections(app: Sphinx, doctree: nodes.document) -> None:
     for section in doctree.findall(nodes.section):
         title, *content = section.children
         if title.astext().startswith("Going deeper"):
-            opened = '<details class="deeper"><summary>Open this section</summary>'
+            opened = '<details class="deeper"><summary>Open or close this section</summary>'
             section[1:] = [nodes.raw("", opened, format="html"), *content, nodes.raw("", "</details>", format="html")]
 
 
