@@ -41,11 +41,11 @@ myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "dollarm
 myst_heading_anchors = 3
 myst_substitutions = {"lessons": lesson_list(), "times": time_table()}
 
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 add_module_names = False
 default_role = "py:obj"  # `name` in a docstring is a link where the name is known, and code elsewhere
-python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

@@ -160,7 +160,14 @@ def pictures_to_files(app: Sphinx, page: str, template: str, context: dict, doct
         context["body"] = PICTURE.sub(to_file, context["body"])
 
 
+def level_of_captions(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Sphinx calls the captions of its menu headings, and does not say of which level."""
+    menu = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Sphinx) -> dict:
     app.connect("doctree-read", fold_deeper_sections)
     app.connect("html-page-context", pictures_to_files)
+    app.connect("html-page-context", level_of_captions, priority=900)  # after the theme has made the menu
     return {"parallel_read_safe": True, "parallel_write_safe": True}
