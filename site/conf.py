@@ -45,6 +45,7 @@ napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 add_module_names = False
+highlight_language = "none"  # of a block that names no language: mostly commands
 default_role = "py:obj"  # `name` in a docstring is a link where the name is known, and code elsewhere
 toc_object_entries_show_parents = "hide"
 

@@ -66,7 +66,7 @@ def called(path: str) -> LiveLab:
 def lab_html(lab: LiveLab, fallback: str) -> str:
     """The place of a lab: what is there without JavaScript, and the lab's data."""
     name = lab.bundle.name.removesuffix(".bundle.js")
-    data = json.dumps(lab.data, separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(lab.data, separators=(",", ":")).replace("<", "\\u003c")
     return f'<div data-lab="{name}">{fallback}<script type="application/json">{data}</script></div>'
 
 

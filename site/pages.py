@@ -35,13 +35,12 @@ on your machine, or in Colab.</p>"""
 
 
 def gather(sources: Path) -> None:
-    """Copy all that is a page, or part of one, to the folder that Sphinx reads. Times of files stay: Sphinx reads
-    again only what has changed."""
+    """Copy all that is a page, or part of one, to the folder that Sphinx reads."""
     for pattern, folder in (("site/*.md", ""), ("notebooks/*.ipynb", "lessons"), ("figures/*.png", "figures")):
         (sources / folder).mkdir(parents=True, exist_ok=True)
         for path in ROOT.glob(pattern):
-            shutil.copy2(path, sources / folder)
-    shutil.copy2(ROOT / "README.md", sources)
+            shutil.copy(path, sources / folder)
+    shutil.copy(ROOT / "README.md", sources)
     (sources / "project").mkdir(exist_ok=True)
     for name in PROJECT_PAGES:
         (sources / "project" / name.lower()).write_text(_with_links((ROOT / name).read_text()))
@@ -100,9 +99,7 @@ def read_lesson(text: str, labs_folder: Path = ROOT / "notebooks" / "labs") -> N
         waiting = list(labs.get(cell.id, []))
         cell.outputs = [_with_lab(output, waiting) for output in cell.outputs]
         if waiting:
-            raise ValueError(
-                f"cell {cell.id} shows {len(waiting)} labs fewer than {labs_folder} has; run make notebooks"
-            )
+            raise ValueError(f"cell {cell.id}: {len(waiting)} labs without a picture; run make notebooks")
     return notebook
 
 

@@ -85,7 +85,7 @@ def pages_of(site: Path) -> list[str]:
     return sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
 
 
-@pytest.mark.parametrize("width, theme", [(480, "dark"), (480, "light"), (1400, "light")])
+@pytest.mark.parametrize("width, theme", [(480, "dark"), (1320, "light")])  # 1320: just wide enough for both menus
 def test_every_page_loads_fits_and_its_labs_are_alive(site, address, browser, width, theme):
     labs = 0
     with opened(browser, address, viewport={"width": width, "height": 1000}, color_scheme=theme) as page:
@@ -166,6 +166,16 @@ def test_the_lab_works_from_a_folder(site, browser):
         words = page.locator(".lab-report").text_content()
         page.get_by_role("button", name="One step").click()
         page.wait_for_function("before => document.querySelector('.lab-report').textContent !== before", arg=words)
+
+
+def test_every_bundle_works_as_a_plain_script(site, browser):
+    scripts = sorted((site / "_static" / "labs").glob("*.js"))
+    assert {path.stem for path in scripts} == {path.name[:-10] for path in ROOT.glob("cl_course/**/*.bundle.js")}
+    with opened(browser, site.as_uri()) as page:
+        page.goto(f"{site.as_uri()}/instructors.html")
+        for path in scripts:
+            page.add_script_tag(path=path)
+            assert page.evaluate("name => typeof window.courseLabs[name].render", path.stem) == "function"
 
 
 def test_without_javascript_the_place_of_a_lab_says_so(address, browser):

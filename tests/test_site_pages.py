@@ -95,12 +95,6 @@ def test_links_of_the_project_s_pages_lead_to_a_page_or_to_github():
     )
 
 
-@pytest.mark.parametrize("bundle", sorted(live_labs.LESSONS.rglob("*.bundle.js")), ids=lambda path: path.name)
-def test_every_bundle_can_be_a_plain_script(bundle):
-    script = live_labs.plain_script(bundle)
-    assert "export" not in script.rpartition("\n(window.courseLabs")[0][-400:] and script.endswith("})();\n")
-
-
 def test_a_bundle_without_a_lab_is_refused(tmp_path):
     broken = tmp_path / "lab_x.bundle.js"
     broken.write_text("var a=1;export{a as other};")
