@@ -9,7 +9,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 LAB_FLAGS ?=
 
-.PHONY: help lab course check test notebooks labs minutes lines figures bench clean
+.PHONY: help lab course check test notebooks labs site minutes lines figures bench clean
 
 help:
 	@echo "make lab        open the course in JupyterLab"
@@ -18,6 +18,7 @@ help:
 	@echo "make test       ruff, every test, every notebook"
 	@echo "make notebooks  build and execute notebooks/*.ipynb from notebooks/src"
 	@echo "make labs       bundle the labs' JavaScript (needs Node.js; the bundles are committed)"
+	@echo "make site       write the site, with all lessons and labs, into build/site/"
 	@echo "make minutes    words, lines, exercises and minutes of each lesson"
 	@echo "make lines      lines of the library, room by room"
 	@echo "make figures    redraw figures/"
@@ -37,9 +38,13 @@ $(VENV)/installed-lab: pyproject.toml | $(BIN)/python
 	$(install) '.[lab]'
 	@touch $@
 
+$(VENV)/installed-site: pyproject.toml | $(BIN)/python
+	$(install) '.[site]'
+	@touch $@
+
 $(VENV)/installed-all: pyproject.toml | $(BIN)/python
 	$(install) '.[dev,bench]'
-	@touch $@ $(VENV)/installed-lab
+	@touch $@ $(VENV)/installed-lab $(VENV)/installed-site
 
 # JupyterLab's question about news would cover the first lesson. This is the default of this .venv alone.
 NEWS := $(VENV)/share/jupyter/lab/settings/overrides.json
@@ -77,6 +82,12 @@ notebooks: $(VENV)/installed-all
 # Only for those who change a lab's JavaScript: what learners need is committed.
 labs:
 	cd labs && npm ci --silent && node bundle.mjs
+
+# From nothing each time: it takes less than a minute, and no page of before stays.
+site: $(VENV)/installed-site
+	@rm -rf build/site build/site_sources && mkdir -p build/site_sources
+	$(BIN)/python -m sphinx -q -W --keep-going -c site -d build/site_doctrees build/site_sources build/site
+	@echo "the site: build/site/index.html"
 
 minutes: $(VENV)/installed-all
 	$(BIN)/python notebooks/minutes.py

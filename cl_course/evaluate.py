@@ -193,7 +193,8 @@ def linear_probe(
     """Accuracy on test of logistic regression on standardised, frozen features; validation chooses its strength.
 
     Args:
-        *_h: features (n, d); *_y: classes (n,). A class without training images is never predicted.
+        train_h, val_h, test_h: features (n, d).
+        train_y, val_y, test_y: classes (n,). A class without training images is never predicted.
         seed: of the encoder or of the labels, for the report: the fit itself uses no random numbers.
     """
     if len(train_y.unique()) < 2:
@@ -230,7 +231,8 @@ def factor_probe(
     means the same. It is the mean over a factor's coordinates; of a hue, an angle, these are its cosine and sine.
 
     Args:
-        *_h: features (n, d); *_factors: name -> (n,) or (n, k).
+        train_h, test_h: features (n, d).
+        train_factors, test_factors: name -> (n,) or (n, k).
     """
     train_x, test_x = _standardised(train_h, test_h)
     scores = {}

@@ -94,7 +94,7 @@ def pytest_terminal_summary(terminalreporter, config):
             listed = ", ".join(f"{room}/ {number}" for room, number in sorted(rooms.items()))
             terminalreporter.write_line(f"{label:<16}{len(nodeids):>6,} tests: {listed}")
     if config.stash[DURATIONS]:
-        terminalreporter.section("seconds a lesson takes headless, on one core, two side by side")
+        terminalreporter.section("seconds of the long jobs: lessons headless, on one core, two side by side; the site")
         for label, seconds in sorted(config.stash[DURATIONS].items()):
             terminalreporter.write_line(f"{seconds:6.0f}  {label}")
 
