@@ -31,9 +31,9 @@ NO_SCRIPT = "<p>Here is a lab that you can touch. It needs JavaScript.</p>"
 
 @dataclass(frozen=True)
 class LiveLab:
-    """One lab as the site shows it; without a bundle it needs a kernel."""
+    """One lab as the site shows it."""
 
-    bundle: Path | None
+    bundle: Path
     data: dict
     alt: str
 
@@ -43,8 +43,8 @@ def side_files(folder: Path) -> dict[str, list[LiveLab]]:
     labs: dict[str, list[LiveLab]] = {}
     for path in sorted(folder.glob("*.json")):
         for entry in json.loads(path.read_text()):
-            bundle = ROOT / entry["lab"] if entry.get("lab") else None
-            labs.setdefault(entry["cell"], []).append(LiveLab(bundle, entry.get("data", {}), entry["alt"]))
+            lab = LiveLab(ROOT / entry["lab"], entry["data"], entry["alt"])
+            labs.setdefault(entry["cell"], []).append(lab)
     return labs
 
 

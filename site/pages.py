@@ -10,7 +10,6 @@ import io
 import json
 import re
 import shutil
-from html import escape
 from pathlib import Path
 
 import nbformat
@@ -19,7 +18,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from sphinx.application import Sphinx
 
-from live_labs import NO_SCRIPT, LiveLab, lab_html, side_files
+from live_labs import LiveLab, lab_html, side_files
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -29,9 +28,6 @@ FOLDED = {"setup", "parameters", "folded"}
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\((\S+/github/\S+/(\w+)\.ipynb)\)")
 ROW = re.compile(r"\| \[!\[.*?\| \[(.+?)\]\(notebooks/(\w+)\.ipynb\) \| ([\d +]+) \| (.+?) \|")
 PICTURE = re.compile(r'<img ([^>]*?)src="data:image/(png|jpeg);base64,([^"]+)"([^>]*)>')
-NO_KERNEL = "*A lab: it comes alive when this cell is run."  # what notebooks/build.py leaves of a lab
-NEEDS_KERNEL = """<p class="lab-note">This lab trains a network, so it comes alive in the notebook alone:
-on your machine, or in Colab.</p>"""
 
 
 def gather(sources: Path) -> None:
@@ -117,15 +113,9 @@ def _fold(cell: NotebookNode, title: str) -> None:
 def _with_lab(output: NotebookNode, waiting: list[LiveLab]) -> NotebookNode:
     """A lab's picture becomes the lab; `waiting` are the labs of its cell that have no output yet."""
     data = output.get("data", {})
-    alone = data.get("text/markdown", "").startswith(NO_KERNEL)  # no picture of it
-    if not alone and not (waiting and "image/png" in data):
+    if not waiting or data.get("text/plain") != waiting[0].alt or "<img " not in data.get("text/html", ""):
         return output
-    lab, picture = waiting.pop(0) if waiting else None, ""
-    if not alone:
-        pixels = "".join(data["image/png"].split())
-        picture = f'<img alt="{escape(lab.alt)}" src="data:image/png;base64,{pixels}">'
-    shown = lab_html(lab, picture or NO_SCRIPT) if lab and lab.bundle else NEEDS_KERNEL + picture
-    return nbformat.v4.new_output("display_data", {"text/html": shown})
+    return nbformat.v4.new_output("display_data", {"text/html": lab_html(waiting.pop(0), data["text/html"])})
 
 
 def fold_deeper_sections(app: Sphinx, doctree: nodes.document) -> None:

@@ -17,14 +17,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from browser import SCREENSHOTS, find_browser, headless_browser
+from browser import SCREENSHOTS
+from lab_pages import in_browser
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [
-    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
+    *in_browser,
     *(
         pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"no {name}: pip install -e '.[dev]'")
-        for name in ("playwright", "sphinx", "axe_playwright_python")
+        for name in ("sphinx", "axe_playwright_python")
     ),
 ]
 MAX_BYTES = 1_500_000  # a page without the scripts and pictures that it shares or loads when they come into sight
@@ -55,12 +56,6 @@ def address(site):
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with headless_browser(tmp_path_factory.mktemp("home")) as browser:
-        yield browser
 
 
 @contextmanager
