@@ -19,6 +19,7 @@ class Method(nn.Module):
     temperature: float | None = None  # the loss's, for messages about a failed run
     rate_factors: Mapping[str, float] = MappingProxyType({})  # {part: how many times faster than the rest it learns}
     contrast: Callable[[Tensor, Tensor], Tensor] | None = None
+    norm_groups: int = 1  # into how many groups BatchNorm cuts the batch of all processes
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """z1, z2 (n, d), row i of both from image i; the features themselves, unless a method has heads."""
