@@ -1,7 +1,7 @@
 """Several processes, each with its share of every batch and its own GPU, that train as one process on the whole batch.
 
-`torchrun --nproc-per-node=4 -m cl_course pretrain ...` starts them and `join` connects them. Without it there is one
-process: then `gather`, `share` and `average` give back what they get.
+torchrun, or `launch`, starts them and `join` connects them. Otherwise there is one process: then `gather`, `share` and
+`average` give back what they get.
 
 Image i of a batch belongs to process i modulo their number, so that the concatenation of two views is cut, and put
 together again, row for row as the views are. Each process has a loss of its own, whose gradient reaches what the
@@ -12,8 +12,9 @@ share, it is the mean over the whole batch.
 
 import itertools
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,8 +24,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cl_course.values import whole
+
 Rows = TypeVar("Rows", Tensor, tuple)
 PATIENCE = timedelta(minutes=10)  # for a process that neither answers nor ends; one that ends is noticed at once
+AGAIN = "start again with --resume (resume=FILE in Python)"
 _store: dist.Store | None = None  # torchrun's, which outlives every process
 _comparisons = itertools.count()
 
@@ -37,6 +41,26 @@ def processes() -> int:
 def rank() -> int:
     """This process's number, from 0; process 0 writes the files and speaks for all."""
     return dist.get_rank() if processes() > 1 else 0
+
+
+def launch(number: int, arguments: Sequence[str]) -> int:
+    """Run `cl-course` with these arguments in several processes on this machine by torchrun; returns the exit code.
+
+    What is to be said of a failure, the first process that fails says. torchrun's report of all of them is left out.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
+
+    whole("processes", number, 1, advice="one for each GPU")
+    logging.disable()
+    try:
+        torchrun([f"--nproc-per-node={number}", "-m", "cl_course", *arguments])
+    except ChildFailedError:
+        return 1
+    except SignalException as stop:
+        return 128 + stop.sigval
+    return 0
 
 
 def join(device: torch.device) -> torch.device:
@@ -100,9 +124,9 @@ def lost(error: RuntimeError) -> str | None:
     """In words, if `error` says that a GPU failed or that another process ended; None for any other."""
     text = str(error).partition("\n")[0]
     if "CUDA error" in text:
-        return f"the GPU failed during the run ({text}); see with nvidia-smi whether it is well, then start again"
+        return f"the GPU failed during the run ({text}); see with nvidia-smi whether it is well, and {AGAIN}"
     if processes() > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "onnection" in text):
-        return "another process of this run has ended or does not answer; start all of them again"
+        return f"another process of this run has ended or does not answer; {AGAIN}"
     return None
 
 
@@ -173,7 +197,7 @@ class CpuSyncBatchNorm(nn.SyncBatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        axes, wide = [0, *range(2, x.ndim)], x.float()
+        axes, wide = [0, *range(2, x.ndim)], x.to(torch.promote_types(x.dtype, torch.float32))
         here = torch.stack(torch.var_mean(wide, axes, correction=0))  # (2, channels)
         variances, means = gather(here[None]).unbind(dim=1)  # (processes, channels) each
         mean = means.mean(dim=0)

@@ -9,8 +9,8 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ EXAMPLES = {
   cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
   cl-course pretrain photos.zip --out photos.safetensors
   cl-course pretrain cifar10 --resume                      go on with a run that was stopped
-  torchrun --nproc-per-node=4 -m cl_course pretrain cifar10 --profile full --out simclr.safetensors
-                                                           on 4 GPUs, which share each batch; --resume as above""",
+  cl-course pretrain cifar10 --profile full --processes 4  on 4 GPUs, which share each batch
+  torchrun --nproc-per-node=4 -m cl_course pretrain cifar10 --profile full     the same, also on several machines""",
     "evaluate": """examples:
   cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
   cl-course evaluate encoder.safetensors photos.zip --limit 2000""",
@@ -56,23 +56,34 @@ IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. User errors are one line on stderr, never a traceback."""
-    with ExitStack() as silence:
-        if os.environ.get("RANK", "0") != "0":  # torchrun's number of this process: 0 speaks for all
-            nowhere = silence.enter_context(open(os.devnull, "w"))
-            silence.enter_context(redirect_stdout(nowhere))
-            silence.enter_context(redirect_stderr(nowhere))
-        code, problem = _run(_parser().parse_args(arguments))
-    if problem is not None:
-        from cl_course.distributed import first_to_fail
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with _process_0_speaks():
+            given = sys.argv[1:] if arguments is None else arguments
+            code, problem = _run(_parser().parse_args(given, argparse.Namespace(arguments=given)))
+        if problem is not None:
+            from cl_course.distributed import first_to_fail
 
-        if first_to_fail():
-            _say(problem)
-    return code
+            if first_to_fail():
+                _say(problem)
+        return code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _process_0_speaks() -> Iterator[None]:
+    """Of the processes that torchrun starts, all others are silent."""
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
-    """The exit code of a command, and what to say of a failure."""
-    before = signal.signal(signal.SIGTERM, _stop)
+    """The exit code of a command, and what to say of a failure; from then on SIGTERM is ignored, so that it is said."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *where: _say(message)
@@ -87,7 +98,7 @@ def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
             raise
         return 1, "the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu"
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _stop(number: int, _: Any) -> None:
@@ -119,6 +130,8 @@ def pretrain(chosen: argparse.Namespace) -> int:
     from cl_course.running.machine import pick_device
     from cl_course.running.plans import duration, plan
 
+    if chosen.processes is not None and "TORCHELASTIC_RUN_ID" not in os.environ:  # which torchrun sets
+        return distributed.launch(chosen.processes, chosen.arguments)
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
     cut = out.with_suffix(".run")  # the state of an unfinished run
     _check_output(out, cut)
@@ -245,6 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     one.add_argument("--device", **device)
+    one.add_argument("--processes", type=int, metavar="N", help="that share each batch, each with a GPU of its own")
     own = one.add_argument_group("in place of the recipe's own")
     for name, (kind, letter, about) in IN_PLACE.items():
         own.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=letter, help=about)
