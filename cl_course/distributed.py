@@ -79,8 +79,10 @@ def join(device: torch.device) -> torch.device:
         if device.index is not None:
             raise ValueError(f"{here} processes take one GPU each, and device {device} is one for all; pass 'cuda'")
         if here > there:
-            raise ValueError(f"{here} processes need a GPU each and torch sees {there}; start {there} of them with "
-                             f"--nproc-per-node={there}, or pass the device 'cpu'")
+            raise ValueError(
+                f"{here} processes need a GPU each and torch sees {there}; start {there} of them with "
+                f"--nproc-per-node={there}, or pass the device 'cpu'"
+            )
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     _store, number, world = next(dist.rendezvous("env://", timeout=PATIENCE))
@@ -107,9 +109,7 @@ def agree(facts: dict[str, Any]) -> None:
         for name in dict.fromkeys([*first, *other]):
             if other.get(name) != first.get(name):
                 values = f"{first.get(name)} in process 0 and {other.get(name)} in process {number}"
-                raise ValueError(
-                    f"{name} differs between the processes of this run: {values}; start all of them with the same"
-                )
+                raise ValueError(f"the processes of a run differ in {name}: {values}; start all of them with the same")
 
 
 def first_to_fail() -> bool:

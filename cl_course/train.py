@@ -179,7 +179,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     if file is not None and file.exists():
         run.read(file, settings)
     first = len(history.rows)
-    agree(settings | {"the number of epochs that are done": first})
+    agree(settings | {"epochs in the checkpoint": first})
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
     pixels = _on_device(images.images, device)

@@ -9,8 +9,8 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,13 @@ IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. User errors are one line on stderr, never a traceback."""
     before = signal.getsignal(signal.SIGTERM)
+    given = argparse.Namespace(arguments=sys.argv[1:] if arguments is None else arguments)
+    speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the others are silent
     try:
-        with _process_0_speaks():
-            given = sys.argv[1:] if arguments is None else arguments
-            code, problem = _run(_parser().parse_args(given, argparse.Namespace(arguments=given)))
+        with open(os.devnull, "w") as nowhere:
+            out, error = (sys.stdout, sys.stderr) if speaks else (nowhere, nowhere)
+            with redirect_stdout(out), redirect_stderr(error):
+                code, problem = _run(_parser().parse_args(given.arguments, given))
         if problem is not None:
             from cl_course.distributed import first_to_fail
 
@@ -69,16 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _process_0_speaks() -> Iterator[None]:
-    """Of the processes that torchrun starts, all others are silent."""
-    if os.environ.get("RANK", "0") == "0":
-        yield
-        return
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
 
 
 def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
