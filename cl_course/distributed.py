@@ -10,6 +10,7 @@ of their losses. Where each is the loss of all gathered embeddings, that is this
 share, it is the mean over the whole batch.
 """
 
+import functools
 import itertools
 import json
 import logging
@@ -29,7 +30,6 @@ from cl_course.values import whole
 Rows = TypeVar("Rows", Tensor, tuple)
 PATIENCE = timedelta(minutes=10)  # for a process that neither answers nor ends; one that ends is noticed at once
 AGAIN = "start again with --resume (resume=FILE in Python)"
-_store: dist.Store | None = None  # torchrun's, which outlives every process
 _comparisons = itertools.count()
 
 
@@ -71,9 +71,11 @@ def join(device: torch.device) -> torch.device:
     Raises:
         ValueError: one GPU was named for all, there are fewer GPUs than processes, or versions of torch differ.
     """
-    global _store
-    if not dist.is_available() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+    world = int(os.environ["WORLD_SIZE"]) if _launched() else 1
+    if world == 1:
         return device
+    if device.type not in ("cuda", "cpu"):
+        raise ValueError(f"several processes train on CUDA GPUs or on the CPU, got device {device}; pass 'cpu'")
     if device.type == "cuda":
         here, there = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if device.index is not None:
@@ -85,11 +87,20 @@ def join(device: torch.device) -> torch.device:
             )
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    _store, number, world = next(dist.rendezvous("env://", timeout=PATIENCE))
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=_store, rank=number, world_size=world, timeout=PATIENCE)
+    backend, number = "nccl" if device.type == "cuda" else "gloo", int(os.environ["RANK"])
+    dist.init_process_group(backend, store=_store(), rank=number, world_size=world, timeout=PATIENCE)
     agree({"torch": torch.__version__})
     return device
+
+
+def _launched() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
+@functools.cache
+def _store() -> Any:
+    """torchrun's dist.Store: keys and values that all processes see, and that outlive each of them."""
+    return next(dist.rendezvous("env://", timeout=PATIENCE))[0]
 
 
 def leave() -> None:
@@ -103,8 +114,8 @@ def agree(facts: dict[str, Any]) -> None:
     if processes() == 1:
         return
     comparison = next(_comparisons)
-    _store.set(f"{comparison} {rank()}", json.dumps(facts, default=str))
-    first, *others = (json.loads(_store.get(f"{comparison} {number}")) for number in range(processes()))
+    _store().set(f"{comparison} {rank()}", json.dumps(facts, default=str))
+    first, *others = (json.loads(_store().get(f"{comparison} {number}")) for number in range(processes()))
     for number, other in enumerate(others, start=1):
         for name in dict.fromkeys([*first, *other]):
             if other.get(name) != first.get(name):
@@ -114,9 +125,9 @@ def agree(facts: dict[str, Any]) -> None:
 
 def first_to_fail() -> bool:
     """Whether no other process has failed before this one: only the first can know the cause."""
-    if _store is not None:
-        with suppress(RuntimeError):  # torchrun has gone, and its store with it
-            return _store.add("failed", 1) == 1
+    if _launched():
+        with suppress(RuntimeError, ValueError):  # torchrun has gone, and its store with it
+            return _store().add("failed", 1) == 1
     return os.environ.get("RANK", "0") == "0"
 
 

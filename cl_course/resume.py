@@ -36,8 +36,13 @@ class Run:
 
     def write(self, path: Path, settings: dict) -> None:
         """A failed write is a warning: it must not end a run that is going well."""
-        state = {"settings": settings, "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
-                 "generator": self.generator.get_state(), "history": self.rows}
+        state = {
+            "settings": settings,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": self.rows,
+        }
         try:
             write_state(path, state)
         except OSError as error:
@@ -48,18 +53,22 @@ class Run:
             state = read_state(path)
             was = state["settings"]
         except Exception as error:  # torch raises several kinds
-            raise ValueError(f"{path} is damaged, or no checkpoint of a run by this version ({error}); "
-                             "delete it to start again") from error
+            raise ValueError(
+                f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
+            ) from error
         differing = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
         if differing:
             was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
-            raise ValueError(f"{path} belongs to a run with {was}, this one has {now}; "
-                             "use the same configuration or another file")
+            raise ValueError(
+                f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file"
+            )
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError as error:
-            raise ValueError(f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
-                             "use the same encoder and heads, or another file") from error
+            raise ValueError(
+                f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
+                "use the same encoder and heads, or another file"
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.rows.extend(state["history"])

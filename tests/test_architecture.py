@@ -19,8 +19,8 @@ MAX_LINES = 350
 # Floor by floor, from the ground up: a module may import those on floors below. ARCHITECTURE.md draws the same.
 # A package stands for all of its files; the room `running` spans several floors, so its files stand one by one.
 FLOORS = (
-    {"tensor_types", "files", "values", "distributed"},
-    {"images"},
+    {"tensor_types", "files", "values"},
+    {"images", "distributed"},
     {"data", "augment", "models", "losses", "momentum"},
     {"optimizers", "large_batches", "resume", "shortcut", "diagnose"},
     {"methods", "evaluate"},

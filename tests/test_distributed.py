@@ -232,6 +232,7 @@ def torchrun(monkeypatch):
     "device, sentence",
     [
         ("cuda:1", "4 processes take one GPU each, and device cuda:1 is one for all; pass 'cuda'"),
+        ("mps", "several processes train on CUDA GPUs or on the CPU, got device mps; pass 'cpu'"),
         ("cuda", "4 processes need a GPU each and torch sees 2; start 2 of them with --nproc-per-node=2, or pass"),
     ],
 )

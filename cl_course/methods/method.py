@@ -13,6 +13,9 @@ class Method(nn.Module):
 
     `contrast` is the loss of embeddings z1, z2 alone, so that a large batch can go through the network in chunks; None
     where the images of a batch are not each other's negatives, so that a smaller batch does as well.
+
+    Of several processes each gives `loss` its own share of the batch; what compares its images takes all of them with
+    `distributed.gather`.
     """
 
     encoder: nn.Module  # images (n, 3, h, w) -> features h (n, encoder.dim); kept after training

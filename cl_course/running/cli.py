@@ -87,9 +87,13 @@ def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
     except (ValueError, OSError, FloatingPointError) as error:
         return 1, error
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        from cl_course.distributed import lost
+
+        full = "the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu"
+        what = full if type(error).__name__ == "OutOfMemoryError" else lost(error)
+        if what is None:
             raise
-        return 1, "the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu"
+        return 1, what
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
