@@ -63,15 +63,21 @@ def launch(number: int, arguments: Sequence[str]) -> int:
     return 0
 
 
-def join(device: torch.device) -> torch.device:
+def join(device: torch.device, wanted: int | None = None) -> torch.device:
     """Connect with the processes that torchrun started beside this one; returns the device of this process.
 
     On "cuda" that is the GPU of the process's own number on its machine.
 
+    Args:
+        wanted: how many processes there should be; None takes those that there are.
+
     Raises:
-        ValueError: one GPU was named for all, there are fewer GPUs than processes, or versions of torch differ.
+        ValueError: there are others than wanted, one GPU was named for all, there are fewer GPUs than processes, or
+            versions of torch differ.
     """
     world = int(os.environ["WORLD_SIZE"]) if _launched() else 1
+    if wanted not in (None, world):
+        raise ValueError(f"torchrun started {world} processes, and --processes says {wanted}; leave out one of the two")
     if world == 1:
         return device
     if device.type not in ("cuda", "cpu"):

@@ -39,7 +39,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the images.
-        batch_size: images in a step; each gives two views. The last, shorter batch is left out.
+        batch_size: images in a step, of all processes together; each gives two views. The last, shorter one is left out.
         optimizer: "adamw", or "sgd" with Nesterov's momentum of 0.9.
         learning_rate: the peak rate, reached after `warmup` of all steps, then a cosine to 0.
         warmup: share of all steps, in [0, 1).
@@ -114,6 +114,8 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
              resume: str | Path | None = None) -> History:
     """Train a method without labels, in place, on the device its weights are on; calls `keep_freed_memory`.
 
+    Processes that `distributed.join` has connected all call it with the same arguments; process 0 writes the file.
+
     Args:
         method: SimCLR, MoCo, BYOL, or one of your own.
         images: what to learn from; its labels are not looked at.
@@ -123,7 +125,8 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
 
     Raises:
         ValueError: before the first step, for all that `check_run` and the method's `check_data` refuse, and for a
-            checkpoint that is damaged, of another configuration or architecture, or in use by another run.
+            checkpoint that is damaged, of another configuration or architecture, or in use by another run; where
+            processes differ in any of these; and where the device has no room for the images.
         TypeError: an argument of another class; `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
         Lost: a GPU or another process failed; says where the last good checkpoint is.
@@ -230,7 +233,7 @@ def train_step(method: Method, batch: Tensor, optimizer: torch.optim.Optimizer, 
                generator: Generator) -> Tensor:
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached.
 
-    With several processes it is one on this process's share of the batch.
+    Of several processes each gives its own share of the batch, in turn.
     """
     view1, view2 = two_views(to_float(batch), config.augment, generator, (rank(), processes()))
     optimizer.zero_grad(set_to_none=True)

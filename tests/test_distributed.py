@@ -241,6 +241,11 @@ def test_processes_without_a_gpu_each_are_refused(torchrun, device, sentence):
         distributed.join(torch.device(device))
 
 
+def test_torchrun_and_processes_must_not_name_two_numbers(torchrun):
+    with pytest.raises(ValueError, match="torchrun started 4 processes, and --processes says 2; leave out one"):
+        distributed.join(torch.device("cpu"), wanted=2)
+
+
 def test_of_several_processes_only_the_first_says_what_is_wrong_with_the_options(torchrun, monkeypatch, capsys):
     for rank, printed in (("1", ""), ("0", "cl-course: --out must end in .safetensors, got x\n")):
         monkeypatch.setenv("RANK", rank)

@@ -132,7 +132,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
     cut = out.with_suffix(".run")  # the state of an unfinished run
     _check_output(out, cut)
-    device = distributed.join(pick_device(chosen.device))
+    device = distributed.join(pick_device(chosen.device), chosen.processes)
     writes = distributed.rank() == 0
     # What is wrong with the options is found before any data is fetched, on pictures that take no memory.
     recipe = _recipe(chosen, (32, 32), device.type)
