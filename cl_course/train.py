@@ -39,7 +39,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the images.
-        batch_size: images in a step, of all processes together; each gives two views. The last, shorter one is left out.
+        batch_size: images in a step, of all processes together; each gives two views. A last, shorter one is left out.
         optimizer: "adamw", or "sgd" with Nesterov's momentum of 0.9.
         learning_rate: the peak rate, reached after `warmup` of all steps, then a cosine to 0.
         warmup: share of all steps, in [0, 1).
