@@ -79,10 +79,15 @@ def augment(images: Images, config: AugmentConfig, generator: Generator | None =
     return _augmented(images, config, generator, copies=1)
 
 
-def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None) -> tuple[Images, Images]:
-    """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`."""
+def two_views(images: Images, config: AugmentConfig, generator: Generator | None = None,
+              share: tuple[int, int] = (0, 1)) -> tuple[Images, Images]:
+    """Two independent views of every image: row i of both comes from image i. Arguments and errors as in `augment`.
+
+    Args:
+        share: (r, k): the images are rows r, r + k, r + 2k, ... of a larger batch, and get the views they get there.
+    """
     check_images(images)
-    view1, view2 = _augmented(images, config, generator, copies=2).chunk(2)
+    view1, view2 = _augmented(images, config, generator, copies=2, share=share).chunk(2)
     return view1, view2
 
 
@@ -108,11 +113,13 @@ def _range_remedy(low: float, high: float) -> str:
 
 
 def draw_parameters(
-    n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None
+    n: int, size: tuple[int, int], config: AugmentConfig, generator: Generator | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> dict[str, Tensor]:
     """What will happen to each of n images of `size` (h, w): the arguments of the operations below."""
     device = generator.device if generator is not None else "cpu"
-    u = torch.rand(14, n, generator=generator, device=device)
+    first, step = share
+    u = torch.rand(14, n * step, generator=generator, device=device)[:, first::step]
     chances = u.new_tensor([config.flip, config.jitter, config.grey, config.blur, config.solarize])
     flipped, jittered, greyed, blurred, solarized = u[:5] < chances[:, None]
     ranges = [(max(0, 1 - amount), 1 + amount) for amount in (config.brightness, config.contrast, config.saturation)]
@@ -139,7 +146,9 @@ def _draw_boxes(u: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tens
     return torch.cat([corner, sides]).T.long()
 
 
-def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int) -> Tensor:
+def _augmented(
+    images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int, share: tuple[int, int] = (0, 1)
+) -> Tensor:
     """Views (copies * n, 3, h, w): `copies` independent ones of each image."""
     h, w = images.shape[-2:]
     if images.device.type == "cpu":
@@ -149,7 +158,7 @@ def _augmented(images: Tensor, config: AugmentConfig, generator: Generator | Non
     n = len(images)
     views = images.new_empty(copies * n, 3, h, w)
     with torch.inference_mode():  # no gradient is wanted, and without one small operations start faster
-        drawn = draw_parameters(copies * n, (h, w), config, generator)
+        drawn = draw_parameters(copies * n, (h, w), config, generator, share)
         drawn = {name: x.to(images if x.is_floating_point() else images.device) for name, x in drawn.items()}
         # Once for all views: an operation on so few numbers costs little more than its start.
         drawn["x"], drawn["y"] = _crop_positions(drawn["box"].to(images), (h, w), drawn["flipped"])

@@ -2,7 +2,6 @@
 
 import copy
 import ctypes
-import hashlib
 import math
 import platform
 import statistics
@@ -11,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,10 +19,12 @@ from tqdm import tqdm
 
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, shuffled_batches, to_float
-from cl_course.files import alone, plain, read_state, write_state
+from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
+from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, grad_cache
 from cl_course.methods.method import Method
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
+from cl_course.resume import Run, settings_of
 from cl_course.values import MAX_SEED, instance, one_of, real, whole
 
 PRECISIONS = ("float32", "bfloat16")
@@ -38,7 +39,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the images.
-        batch_size: images in a step; each gives two views. The last, shorter batch is left out.
+        batch_size: images in a step, of all processes together; each gives two views. A last, shorter one is left out.
         optimizer: "adamw", or "sgd" with Nesterov's momentum of 0.9.
         learning_rate: the peak rate, reached after `warmup` of all steps, then a cosine to 0.
         warmup: share of all steps, in [0, 1).
@@ -105,9 +106,15 @@ class NonFiniteLoss(FloatingPointError):
     """The loss became infinite or not a number."""
 
 
+class Lost(OSError):
+    """A GPU, or another process of the run, failed."""
+
+
 def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None,
              resume: str | Path | None = None) -> History:
     """Train a method without labels, in place, on the device its weights are on; calls `keep_freed_memory`.
+
+    Processes that `distributed.join` has connected all call it with the same arguments; process 0 writes the file.
 
     Args:
         method: SimCLR, MoCo, BYOL, or one of your own.
@@ -118,15 +125,23 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
 
     Raises:
         ValueError: before the first step, for all that `check_run` and the method's `check_data` refuse, and for a
-            checkpoint that is damaged, of another configuration or architecture, or in use by another run.
+            checkpoint that is damaged, of another configuration or architecture, or in use by another run; where
+            processes differ in any of these; and where the device has no room for the images.
         TypeError: an argument of another class; `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
+        Lost: a GPU or another process failed; says where the last good checkpoint is.
     """
     check_run(method, images, config)
     method.check_data(len(images), config.batch_size)
     keep_freed_memory()
-    with nullcontext() if resume is None else alone(resume):
-        return _train(method, images, config, on_epoch, None if resume is None else Path(resume))
+    file = None if resume is None else Path(resume)
+    with nullcontext() if file is None or rank() > 0 else alone(file):
+        try:
+            return _train(method, images, config, on_epoch, file)
+        except RuntimeError as error:
+            if what := lost(error):
+                raise Lost(f"{what}; {_kept(file)}") from error
+            raise
 
 
 def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
@@ -134,10 +149,16 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     instance("method", method, Method, "derive its class from cl_course.methods.Method")
     instance("images", images, ImageSet, "load them with cl_course.data.load, or wrap a uint8 tensor: ImageSet(tensor)")
     instance("config", config, TrainConfig)
-    n, batch, name = len(images), config.batch_size, type(method).__name__
+    n, batch, name, k = len(images), config.batch_size, type(method).__name__, processes()
     if n < batch:
         smaller = f"pass batch_size={n} or less (on the command line --batch-size {n}), or " if n > 1 else ""
         raise ValueError(f"{n} image{'s are' if n > 1 else ' is'} fewer than batch_size {batch}: {smaller}add images")
+    if batch % k:
+        raise ValueError(f"{k} processes cannot share batch_size {batch} equally; take {batch // k * k or k} or "
+                         f"{(batch // k + 1) * k}")
+    if config.chunk_size is not None and k > 1:
+        raise ValueError(f"chunk_size is for one process, and these are {k}, each of which holds 1/{k} of the batch; "
+                         "leave it out, or start more processes")
     if config.chunk_size is not None and method.contrast is None:
         raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; "
                          "leave chunk_size out and take a smaller batch_size")
@@ -155,23 +176,27 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
            ) -> History:
     device = next(method.parameters()).device
     generator = Generator().manual_seed(config.seed)  # on the CPU, so that every device draws the same
-    run = _Run(method, make_optimizer(method, config.optimizer, config.weight_decay), generator, History())
-    settings = _settings(config, method, images) if file is not None else {}  # it reads all pixels
+    optimizer, history = make_optimizer(method, config.optimizer, config.weight_decay), History()
+    run = Run(method, optimizer, generator, history.rows)
+    settings = settings_of(config, method, images) if file is not None or processes() > 1 else {}  # reads all pixels
     if file is not None and file.exists():
         run.read(file, settings)
+    first = len(history.rows)
+    agree(settings | {"epochs in the checkpoint": first})
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
-    pixels = images.images.to(device)
+    pixels = _on_device(images.images, device)
     method.train()
 
-    first = len(run.history.rows)
-    with _progress(total=total_steps, initial=first * steps_per_epoch, unit="step") as progress:
+    bar = _progress(total=total_steps, initial=first * steps_per_epoch, unit="step")
+    with bar as progress, as_one(method):
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
             with _compiled(method, config.compile):
                 for batch in shuffled_batches(len(images), config.batch_size, generator):
                     rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
-                    losses.append(train_step(method, pixels[batch.to(device)], run.optimizer, rate, config, generator))
+                    own = pixels[share(batch).to(device)]
+                    losses.append(train_step(method, own, optimizer, rate, config, generator))
                     progress.update()
             loss = _mean_loss(losses, epoch, method, config, file)
             row = {"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - start}
@@ -179,10 +204,18 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
             if on_epoch is not None:  # plain data, or a checkpoint could not be read
                 row.update(plain(on_epoch(dict(row), method) or {}, "on_epoch"))
                 method.train()
-            run.history.rows.append(row)
-            if file is not None:
+            history.rows.append(row)
+            if file is not None and rank() == 0:
                 run.write(file, settings)
-    return run.history
+    return history
+
+
+def _on_device(pixels: Tensor, device: torch.device) -> Tensor:
+    try:
+        return pixels.to(device)
+    except torch.OutOfMemoryError:
+        taken = f"the images take {pixels.nbytes / 1e6:,.0f} MB, and {device} has no room for them"
+        raise ValueError(f"{taken}; load fewer with limit=... (on the command line --limit), or smaller ones") from None
 
 
 def _progress(**bar) -> tqdm:
@@ -198,8 +231,11 @@ def _progress(**bar) -> tqdm:
 
 def train_step(method: Method, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig,
                generator: Generator) -> Tensor:
-    """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached."""
-    view1, view2 = two_views(to_float(batch), config.augment, generator)
+    """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached.
+
+    Of several processes each gives its own share of the batch, in turn.
+    """
+    view1, view2 = two_views(to_float(batch), config.augment, generator, (rank(), processes()))
     optimizer.zero_grad(set_to_none=True)
     # In chunks the first pass needs no gradient: the weights it casts must not be kept for the second, which does.
     chunk, narrow = config.chunk_size, config.precision == "bfloat16"
@@ -236,13 +272,14 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
     check_run(method, images, config)
     with warnings.catch_warnings(action="ignore"):  # `pretrain` gives them
         method.check_data(len(images), config.batch_size)
+    agree(settings_of(config, method, images) if processes() > 1 else {})
     keep_freed_memory()
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device
     optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(0)
-    batch = images.images[: config.batch_size].to(device)
+    batch = share(images.images[: config.batch_size]).to(device)
     seconds = []
-    with _compiled(trial, config.compile):
+    with _compiled(trial, config.compile), as_one(trial):
         for _ in range(1 + steps):  # the first, cold one does not count
             start, busy = time.perf_counter(), time.process_time()
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
@@ -277,63 +314,17 @@ def _compiled(method: nn.Module, wanted: bool) -> Iterator[None]:
 
 
 def _mean_loss(losses: list[Tensor], epoch: int, method: Method, config: TrainConfig, file: Path | None) -> float:
-    values = torch.stack(losses)
+    values = average(torch.stack(losses))
     bad = (~values.isfinite()).nonzero()
     if len(bad):
-        kept = f"the last good checkpoint is {file}" if file is not None and file.exists() else NO_CHECKPOINT
         warm = method.temperature is not None
         given, cure = (f"temperature {method.temperature} and ", " or raise the temperature") if warm else ("", "")
         raise NonFiniteLoss(
             f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with {given}"
-            f"peak learning rate {config.learning_rate:g}; lower the rate{cure}; {kept}"
+            f"peak learning rate {config.learning_rate:g}; lower the rate{cure}; {_kept(file)}"
         )
     return float(values.mean())
 
 
-def _settings(config: TrainConfig, method: Method, images: ImageSet) -> dict:
-    """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the images."""
-    kinds = int | float | str | dict
-    of_method = {name: v for name, v in vars(method).items() if isinstance(v, kinds) and not name.startswith("_")}
-    of_method.pop("training", None)
-    pixels = hashlib.sha256(images.images.contiguous().numpy(force=True)).hexdigest()[:16]
-    return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
-
-
-@dataclass
-class _Run:
-    """All that a run needs to go on after it was stopped."""
-
-    method: Method
-    optimizer: torch.optim.Optimizer
-    generator: Generator
-    history: History
-
-    def write(self, path: Path, settings: dict) -> None:
-        """A failed write is a warning: it must not end a run that is going well."""
-        state = {"settings": settings, "method": self.method.state_dict(), "optimizer": self.optimizer.state_dict(),
-                 "generator": self.generator.get_state(), "history": self.history.rows}
-        try:
-            write_state(path, state)
-        except OSError as error:
-            warnings.warn(str(error), stacklevel=4)
-
-    def read(self, path: Path, now: dict) -> None:
-        try:
-            state = read_state(path)
-            was = state["settings"]
-        except Exception as error:  # torch raises several kinds
-            raise ValueError(f"{path} is damaged, or no checkpoint of a run by this version ({error}); "
-                             "delete it to start again") from error
-        differing = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
-        if differing:
-            was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
-            raise ValueError(f"{path} belongs to a run with {was}, this one has {now}; "
-                             "use the same configuration or another file")
-        try:
-            self.method.load_state_dict(state["method"])
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
-                             "use the same encoder and heads, or another file") from error
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.history.rows.extend(state["history"])
+def _kept(file: Path | None) -> str:
+    return f"the last good checkpoint is {file}" if file is not None and file.exists() else NO_CHECKPOINT

@@ -39,6 +39,14 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_every_known_mistake_is_said_by_name",
         "test_planted_mistakes_are_named",
     ),
+    "test_distributed.py": (
+        "test_two_processes_learn_what_one_learns_from_the_whole_batch",
+        "test_queue_and_slow_networks_are_the_same_in_both_processes",
+        "test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one",
+        "test_processes_that_do_not_fit_together_are_refused_in_each_of_them",
+        "test_rows_come_together_in_the_order_of_the_batch_and_one_process_speaks",
+        "test_a_killed_process_ends_all_with_one_sentence",
+    ),
     "test_cli.py": (
         "test_pretrain_then_evaluate",
         "test_a_cut_run_goes_on_to_the_same_weights",

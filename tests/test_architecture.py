@@ -20,9 +20,9 @@ MAX_LINES = 350
 # A package stands for all of its files; the room `running` spans several floors, so its files stand one by one.
 FLOORS = (
     {"tensor_types", "files", "values"},
-    {"images"},
+    {"images", "distributed"},
     {"data", "augment", "models", "losses", "momentum"},
-    {"optimizers", "large_batches", "shortcut", "diagnose"},
+    {"optimizers", "large_batches", "resume", "shortcut", "diagnose"},
     {"methods", "evaluate"},
     {"train", "finetune", "segment"},
     {"running.machine", "running.reuse", "running.checkpoints", "running.records"},

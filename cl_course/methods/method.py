@@ -13,12 +13,16 @@ class Method(nn.Module):
 
     `contrast` is the loss of embeddings z1, z2 alone, so that a large batch can go through the network in chunks; None
     where the images of a batch are not each other's negatives, so that a smaller batch does as well.
+
+    Of several processes each gives `loss` its own share of the batch; what compares its images takes all of them with
+    `distributed.gather`.
     """
 
     encoder: nn.Module  # images (n, 3, h, w) -> features h (n, encoder.dim); kept after training
     temperature: float | None = None  # the loss's, for messages about a failed run
     rate_factors: Mapping[str, float] = MappingProxyType({})  # {part: how many times faster than the rest it learns}
     contrast: Callable[[Tensor, Tensor], Tensor] | None = None
+    norm_groups: int = 1  # into how many groups BatchNorm cuts the batch of all processes
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """z1, z2 (n, d), row i of both from image i; the features themselves, unless a method has heads."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cl_course.distributed import gather, processes
 from cl_course.losses import check_temperature, info_nce
 from cl_course.methods.method import Method, linear_widths
 from cl_course.methods.norm_groups import in_groups
@@ -72,7 +73,7 @@ class MoCo(Method):
         """The key encoder drifts, and the new keys replace the oldest."""
         ema_update(self.key_encoder, self.encoder, self.momentum)
         ema_update(self.key_projector, self.projector, self.momentum)
-        self.enqueue(self.new_keys)
+        self.enqueue(gather(self.new_keys))
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
@@ -94,6 +95,9 @@ class MoCo(Method):
         if keys < 2 * self.norm_groups:
             raise ValueError(f"{self.norm_groups} groups of {keys} keys leave BatchNorm fewer than 2 in a group; take "
                              "fewer norm_groups or a larger batch")
+        if self.norm_groups > 1 and (self.norm_groups % processes() or processes() > 1 and keys % self.norm_groups):
+            raise ValueError(f"{processes()} processes cannot cut {keys} keys into {self.norm_groups} groups of one "
+                             f"size and share them; take norm_groups={processes()} and a batch that it divides")
         if len(self.queue) > images:
             warnings.warn(
                 f"the queue holds {len(self.queue)} keys and the data set {images} images: each image meets its own "

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from cl_course.distributed import gather
 from cl_course.losses import chance_loss, check_temperature, nt_xent
 from cl_course.methods.method import Method
 
@@ -26,7 +27,7 @@ class SimCLR(Method):
 
     def contrast(self, z1: Tensor, z2: Tensor) -> Tensor:
         """The loss of embeddings, apart from the network, through which a large batch can go in chunks."""
-        return nt_xent(z1, z2, self.temperature)
+        return nt_xent(gather(z1), gather(z2), self.temperature)
 
     def loss(self, view1: Tensor, view2: Tensor) -> Tensor:
         return self.contrast(*self.embeddings(view1, view2))

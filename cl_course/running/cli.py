@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ EXAMPLES = {
   cl-course pretrain shapes                                the embedded set, a minute on two cores
   cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
   cl-course pretrain photos.zip --out photos.safetensors
-  cl-course pretrain cifar10 --resume                      go on with a run that was stopped""",
+  cl-course pretrain cifar10 --resume                      go on with a run that was stopped
+  cl-course pretrain cifar10 --profile full --processes 4  on 4 GPUs, which share each batch
+  torchrun --nproc-per-node=4 -m cl_course pretrain cifar10 --profile full     the same, also on several machines""",
     "evaluate": """examples:
   cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
   cl-course evaluate encoder.safetensors photos.zip --limit 2000""",
@@ -53,25 +56,46 @@ IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. User errors are one line on stderr, never a traceback."""
-    chosen = _parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = signal.getsignal(signal.SIGTERM)
+    given = argparse.Namespace(arguments=sys.argv[1:] if arguments is None else arguments)
+    speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the others are silent
+    try:
+        with open(os.devnull, "w") as nowhere:
+            out, error = (sys.stdout, sys.stderr) if speaks else (nowhere, nowhere)
+            with redirect_stdout(out), redirect_stderr(error):
+                code, problem = _run(_parser().parse_args(given.arguments, given))
+        if problem is not None:
+            from cl_course.distributed import first_to_fail
+
+            if first_to_fail():
+                _say(problem)
+        return code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
+    """The exit code of a command, and what to say of a failure; from then on SIGTERM is ignored, so that it is said."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *where: _say(message)
-            return chosen.command(chosen)
+            return chosen.command(chosen), None
     except KeyboardInterrupt as stop:
-        _say("".join(["stopped", *getattr(stop, "__notes__", [])]))
-        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        code = 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        return code, "".join(["stopped", *getattr(stop, "__notes__", [])])
     except (ValueError, OSError, FloatingPointError) as error:
-        _say(error)
-        return 1
+        return 1, error
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        from cl_course.distributed import lost
+
+        full = "the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu"
+        what = full if type(error).__name__ == "OutOfMemoryError" else lost(error)
+        if what is None:
             raise
-        _say("the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu")
-        return 1
+        return 1, what
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _stop(number: int, _: Any) -> None:
@@ -97,23 +121,27 @@ def pretrain(chosen: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from cl_course import data, train
+    from cl_course import data, distributed, train
     from cl_course.files import alone
     from cl_course.running import checkpoints
     from cl_course.running.machine import pick_device
     from cl_course.running.plans import duration, plan
 
+    if chosen.processes is not None and "TORCHELASTIC_RUN_ID" not in os.environ:  # which torchrun sets
+        return distributed.launch(chosen.processes, chosen.arguments)
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
     cut = out.with_suffix(".run")  # the state of an unfinished run
     _check_output(out, cut)
-    device = pick_device(chosen.device)
+    device = distributed.join(pick_device(chosen.device), chosen.processes)
+    writes = distributed.rank() == 0
     # What is wrong with the options is found before any data is fetched, on pictures that take no memory.
     recipe = _recipe(chosen, (32, 32), device.type)
     many = 10**6 if chosen.limit is None or chosen.limit < 1 else chosen.limit
     stand_in = data.ImageSet(torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(many, -1, -1, -1))
     train.check_run(recipe.build(stand_in, device), stand_in, recipe.config)
-    with alone(cut):
-        _check_cut(out, cut, chosen.resume)
+    with alone(cut) if writes else nullcontext():
+        if writes:
+            _check_cut(out, cut, chosen.resume)
         wanted = {"limit": chosen.limit, "seed": chosen.seed}
         images = (data.load(chosen.source, chosen.split, **wanted) if chosen.split
                   else data.pretraining_images(chosen.source, **wanted))
@@ -137,8 +165,10 @@ def pretrain(chosen: argparse.Namespace) -> int:
         how = {"encoder": recipe.encoder, "head": recipe.head, **recipe.settings, "config": asdict(recipe.config)}
         became = {"minutes": round(history.seconds / 60, 2), "loss": history.column("loss"), "torch": torch.__version__}
         card = {"method": recipe.method, "data": described, "images": len(images)} | how | became
-        checkpoints.save(out, method.encoder, card)
-        cut.unlink(missing_ok=True)
+        if writes:
+            checkpoints.save(out, method.encoder, card)
+            cut.unlink(missing_ok=True)
+    distributed.leave()
     print(f"done in {duration(history.seconds)}: cl-course evaluate {out} {chosen.source}")
     return 0
 
@@ -225,6 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     one.add_argument("--device", **device)
+    one.add_argument("--processes", type=int, metavar="N", help="that share each batch, each with a GPU of its own")
     own = one.add_argument_group("in place of the recipe's own")
     for name, (kind, letter, about) in IN_PLACE.items():
         own.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=letter, help=about)

@@ -1,0 +1,74 @@
+"""What a stopped run needs to go on as if it had not been stopped, in one file."""
+
+import hashlib
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, nn
+
+from cl_course.data import ImageSet
+from cl_course.files import read_state, write_state
+
+
+def settings_of(config: Any, method: nn.Module, images: ImageSet) -> dict:
+    """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the images.
+
+    The processes of one run must share it too. It reads all pixels.
+    """
+    kinds = int | float | str | dict
+    of_method = {name: v for name, v in vars(method).items() if isinstance(v, kinds) and not name.startswith("_")}
+    of_method.pop("training", None)
+    pixels = hashlib.sha256(images.images.contiguous().numpy(force=True)).hexdigest()[:16]
+    return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
+
+
+@dataclass
+class Run:
+    """All that a run needs to go on after it was stopped."""
+
+    method: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: Generator
+    rows: list[dict]  # of the history, one an epoch
+
+    def write(self, path: Path, settings: dict) -> None:
+        """A failed write is a warning: it must not end a run that is going well."""
+        state = {
+            "settings": settings,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": self.rows,
+        }
+        try:
+            write_state(path, state)
+        except OSError as error:
+            warnings.warn(str(error), stacklevel=4)
+
+    def read(self, path: Path, now: dict) -> None:
+        try:
+            state = read_state(path)
+            was = state["settings"]
+        except Exception as error:  # torch raises several kinds
+            raise ValueError(
+                f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
+            ) from error
+        differing = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
+        if differing:
+            was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
+            raise ValueError(
+                f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file"
+            )
+        try:
+            self.method.load_state_dict(state["method"])
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
+                "use the same encoder and heads, or another file"
+            ) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.rows.extend(state["history"])
