@@ -49,7 +49,6 @@ from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.tables import mean_and_spread, show_table
 from cl_course.lessons.two_views import figures as plots
 from cl_course.lessons.two_views.lab_augmentation import (
-    LARGE,
     NOTHING,
     PRESETS,
     augmentation_lab,
@@ -109,7 +108,7 @@ images = to_float(load(dataset_name, "val", limit=256).images)
 chosen = {
     f"card: {cards.class_names[cards.labels[i]]}": to_float(cards.images[i]) for i in (4, 8, 18)
 }
-shelf = photos(LARGE) | chosen
+shelf = photos(side=224) | chosen
 if dataset_name != "shapes":
     shelf |= {f"of your data, {i}": images[i] for i in range(3)}
 
