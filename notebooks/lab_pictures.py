@@ -23,6 +23,7 @@ LESSONS = Path(__file__).resolve().parents[1] / "cl_course" / "lessons"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 WIDTH, DENSITY = 940, 2  # pixels of the page, and of the picture for each of them
+MOST_BYTES = 250_000  # of a sharp picture; GitHub draws notebooks of at most 1 MB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 PAGE = f'<!doctype html><html lang="en" data-theme="light"><style>{STYLE}</style><body><div id="lab"></div></body>'
@@ -85,9 +86,17 @@ def draw(notebook: NotebookNode) -> list[Shown]:
         for cell, place, state in places:
             data = json.loads(json.dumps(state["data"]))
             image, alt = _picture(browser, state["_esm"], data, cell.id)
-            cell.outputs[place] = new_output("display_data", picture_bundle(image, alt, DENSITY))
+            cell.outputs[place] = new_output("display_data", _bundle(image, alt))
             shown.append(Shown(cell.id, _script(state["_anywidget_id"]), data, alt))
     return shown
+
+
+def _bundle(image: Image.Image, alt: str) -> dict:
+    """Sharp on every screen, or where a lab shows photographs as a JPEG that leaves room for the rest of the lesson."""
+    bundle = picture_bundle(image, alt, DENSITY)
+    if len(bundle["text/html"]) > MOST_BYTES:
+        bundle = picture_bundle(image.reduce(DENSITY), alt, 1, photo=True)
+    return bundle
 
 
 def as_text(shown: Sequence[Shown]) -> str:

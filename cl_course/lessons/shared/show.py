@@ -36,7 +36,7 @@ def picture_bundle(picture: Image.Image, alt: str, density: int, photo: bool = F
     """
     buffer = io.BytesIO()
     if photo:
-        picture.save(buffer, "jpeg", quality=80, optimize=True)
+        picture.save(buffer, "jpeg", quality=70, optimize=True)
     else:
         picture.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     source = f"data:image/{'jpeg' if photo else 'png'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
