@@ -1,0 +1,65 @@
+// One training run: drawings, network, optimiser. It computes in a worker, or in slices on the page; see engine.js.
+import { uniform } from "../../shared/js/kit.js";
+import { twoViews } from "./augment.js";
+import { CLASSES, draw } from "./drawings.js";
+import { effectiveRank, knnAccuracy, spread } from "./measures.js";
+import { METHODS } from "./methods.js";
+import { DIMENSIONS, FEATURES, SIDE } from "./network.js";
+import { Adam } from "./optimizer.js";
+
+export const TRAINING = 2000; // drawings without labels, to learn from
+export const GALLERY = 240; // drawings with labels that vote in kNN; the network never learns from them
+export const HELD_OUT = 240; // drawings on which all is measured
+const RATE = 3e-3; // of Adam
+
+export class Trainer {
+  /** settings: method, temperature, batch, queue, momentum, predictor, stopGradient, crop, flip, colour, seed. */
+  constructor(settings) {
+    const random = uniform(settings.seed);
+    this.settings = settings;
+    this.random = random;
+    this.training = draw(TRAINING, random).images;
+    [this.gallery, this.heldOut] = [draw(GALLERY, random), draw(HELD_OUT, random)];
+    this.method = new METHODS[settings.method](settings, random);
+    this.optimizer = new Adam(this.method.weights, RATE);
+    this.steps = 0;
+    this.order = [];
+  }
+
+  /** One step on one batch; the loss. */
+  step() {
+    const n = this.settings.batch;
+    this.views = twoViews(this.training, this.batch(n), this.settings, this.random, this.views);
+    const loss = this.method.loss(this.views, n);
+    this.optimizer.step();
+    this.method.afterStep();
+    this.steps++;
+    return loss;
+  }
+
+  /** The numbers of the next n drawings; when all have been used, they are shuffled anew. */
+  batch(n) {
+    if (this.order.length < n) this.order = shuffled(TRAINING, this.random);
+    return this.order.splice(0, n);
+  }
+
+  /** On the held-out drawings: kNN accuracy and effective rank of h, spread of z. */
+  measure() {
+    const gallery = Float64Array.from(this.method.encoder.forward(this.gallery.images, GALLERY));
+    const h = this.method.encoder.forward(this.heldOut.images, HELD_OUT), z = this.method.projector.forward(h, HELD_OUT);
+    return {
+      knn: knnAccuracy(gallery, this.gallery.labels, h, this.heldOut.labels, FEATURES),
+      rank: effectiveRank(h, FEATURES),
+      spread: spread(z, DIMENSIONS),
+    };
+  }
+}
+
+function shuffled(count, random) {
+  const order = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
