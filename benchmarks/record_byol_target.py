@@ -1,6 +1,7 @@
 """Records what lesson 05 says about its lab over many starts, and about BYOL's target network.
 
     python benchmarks/record_byol_target.py lab       the lab, each part switched off, ten seeds: record `byol_lab`
+    python benchmarks/record_byol_target.py switches  the lab, every setting of its switches, start 0: `byol_switches`
     python benchmarks/record_byol_target.py target    online against target network by epoch: record `byol_target`
 
 No test image is used: kNN is judged on validation.
@@ -19,7 +20,16 @@ from cl_course.augment import two_views
 from cl_course.data import to_float
 from cl_course.diagnose import spread
 from cl_course.evaluate import embed, knn_accuracy
-from cl_course.lessons.byol.lab_collapse import CONFIG, EVERY, MOMENTUM, ONE_BY_ONE, STEPS, small_run
+from cl_course.lessons.byol.lab_collapse import (
+    CONFIG,
+    EVERY,
+    EVERY_RUN,
+    MOMENTUM,
+    ONE_BY_ONE,
+    STEPS,
+    as_data,
+    small_run,
+)
 from cl_course.running import records
 from cl_course.running.recipes import recipe
 from cl_course.train import pretrain
@@ -40,6 +50,11 @@ def lab(switched: str, seed: int) -> dict:
     points = {} if seed else {"points": (100 * run.flat()).round().int().flatten().tolist()}
     below = int(low[0]) * EVERY if len(low) else None
     return {"switched": switched, "seed": seed} | ends | {"below_half": below} | points
+
+
+def switches(name: str, seed: int) -> dict:
+    """One run of the lab as the page draws it: points and curves of every look."""
+    return {"name": name, "seed": seed} | as_data(small_run(EVERY_RUN[name], seed))
 
 
 def target(momentum: float, seed: int, recipe: str) -> dict:
@@ -97,25 +112,21 @@ def left(z: Tensor, target: Tensor, kept: int) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("record", choices=("lab", "target"))
+    parser.add_argument("record", choices=("lab", "switches", "target"))
     chosen = parser.parse_args().record
+    config = asdict(CONFIG) | {"steps": STEPS, "every": EVERY, "momentum": MOMENTUM}
     if chosen == "lab":
-        runs, minutes = record_all(
-            "byol_lab", lab, [{"switched": name, "seed": seed} for seed in range(10) for name in ONE_BY_ONE]
-        )
         about = "The lab's small BYOL, one part switched off at a time: loss, spread, effective rank of z at the end."
-        config = asdict(CONFIG) | {"steps": STEPS, "every": EVERY, "momentum": MOMENTUM}
+        jobs = [{"switched": name, "seed": seed} for seed in range(10) for name in ONE_BY_ONE]
+        runs, minutes = record_all("byol_lab", lab, jobs)
+    elif chosen == "switches":
+        about = "The lab's small BYOL with every setting of its switches: loss, spread, effective rank, points by step."
+        runs, minutes = record_all("byol_switches", switches, [{"name": name, "seed": 0} for name in EVERY_RUN])
     else:
-        jobs = [{"momentum": m, "seed": seed, "recipe": repr(RECIPE)} for seed in range(3) for m in MOMENTA]
-        runs, minutes = record_all("byol_target", target, jobs)
         about = "BYOL on shapes: kNN on validation of online and target encoder by epoch; spreads and similarities."
         config = asdict(RECIPE.config) | {"epochs": EPOCHS, "head": RECIPE.head, "settings": RECIPE.settings}
-    records.write(
-        f"byol_{chosen}",
-        room="lessons/byol",
-        script="benchmarks/record_byol_target.py",
-        about=about,
-        config=config,
-        runs=runs,
-        minutes=minutes,
-    )
+        jobs = [{"momentum": m, "seed": seed, "recipe": repr(RECIPE)} for seed in range(3) for m in MOMENTA]
+        runs, minutes = record_all("byol_target", target, jobs)
+    script = "benchmarks/record_byol_target.py"
+    records.write(f"byol_{chosen}", room="lessons/byol", script=script, about=about, config=config, runs=runs,
+                  minutes=minutes)

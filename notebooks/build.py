@@ -8,6 +8,7 @@
 
 From notebooks/src/NN_topic.py (jupytext percent) come notebooks/NN_topic.ipynb, executed, with
 each solution cut out of its exercise and folded under the hints, and build/solved/NN_topic.ipynb.
+A lab's output becomes its picture, and notebooks/labs/NN_topic.json keeps what brings it to life on a page.
 What stands in a source, by cell tag:
 
     setup       the body is replaced by setup_cell.SETUP, and the Colab badge goes under the title
@@ -41,6 +42,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 
+from lab_pictures import NoPicture, Shown, as_text, draw
 from minutes import FOLDED, count, deeper_sections, stated
 from setup_cell import REPOSITORY, SETUP
 
@@ -67,7 +69,7 @@ SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[^\n]*\n(.*?)^[ \t]*### END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL
 )
 WIDGET = "application/vnd.jupyter.widget-view+json"
-NO_KERNEL = "*A lab: it comes alive when this cell is run. The figure that follows is one picture out of it.*"
+NO_KERNEL = "*A widget: it comes alive when this cell is run.*"
 
 
 class BuildError(Exception):
@@ -99,11 +101,11 @@ def solved(source: Path) -> NotebookNode:
     return _assemble(source, solved=True)
 
 
-def execute(notebook: NotebookNode, lesson: str, folder: Path = HERE) -> None:
-    """Run all cells in order, in `folder`, and keep outputs that look the same in any place.
+def execute(notebook: NotebookNode, lesson: str, folder: Path = HERE) -> list[Shown]:
+    """Run all cells in order, in `folder`, and keep outputs that look the same in any place; returns the labs shown.
 
     Raises:
-        BuildError: a cell raised, took longer than CELL_TIMEOUT or killed its kernel.
+        BuildError: a cell raised, took longer than CELL_TIMEOUT or killed its kernel, or a lab could not be drawn.
     """
     # Strict checks would stop at the first stub: a learner's notebook goes on.
     environment = {**os.environ, "CL_COURSE_STRICT": "0"}
@@ -121,7 +123,7 @@ def execute(notebook: NotebookNode, lesson: str, folder: Path = HERE) -> None:
         resources={"metadata": {"path": str(folder)}},
         allow_errors=True,
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,
         coalesce_streams=True,
         on_cell_start=note,
         on_cell_executed=lambda cell, cell_index, execute_reply: _raise_error(cell, cell_index, lesson),
@@ -134,19 +136,28 @@ def execute(notebook: NotebookNode, lesson: str, folder: Path = HERE) -> None:
         raise BuildError(f"{lesson}, cell {running + 1}: the kernel died") from None
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [_portable(output) for output in cell.outputs if not _is_progress(output)]
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+    try:
+        shown = draw(notebook)
+    except NoPicture as error:
+        raise BuildError(f"{lesson}: {error}") from None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [_portable(output) for output in cell.outputs]
     _finish_metadata(notebook)
+    return shown
 
 
 def build(source: Path, target: Path, run: bool = True) -> None:
-    """Make the learner's notebook; `target` is replaced only when all has gone well."""
+    """Make the learner's notebook and the file of its labs; they are replaced only when all has gone well."""
     notebook = learner(source)
-    if run:
-        execute(notebook, source.stem)
+    shown = execute(notebook, source.stem) if run else []
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MAX_BYTES:
         size = f"{len(text.encode()) / 1e6:.2f} MB, and GitHub draws at most 1 MB"
         raise BuildError(f"{source.stem}: {size}; draw smaller or fewer figures")
+    if shown:
+        write(target.parent / "labs" / f"{source.stem}.json", as_text(shown))
     write(target, text)
 
 

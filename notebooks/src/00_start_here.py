@@ -45,7 +45,7 @@ from cl_course.lessons.shared.cards import (
     roles_figure,
     score_figure,
 )
-from cl_course.lessons.shared.lab_circle import circle_figure, circle_lab
+from cl_course.lessons.shared.lab_circle import circle_lab
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.tables import mean_and_spread, show_table
@@ -312,15 +312,6 @@ show(
 
 # %%
 circle_lab(temperature=0.5)
-
-# %% tags=["folded"]
-# One picture out of the lab: both goals, at the end
-show(
-    circle_figure(temperature=0.5),
-    alt="Left: at the end the two views of each of six cards lie on each other, and the six "
-    "pairs lie evenly round the circle. Right: alignment falls to 0, and uniformity falls "
-    "towards that of evenly spread points.",
-)
 
 # %% [markdown]
 # <details><summary>Answer</summary>

@@ -51,11 +51,10 @@ from cl_course.lessons.infonce.figures import (
 from cl_course.lessons.infonce.lab_temperature import (
     recorded_rows,
     shares,
-    temperature_figure,
     temperature_lab,
 )
 from cl_course.lessons.infonce.temperature_figure import temperature_sweep, trained_at
-from cl_course.lessons.shared.lab_circle import circle_figure, circle_lab, simulate, start
+from cl_course.lessons.shared.lab_circle import circle_lab, simulate, start
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.tables import mean_and_spread, show_table
@@ -552,15 +551,6 @@ show(
 temperature_lab()
 
 # %% tags=["folded"]
-# One picture of the lab
-show(
-    temperature_figure("false negative", 0.1),
-    alt="Row 'false negative' at T = 0.1: "
-    + shares(recorded_rows()["false negative"], 0.1).sentence,
-)
-
-
-# %% tags=["folded"]
 # Answers to the three tasks, and the three rows at six temperatures
 def nearest(row, measure, wanted):
     """The temperature, in steps of 0.01, at which a measure of a row is nearest to `wanted`."""
@@ -881,14 +871,6 @@ show_table(
 
 # %%
 circle_lab()
-
-# %% tags=["folded"]
-# One picture of the lab
-show(
-    circle_figure(temperature=0.5, want="both"),
-    alt="Circle at the end, both terms at T = 0.5: each image's two views have met, and the six "
-    "images are spread evenly round the circle.",
-)
 
 # %% [markdown]
 # <details><summary>Answer</summary>

@@ -45,7 +45,7 @@ from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.lessons.moco.figures import ages_figure, epochs_figure, lottery_figure, moco_figure
 from cl_course.lessons.moco.fresh_queue import own_and_fresh
-from cl_course.lessons.moco.lab_queue import Belt, queue_figure, queue_lab
+from cl_course.lessons.moco.lab_queue import queue_lab
 from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.results import judged, results_section
@@ -247,8 +247,6 @@ checks.moco_loss(my_moco_loss)
 
 # %%
 queue_lab()
-belt = Belt(queue_size=4096, batch_size=128, momentum=0.99, step=40)
-show(queue_figure(belt), alt=f"The lab at step 40. {belt.sentence}")
 
 # %% [markdown]
 # ### Exercise 2: where do the next keys go? (3 min, easy)

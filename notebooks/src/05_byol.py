@@ -47,15 +47,7 @@ from cl_course.diagnose import effective_rank, spread
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.lessons.byol.collapse_figure import curves_figure
 from cl_course.lessons.byol.figures import byol_figure, schedule_figure, takeoff_figure
-from cl_course.lessons.byol.lab_collapse import (
-    ONE_BY_ONE,
-    Switches,
-    collapse_figure,
-    collapse_lab,
-    ends,
-    sentence,
-    small_run,
-)
+from cl_course.lessons.byol.lab_collapse import ONE_BY_ONE, collapse_lab, ends
 from cl_course.lessons.shared.health_panel import HealthPanel
 from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.results import judged, results_section
@@ -413,7 +405,7 @@ checks.effective_rank(my_effective_rank)
 # a sphere in 32 dimensions, and you look at it from the side from which most is to be seen. If all were one point,
 # it would be at the very right.
 #
-# **Predict** before you press: which of these make it collapse, and what does the *loss* do then?
+# **Predict** before you switch anything off: which of these make it collapse, and what does the *loss* do then?
 #
 # 1. *predictor* off: $z_1$ itself is compared with target 2;
 # 2. *stop-gradient* off: the online network's own $z$ is the target, and the gradient flows into it as well;
@@ -422,8 +414,6 @@ checks.effective_rank(my_effective_rank)
 
 # %%
 collapse_lab()
-off = Switches(predictor=False)
-show(collapse_figure(off), alt=f"The lab after 80 steps. {sentence(off, small_run(off))}")
 
 # %% [markdown]
 # <details><summary>Answer, and all of them side by side</summary>

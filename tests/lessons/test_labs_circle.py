@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from cl_course.lessons.shared import lab_circle as lab
-from cl_course.lessons.shared.circle_figure import CirclePicture
 from cl_course.lessons.shared.lab_circle import (
     STEPS,
     WANTS,
-    circle_figure,
     circle_lab,
     even_uniformity,
     objective,
@@ -101,8 +99,6 @@ def test_bad_input_is_named():
         simulate(start(), 0.5, "all")
     with pytest.raises(ValueError, match="temperature must be"):
         simulate(start(), 0)
-    with pytest.raises(ValueError, match="2 to 12 images, got 13"):
-        CirclePicture(13, 10, -2.0)
 
 
 def test_the_lab_hands_its_start_to_the_page(monkeypatch):
@@ -131,5 +127,3 @@ def test_the_lab_refuses_what_it_cannot_show(settings, words):
         circle_lab(**settings)
 
 
-def test_the_static_figure_draws():
-    assert circle_figure(want="uniformity", step=50).axes

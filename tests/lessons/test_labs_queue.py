@@ -18,7 +18,6 @@ from cl_course.lessons.moco.lab_queue import (
     across,
     behind,
     lag,
-    queue_figure,
     queue_lab,
 )
 from cl_course.methods import MoCo
@@ -102,18 +101,6 @@ class TestLab:
                     belt = Belt(length, batch, momentum, step=0)
                     assert np.isfinite(behind(momentum)) and np.isfinite(across(momentum, belt.longest))
                     assert np.isnan(belt.ages()).all() and "random start" in belt.sentence
-
-    def test_the_static_figure_is_the_labs(self):
-        belt = Belt(queue_size=512, batch_size=128, momentum=0.5, step=2)
-        figure = queue_figure(belt)
-        belt_axes, work, _ = figure.axes
-        drawn = belt_axes.images[0].get_array()[0]
-        assert drawn.mask.tolist() == np.isnan(belt.ages()).tolist()
-        assert work.lines[0].get_ydata()[0] == pytest.approx(0.5)
-        assert (
-            work.lines[0].get_xdata()[0] == 0 and work.lines[1].get_xdata()[0] == 4
-        )  # made now, and by the encoder of four steps ago
-        assert figure.texts[0].get_text() == belt.title
 
 
 class TestRecordedRuns:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cl_course.data import load
 from cl_course.lessons.infonce import lab_temperature as lab
-from cl_course.lessons.infonce.lab_temperature import Row, recorded_rows, shares, temperature_figure, temperature_lab
+from cl_course.lessons.infonce.lab_temperature import Row, recorded_rows, shares, temperature_lab
 from cl_course.running import records
 
 
@@ -112,7 +112,3 @@ class TestLab:
         with pytest.raises(ValueError, match="temperature must be a finite number at least 0.01 and at most 2, got 0"):
             temperature_lab(temperature=0)
 
-    def test_the_static_figure_is_the_labs(self):
-        figure = temperature_figure("hard", 0.1)
-        heights = [bar.get_height() for bar in figure.axes[1].patches]
-        assert heights == pytest.approx(shares(recorded_rows()["hard"], 0.1).probabilities)

@@ -3,11 +3,11 @@
 A broken BYOL is no setting of the method: it is made here, by taking parts out of a whole one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import base64
+from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import product
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,8 @@ from torch import Generator, Tensor, nn
 from cl_course.augment import two_views
 from cl_course.data import load, shuffled_steps, to_float
 from cl_course.diagnose import effective_rank, spread
-from cl_course.lessons.byol.collapse_figure import CollapsePicture, ends_figure
-from cl_course.lessons.shared.lab_view import lab_view
-from cl_course.lessons.shared.show import canvas, png
+from cl_course.lessons.byol.collapse_figure import ends_figure
+from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.methods import BYOL
 from cl_course.models import predictor, projector, small_resnet
 from cl_course.optimizers import make_optimizer
@@ -28,6 +27,7 @@ from cl_course.running import records
 from cl_course.train import TrainConfig, train_step
 
 TARGETS = ("slow", "copied", "frozen")
+CURVES = ("loss", "spread", "rank")
 DIM, MOMENTUM, STEPS, EVERY, CARDS = 32, 0.9, 80, 2, 48
 CONFIG = TrainConfig(batch_size=64, optimizer="sgd", learning_rate=0.05, weight_decay=5e-4)
 
@@ -52,13 +52,16 @@ class Switches:
         if self.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.target!r}")
 
-    def __str__(self) -> str:
-        parts = (("predictor", self.predictor), ("stop-gradient", self.stop_gradient), ("BatchNorm", self.batch_norm))
-        off = [name for name, on in parts if not on]
-        target = f"Target {self.target}" if self.stop_gradient else "Target never asked"
-        return f"{target}, {' and '.join(off) + ' off' if off else 'all on'}"
+    @property
+    def name(self) -> str:
+        """The same for all switches that make the same run: without stop-gradient the target network is never asked."""
+        parts = (("p", self.predictor), ("s", self.stop_gradient), ("b", self.batch_norm))
+        letters = (letter if on else "-" for letter, on in parts)
+        return " ".join((*letters, self.target if self.stop_gradient else "slow"))
 
 
+EVERY_SETTING = (Switches(*parts) for parts in product((True, False), (True, False), TARGETS, (True, False)))
+EVERY_RUN = {switches.name: switches for switches in EVERY_SETTING}
 # One change at a time, as the lesson and its record have them.
 ONE_BY_ONE = {
     "all on": Switches(),
@@ -136,40 +139,11 @@ def small_run(switches: Switches = Switches(), seed: int = 0) -> SmallRun:
     return SmallRun(torch.stack(looks).unflatten(1, (2, CARDS)), torch.stack(losses)[::EVERY], *measured.T)
 
 
-def verdict(path: SmallRun, look: int = -1) -> str:
-    """One word and its reason."""
-    if path.spread[look] < 0.1:
-        return (
-            "Collapsed: every view of every card is at one point, and the loss takes it for success."
-            if path.loss[look] < 0.1
-            else "Collapsed: every view of every card is at one point."
-        )
-    return "Apart: different cards are at different points."
-
-
-def sentence(switches: Switches, path: SmallRun, step: int = STEPS) -> str:
-    """The picture in words, beside it and for those who cannot see it."""
-    look = step // EVERY
-    return (
-        f"{switches}; step {step}: loss {path.loss[look]:.2f} (4: knows nothing, 0: predicts perfectly), "
-        f"spread {path.spread[look]:.2f} of 1, effective rank {path.rank[look]:.1f} of {DIM}. {verdict(path, look)}"
-    )
-
-
-def _show(picture: CollapsePicture, switches: Switches, path: SmallRun, step: int) -> Figure:
-    return picture.update(
-        path.flat(step // EVERY).numpy(),
-        path.loss.numpy(),
-        path.spread.numpy(),
-        path.rank.numpy() / DIM,
-        step // EVERY,
-        f"{switches}, step {step}",
-    )
-
-
-def collapse_figure(switches: Switches = Switches(), step: int = STEPS, seed: int = 0) -> Figure:
-    """One picture out of the lab."""
-    return _show(CollapsePicture(CARDS, STEPS, EVERY), switches, small_run(switches, seed), step)
+def as_data(run: SmallRun) -> dict:
+    """A run as the page takes it: every look's points in hundredths, signed bytes in base64, and the three curves."""
+    points = torch.stack([run.flat(look) for look in range(len(run.z))])
+    coded = base64.b64encode((100 * points).round().to(torch.int8).numpy().tobytes()).decode()
+    return {"points": coded} | {name: [round(x, 3) for x in getattr(run, name).tolist()] for name in CURVES}
 
 
 def ends() -> Figure:
@@ -182,53 +156,23 @@ def ends() -> Figure:
     return ends_figure(ended)
 
 
-def collapse_lab(seed: int = 0) -> None:
-    """Switch parts off: the small BYOL trains anew, in about two seconds. Then walk through its steps."""
-    picture = CollapsePicture(CARDS, STEPS, EVERY)
-    style = {"description_width": "110px", "button_width": "70px"}
+def recorded() -> dict[str, dict]:
+    """The run of start 0 for all switches, by `Switches.name`."""
+    record = records.read("byol_switches")
+    return {run["name"]: {part: run[part] for part in ("points", *CURVES)} for run in record["runs"]}
 
-    def switch(name: str, options: Sequence = (("on", True), ("off", False)), **keywords) -> widgets.ToggleButtons:
-        return widgets.ToggleButtons(options=options, description=name, style=style, **keywords)
 
-    parts = {
-        "predictor": switch(
-            "predictor", tooltips=["p = q(z) is held against the target", "z itself is held against the target"]
-        ),
-        "target": switch(
-            "target",
-            TARGETS,
-            tooltips=[
-                f"momentum {MOMENTUM}",
-                "momentum 0: the online network itself, SimSiam",
-                "momentum 1: the random start for ever",
-            ],
-        ),
-        "stop_gradient": switch(
-            "stop-gradient", tooltips=["targets are given", "the gradient flows into the targets too"]
-        ),
-        "batch_norm": switch("BatchNorm", tooltips=["in projector and predictor", "only in the encoder"]),
-    }
-    wide = widgets.Layout(width="400px", max_width="100%")
-    again = widgets.IntSlider(seed, 0, 9, description="start (seed)", style={"description_width": "110px"}, layout=wide)
-    step = widgets.IntSlider(
-        STEPS, 0, STEPS, EVERY, description="step", style={"description_width": "110px"}, layout=wide
-    )
-    play = widgets.Play(value=STEPS, min=0, max=STEPS, step=EVERY, interval=150)
-    image, text = canvas(920), widgets.HTML()
+def answer(asked: dict) -> dict:
+    """Train what the page asks for: {"name", "seed", "switches"} -> {"name", "seed", "run"}."""
+    run = small_run(Switches(**asked["switches"]), asked["seed"])
+    return {"name": asked["name"], "seed": asked["seed"], "run": as_data(run)}
 
-    def draw(_=None) -> None:
-        switches = Switches(**{name: part.value for name, part in parts.items()})
-        parts["target"].disabled = not switches.stop_gradient  # it is never asked then
-        text.value = f"{switches}: training ..."  # seen where the run is a new one
-        path = small_run(switches, again.value)
-        image.value = png(_show(picture, switches, path, step.value))
-        text.value = sentence(switches, path, step.value)
 
-    widgets.jslink((play, "value"), (step, "value"))
-    for control in (*parts.values(), again, step):
-        control.observe(draw, "value")
-    draw()
-    left, right = widgets.VBox(list(parts.values())), widgets.VBox([again, step, play])
-    display(
-        lab_view("Collapse lab", widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap")), image, text)
-    )
+def collapse_lab(switches: Switches = Switches()) -> None:
+    """Switch parts off, and walk through the steps of the small BYOL. The page draws, see lab_collapse.js.
+
+    Runs of start 0 are recorded. The kernel trains those of another start, in about two seconds each.
+    """
+    data = {"cards": CARDS, "dim": DIM, "steps": STEPS, "every": EVERY, "momentum": MOMENTUM}
+    lab = page_lab(__file__, "lab_collapse", answer=answer, **data, switches=asdict(switches), runs=recorded())
+    display(lab)

@@ -6,12 +6,10 @@ from functools import cache
 import numpy as np
 import torch
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Generator
 
 from cl_course.augment import two_views
 from cl_course.data import load, to_float
-from cl_course.lessons.infonce.temperature_figure import RowPicture
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.shared.pictures import channels_last, data_uri
 from cl_course.losses import check_temperature
@@ -134,15 +132,6 @@ def recorded_rows() -> dict[str, Row]:
         )
         for r in recorded
     }
-
-
-def temperature_figure(row: str = "easy", temperature: float = 0.3) -> Figure:
-    """One picture out of the lab."""
-    chosen = recorded_rows()[row]
-    at = shares(chosen, temperature)
-    return RowPicture(chosen.anchor, chosen.pictures, chosen.similarities, chosen.kinds).update(
-        at.probabilities, at.pull, at.title
-    )
 
 
 def temperature_lab(row: str = "easy", temperature: float = 0.3) -> None:

@@ -1,6 +1,6 @@
 """MoCo as a picture, and its queue as a conveyor belt: how old each key is, and whose work it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,117 +64,6 @@ def _belt_of_cards(axes: Axes, earlier: np.ndarray) -> None:
     arrow(axes, (right, 0.5), (right + 0.35, 0.15), MUTED)
     note(axes, left - 0.45, 0.5, "after the step\nthe new keys\nget on ...", ORANGE, ha="right")
     note(axes, right + 0.1, 0.62, "... and the\noldest fall off", MUTED, ha="left", va="bottom")
-
-
-class BeltPicture:
-    """The queue in memory, which encoders made its keys, and how far apart these are; `update` moves the same artists.
-
-    Args:
-        behind: momentum -> how far the key encoder lies behind the query encoder.
-        across: (momentum, age) -> how far from the key encoder now lies the one that made a key of this age. Both in
-            lengths of a training step, of any array of momenta.
-    """
-
-    def __init__(self, behind: Callable, across: Callable):
-        self.behind, self.across = behind, across
-        self.figure, axes = subplots(1, 3, width=9.2, height=4.7)
-        self.figure.set_layout_engine("none")  # laying out again at each move would double the time
-        self.belt, self.work, self.apart = axes
-        for panel, place in zip(axes, ((0.03, 0.70, 0.94, 0.12), (0.07, 0.12, 0.39, 0.36), (0.56, 0.12, 0.41, 0.36))):
-            panel.set_position(place)
-        self.title = self.figure.text(0.03, 0.955, "", fontsize=11, va="center")
-        self._draw_belt()
-        self._draw_work()
-        self._draw_apart()
-
-    def _draw_belt(self) -> None:
-        self.belt.set(yticks=[], ylim=(0, 1), frame_on=False)
-        self.belt.grid(False)
-        self.belt.set_title(
-            "The queue in memory, one place a key (light: old; grey: still the random start)", loc="left"
-        )
-        colors = FRESH_TO_OLD.with_extremes(bad="#c9c4bb")
-        self.image = self.belt.imshow(
-            np.zeros((1, 1)), cmap=colors, aspect="auto", interpolation="nearest", vmin=0, vmax=1
-        )
-        self.cuts = self.belt.vlines([], 0, 1, color="white", linewidth=1)
-        self.pointer = self.belt.plot([], [], marker="^", color=RED, markersize=9, clip_on=False)[0]
-        self.words = self.belt.annotate(
-            "",
-            (0, -0.02),
-            xytext=(0, -26),
-            textcoords="offset points",
-            color=RED,
-            fontsize=9,
-            va="top",
-            annotation_clip=False,
-        )
-
-    def _draw_work(self) -> None:
-        self.work.set(
-            yscale="log",
-            ylim=(2e-4, 1.5),
-            xlabel="steps ago",
-            yticks=[1e-3, 1e-2, 1e-1, 1],
-            yticklabels=["0.001", "0.01", "0.1", "1"],
-        )
-        self.work.set_title("Share of each past query encoder in the\nencoder that made a key", loc="left")
-        self.lines = [
-            self.work.plot([], [], color=color, marker=marker, markersize=3, linewidth=1, label=label)[0]
-            for color, marker, label in _KEYS
-        ]
-        self.means = [self.work.axvline(0, color=color, linestyle=":", linewidth=1.3) for color, _, _ in _KEYS]
-        self.work.legend(loc="upper right", frameon=False, title="dotted: mean", title_fontsize=9)
-
-    def _draw_apart(self) -> None:
-        grid = 1 - np.logspace(0, -3, 61)
-        self.grid, place = grid, _place(grid)
-        self.apart.set(
-            ylim=(0, 24), xlim=(-0.05, 3.05), xticks=_place(np.array(MOMENTA)), xticklabels=MOMENTA, xlabel="momentum"
-        )
-        self.apart.set_title("Distance of two encoders that wander\n(in lengths of a training step)", loc="left")
-        self.apart.plot(place, self.behind(grid), color=PINK, label="query encoder to key encoder")
-        self.ends = self.apart.plot(
-            place, np.zeros(61), color=BLUE, linestyle="--", label="key encoder now to oldest key's"
-        )[0]
-        self.now = self.apart.axvline(0, color=MUTED, linewidth=1)
-        self.marks = [
-            self.apart.plot([], [], color=color, marker=marker, markersize=7)[0]
-            for color, marker in ((PINK, "o"), (BLUE, "s"))
-        ]
-        self.apart.legend(loc="upper left", frameon=False)
-
-    def update(self, ages: np.ndarray, oldest: int, batch_size: int, momentum: float, title: str) -> Figure:
-        """Show one moment.
-
-        Args:
-            ages: of the key at each place, in steps, (K,); nan where none has been put yet.
-            oldest: the place that the next key goes to.
-            momentum: in [0, 1).
-        """
-        length, age = len(ages), -(-len(ages) // batch_size)  # the oldest key's, once the belt is full
-        self.image.set(data=np.ma.masked_invalid((ages[None] - 1) / max(1, age - 1)), extent=(0, length, 0, 1))
-        edges = np.flatnonzero(np.diff(np.nan_to_num(ages, nan=-1))) + 1 if age <= MANY else []
-        self.cuts.set_segments([[(edge, 0), (edge, 1)] for edge in edges])
-        self.belt.set(xlim=(0, length), xticks=[0, length], xticklabels=["0", f"{length:,}"])
-        self.pointer.set_data([oldest], [-0.18])
-        self.words.xy = (oldest, 0)
-        self.words.set(
-            text=f"`oldest`: the next {batch_size} keys go here", ha="left" if oldest < 0.6 * length else "right"
-        )
-        reach = max(60, int(1.5 * age))
-        for line, mean, made in zip(self.lines, self.means, (0, age)):
-            back = np.arange(made, reach) if momentum else np.array([made])
-            line.set_data(back, (1 - momentum) * momentum ** (back - made))
-            mean.set_xdata([made + momentum / (1 - momentum)] * 2)
-        self.work.set_xlim(-0.02 * reach, reach)
-        self.ends.set_ydata(self.across(self.grid, age))
-        at = float(_place(np.array(momentum)))
-        self.now.set_xdata([at, at])
-        for mark, height in zip(self.marks, (self.behind(momentum), self.across(momentum, age))):
-            mark.set_data([at], [height])
-        self.title.set_text(title)
-        return self.figure
 
 
 def ages_figure(groups: Mapping[str, Sequence[Mapping]], ages: Sequence[int]) -> Figure:
@@ -262,8 +151,3 @@ def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str
 
 
 _KEYS = ((GREEN, "o", "its own key, made now"), (ORANGE, "s", "the oldest in the queue"))
-
-
-def _place(momentum: np.ndarray) -> np.ndarray:
-    """Where a momentum stands on the axis: 0, 0.9, 0.99, 0.999 at 0, 1, 2, 3."""
-    return -np.log10(1 - momentum)

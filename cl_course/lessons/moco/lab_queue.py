@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from IPython.display import display
-from matplotlib.figure import Figure
 
-from cl_course.lessons.moco.figures import BeltPicture
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.momentum import check_momentum
 
@@ -122,15 +120,6 @@ class Belt:
             f"and {across(self.momentum, self.longest):.1f} from the one that made the oldest key "
             f"(without momentum {across(0.0, self.longest):.1f})."
         )
-
-
-def _show(picture: BeltPicture, belt: Belt) -> Figure:
-    return picture.update(belt.ages(), belt.oldest, belt.batch_size, belt.momentum, belt.title)
-
-
-def queue_figure(belt: Belt = Belt()) -> Figure:
-    """One picture out of the lab."""
-    return _show(BeltPicture(behind, across), belt)
 
 
 def queue_lab(belt: Belt = Belt()) -> None:

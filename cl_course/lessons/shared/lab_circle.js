@@ -168,9 +168,10 @@ function lab(data, root) {
       `NT-Xent ${now.loss.toFixed(2)} (chance ${Math.log(2 * n - 1).toFixed(2)}).`;
   }
   remember();
-  if (data.step) advance(data.step);
   paint();
-  return { alt: () => `Circle lab, ${n} images with two views each. ${sentence()}`, stop };
+  // At the start the curves are empty: a picture shows where the points end.
+  const pose = () => { advance(200); paint(); };
+  return { alt: () => `Circle lab, ${n} images with two views each. ${sentence()}`, pose, stop };
 }
 
 export default widget("Circle lab", lab);

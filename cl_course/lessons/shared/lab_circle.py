@@ -1,6 +1,7 @@
 """Circle lab: points that pull and push. Every view of every image is free to move on a circle.
 
-The lab itself is `lab_circle.js`, which computes the same in the page; here are its start and one picture out of it.
+The lab itself is `lab_circle.js`, which computes the same in the page; here are its start, and the same numbers for the
+lessons' tables and for the tests.
 
 There is no network: the embeddings themselves follow the gradient of NT-Xent, or of one of its
 two parts. With p(i) the partner of view i, its loss is (Wang & Isola 2020, arXiv:2005.10242, sec. 4)
@@ -14,15 +15,14 @@ from dataclasses import dataclass
 
 import torch
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from cl_course import losses
-from cl_course.lessons.shared.circle_figure import LARGEST, CirclePicture
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.values import one_of, real, whole
 
 WANTS = ("both", "alignment", "uniformity")
+LARGEST = 12  # images: each has a letter
 RATE, MOMENTUM, STEPS = 0.05, 0.9, 200
 
 
@@ -119,24 +119,6 @@ def _push(angles: Tensor, temperature: float, want: str) -> Tensor:
 def even_uniformity(n: int) -> float:
     """Uniformity of 2n points spread evenly round the circle: the least there is for them."""
     return float(losses.uniformity(on_circle(2 * math.pi * torch.arange(2 * n, dtype=torch.float64) / (2 * n))))
-
-
-def _show(picture: CirclePicture, path: CirclePath, step: int) -> Figure:
-    caption = (
-        f"step {step}\nalignment {path.alignment[step]:.2f}\nuniformity {path.uniformity[step]:.2f}\n"
-        f"NT-Xent {path.loss[step]:.2f}"
-    )
-    longest = 0.5  # an arrow longer than this would cover its neighbours
-    push = (0.3 * path.push[step]).clamp(-longest, longest)
-    return picture.update(
-        path.angles[step].numpy(), push.numpy(), path.alignment.numpy(), path.uniformity.numpy(), step, caption
-    )
-
-
-def circle_figure(n: int = 6, temperature: float = 0.5, want: str = "both", step: int = STEPS, seed: int = 0) -> Figure:
-    """One picture out of the lab."""
-    path = simulate(start(n, seed), temperature, want)
-    return _show(CirclePicture(n, STEPS, even_uniformity(n)), path, step)
 
 
 def circle_lab(n: int = 6, temperature: float = 0.5, want: str = "both", seed: int = 0) -> None:

@@ -35,20 +35,28 @@ def canvas(width: int) -> widgets.Image:
 def figure_bundle(figure: Figure, alt: str, photo: bool = False) -> dict:
     """A figure as the data of a notebook's output: an HTML image with its alt text.
 
+    See `picture_bundle`; a white border is put around the figure.
+    """
+    return picture_bundle(ImageOps.expand(_drawn(figure), BORDER, "white"), alt, DENSITY, photo)
+
+
+def picture_bundle(picture: Image.Image, alt: str, density: int, photo: bool = False) -> dict:
+    """A picture as the data of a notebook's output: an HTML image with its alt text.
+
     As `image/png` it would lose the alt text: JupyterLab keeps that of HTML alone. The pixels lie in the page (a data
     URI), which JupyterLab shows in notebooks that it does not trust yet, too.
 
     Args:
-        photo: as JPEG, where most of the figure is photographs; otherwise PNG with 256 colours, a third of the size.
+        density: the picture's pixels for each pixel of the page.
+        photo: as JPEG, where most of it is photographs; otherwise PNG with 256 colours, a third of the size.
     """
-    picture = ImageOps.expand(_drawn(figure), BORDER, "white")
     buffer = io.BytesIO()
     if photo:
         picture.save(buffer, "jpeg", quality=80, optimize=True)
     else:
         picture.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     source = f"data:image/{'jpeg' if photo else 'png'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    width = round(picture.width / DENSITY)
+    width = round(picture.width / density)
     image = f'<img alt="{html.escape(alt)}" width="{width}" style="max-width: 100%" src="{source}">'
     return {"text/html": image, "text/plain": alt}
 

@@ -162,7 +162,8 @@ export function oncePerFrame(draw) {
 }
 
 /**
- * The render function of an anywidget from a lab: lab(data, root) -> { alt() }, a sentence on what is seen now.
+ * The render function of an anywidget from a lab: lab(data, root, model) -> { alt(), pose?(), stop?() }.
+ *   alt: what is seen now, in a sentence or two; pose: show what a picture of the lab should show; stop: the page lets go.
  * A lab that cannot be drawn says why in its place, in one sentence.
  */
 export function widget(name, lab) {
@@ -172,8 +173,9 @@ export function widget(name, lab) {
       el.setAttribute("role", "group");
       el.setAttribute("aria-label", name);
       try {
-        const made = lab(model.get("data"), el);
+        const made = lab(model.get("data"), el, model);
         el.labAlt = made.alt;
+        el.labPose = made.pose;
         return made.stop;
       } catch (error) {
         el.append(h("p", { class: "lab-broken", role: "alert" }, `${name} cannot be shown: ${error.message}`));

@@ -1,0 +1,105 @@
+"""The collapse lab in the page: recorded runs without a kernel, and what it asks one for."""
+
+import json
+
+import numpy as np
+import pytest
+from browser import wait_until
+from test_page_labs import MOUNT, PAGE, LabPage, browser, pytestmark, shown_by  # noqa: F401
+
+from cl_course.lessons.byol import lab_collapse
+from cl_course.lessons.byol.lab_collapse import CARDS, EVERY_RUN, STEPS, Switches, as_data, recorded, small_run
+from cl_course.lessons.shared.lab_page import STYLE, page_lab
+
+
+def collapse():
+    return shown_by(lab_collapse, lab_collapse.collapse_lab)
+
+
+@pytest.fixture
+def page(browser):  # noqa: F811
+    page = LabPage(browser, collapse())
+    yield page
+    page.close("collapse")
+
+
+def test_each_setting_shows_its_recorded_run(page):
+    runs = recorded()
+    switch = {name: page.page.get_by_role("checkbox", name=name) for name in ("predictor", "stop-gradient", "BatchNorm")}
+    for switches in EVERY_RUN.values():
+        switch["predictor"].set_checked(switches.predictor)
+        switch["stop-gradient"].set_checked(True)
+        page.page.get_by_role("radio", name=switches.target).check()
+        switch["stop-gradient"].set_checked(switches.stop_gradient)
+        switch["BatchNorm"].set_checked(switches.batch_norm)
+        expected = runs[switches.name]["spread"][-1]
+        wait_until(lambda e=expected: f"spread {e:.2f} of 1" in page.words, f"{switches.name}: spread {expected:.2f}")
+        assert ("Collapsed" in page.words) == (expected < 0.1)
+        assert ("predictor" in page.words.split(";")[0]) == (not switches.predictor)
+        disabled = page.page.get_by_role("group", name="target network").evaluate("e => e.disabled")
+        assert disabled == (not switches.stop_gradient)
+
+
+def test_the_points_are_python_s(page):
+    run = small_run()
+    places = page.page.evaluate("([run, cards]) => lab.pointsOf(run, cards).map((look) => [...look])", [as_data(run), CARDS])
+    for look in (0, 17, STEPS // lab_collapse.EVERY):
+        assert np.allclose(np.array(places[look]) / 100, run.flat(look).flatten(), atol=0.0051)
+
+
+@pytest.mark.parametrize("switches", [Switches(), Switches(False, False, "frozen", False), Switches(target="copied")])
+def test_a_setting_has_one_name_in_both_languages(page, switches):
+    parts = {name: getattr(switches, name) for name in ("predictor", "stop_gradient", "target", "batch_norm")}
+    assert page.page.evaluate("(switches) => lab.nameOf(switches)", parts) == switches.name
+
+
+def test_the_step_moves_by_the_keyboard_and_plays_to_the_end(page):
+    step = page.page.get_by_role("slider", name="step")
+    before = page.page.locator(".lab-sheet circle").nth(5).get_attribute("transform")
+    step.press("Home")
+    wait_until(lambda: "step 0: loss" in page.words, "step 0")
+    assert page.page.locator(".lab-sheet circle").nth(5).get_attribute("transform") != before
+    page.page.get_by_role("button", name="Play").press("Enter")
+    wait_until(lambda: f"step {STEPS}: loss" in page.words, "the last step")
+
+
+def test_without_a_kernel_other_starts_cannot_be_chosen_and_it_says_why(page):
+    assert page.page.get_by_role("slider", name="start (seed)").is_disabled()
+    assert "Other starts are trained in the notebook" in page.page.locator(".cl-lab").text_content()
+
+
+def test_another_start_is_asked_of_the_kernel(browser):  # noqa: F811
+    context = browser.new_context()
+    page, widget = context.new_page(), collapse()
+    page.set_content(PAGE.format(theme="light", style=STYLE))
+    with_kernel = MOUNT.replace(
+        "model: { get: () => data }",
+        "model: window.model = { get: (name) => (name === 'data' ? data : window.answer), set: (name, value) => "
+        "{ window.asked = value }, save_changes() {}, on: (_, f) => { window.answered = f }, off() {} }",
+    )
+    page.evaluate(with_kernel, [widget._esm, json.loads(json.dumps(widget.data))])
+    page.get_by_role("slider", name="start (seed)").press("ArrowRight")
+    wait_until(lambda: "trains it" in page.locator(".lab-report").text_content(), "it says that it waits")
+    asked = page.evaluate("window.asked")
+    assert (asked["seed"], Switches(**asked["switches"]).name, asked["name"]) == (1, Switches().name, Switches().name)
+    dead = recorded()[Switches(predictor=False).name]
+    page.evaluate("(run) => { window.answer = run; window.answered() }", {**asked, "run": dead})
+    wait_until(lambda: "Collapsed" in page.locator(".lab-report").text_content(), "the answer is drawn")
+    context.close()
+
+
+def test_a_missing_run_is_said_in_its_place(browser):  # noqa: F811
+    data = json.loads(json.dumps(collapse().data)) | {"runs": {}}
+    broken = LabPage(browser, page_lab(lab_collapse.__file__, "lab_collapse", **data))
+    assert "recorded run of its first switches is missing" in broken.page.get_by_role("alert").text_content()
+    broken.close("collapse broken")
+
+
+def test_five_hundred_moves_leave_no_more_nodes(page):
+    count = "document.querySelectorAll('*').length"
+    before = page.page.evaluate(count)
+    step = page.page.get_by_role("slider", name="step")
+    for _ in range(250):
+        step.press("ArrowLeft")
+        step.press("ArrowRight")
+    assert page.page.evaluate(count) == before
