@@ -62,7 +62,7 @@ export class MoCo extends Method {
   }
 
   loss(views, n) {
-    const half = (n * views.length) / (2 * n);
+    const half = views.length / 2;
     const q = this.embed(views.subarray(0, half), n), k = this.slow.embed(views.subarray(half), n);
     this.keys = normalised(k).unit;
     const { loss, dq } = infoNce(q, this.keys, this.queue, this.settings.temperature);

@@ -2,6 +2,7 @@
 import { uniform } from "../../shared/js/kit.js";
 import { twoViews } from "./augment.js";
 import { CLASSES, draw } from "./drawings.js";
+import { normalised } from "./losses.js";
 import { effectiveRank, knnAccuracy, spread } from "./measures.js";
 import { METHODS } from "./methods.js";
 import { DIMENSIONS, FEATURES, SIDE } from "./network.js";
@@ -10,17 +11,19 @@ import { Adam } from "./optimizer.js";
 export const TRAINING = 2000; // drawings without labels, to learn from
 export const GALLERY = 240; // drawings with labels that vote in kNN; the network never learns from them
 export const HELD_OUT = 240; // drawings on which all is measured
+export const SHOWN = 120; // of them, on the sphere
+export const PAIRS = 10; // of the batch, whose views are shown
 const RATE = 3e-3; // of Adam
 
 export class Trainer {
   /** settings: method, temperature, batch, queue, momentum, predictor, stopGradient, crop, flip, colour, seed. */
   constructor(settings) {
     const random = uniform(settings.seed);
-    this.settings = settings;
+    this.settings = { ...settings };
     this.random = random;
     this.training = draw(TRAINING, random).images;
     [this.gallery, this.heldOut] = [draw(GALLERY, random), draw(HELD_OUT, random)];
-    this.method = new METHODS[settings.method](settings, random);
+    this.method = new METHODS[settings.method](this.settings, random);
     this.optimizer = new Adam(this.method.weights, RATE);
     this.steps = 0;
     this.order = [];
@@ -41,6 +44,31 @@ export class Trainer {
   batch(n) {
     if (this.order.length < n) this.order = shuffled(TRAINING, this.random);
     return this.order.splice(0, n);
+  }
+
+  /** Other settings for the steps to come; what the network is made of cannot change: method, queue, predictor, seed. */
+  change(settings) {
+    Object.assign(this.settings, settings);
+    this.views = undefined;
+    this.order = [];
+  }
+
+  /** The held-out drawings that are shown, as bytes (SHOWN, 3, SIDE, SIDE). */
+  drawings() {
+    return Uint8ClampedArray.from(this.heldOut.images.subarray(0, SHOWN * 3 * SIDE * SIDE), (value) => 255 * value);
+  }
+
+  /** What the page shows: z (SHOWN, 3) of length 1, the views of the last batch as bytes, and the loss of guessing. */
+  look() {
+    const { batch } = this.settings, size = 3 * SIDE * SIDE;
+    const views = this.views ?? twoViews(this.training, [...Array(batch).keys()], this.settings, uniform(0));
+    const shown = [0, batch].map((first) => views.subarray(first * size, (first + PAIRS) * size));
+    const z = this.method.embed(this.heldOut.images.subarray(0, SHOWN * size), SHOWN);
+    return {
+      points: Float32Array.from(normalised(z).unit),
+      views: shown.map((part) => Uint8ClampedArray.from(part, (value) => 255 * value)),
+      chance: this.method.chance(batch),
+    };
   }
 
   /** On the held-out drawings: kNN accuracy and effective rank of h, spread of z. */
