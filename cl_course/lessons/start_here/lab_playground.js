@@ -11,6 +11,16 @@ import { classKey, makeSphere } from "./playground/sphere.js";
 import { LOOKS, WORDS } from "./playground/words.js";
 import { PAIRS, SHOWN } from "./playground/trainer.js";
 
+// What tests compare with torch and the package, and what the benchmark runs.
+export { uniform } from "../shared/js/kit.js";
+export { twoViews } from "./playground/augment.js";
+export { draw } from "./playground/drawings.js";
+export { byolLoss, infoNce, ntXent } from "./playground/losses.js";
+export { effectiveRank, knnAccuracy, spread } from "./playground/measures.js";
+export { Runner } from "./playground/runner.js";
+export { Trainer } from "./playground/trainer.js";
+export { HEALTHY, PRESETS };
+
 const NAMES = { simclr: "SimCLR", moco: "MoCo", byol: "BYOL" };
 const MOMENTA = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999];
 const ANEW = ["method", "queue", "predictor"]; // another network: training starts again
@@ -33,7 +43,7 @@ function lab(data, root) {
   }));
   const loss = makeCurve({ name: "loss", about: WORDS.loss, tone: "--blue", top: 1, level: { at: 1, text: "guessing" } });
   const knn = makeCurve({
-    name: "kNN accuracy", about: WORDS["kNN accuracy"], tone: "--orange", top: 1, level: { at: 1 / CLASSES.length, text: "guessing" },
+    name: "kNN accuracy", about: WORDS["kNN accuracy"], tone: "--orange", top: 1, level: { at: 1 / CLASSES.length, text: "guessing 0.25", under: true },
   });
   const spread = makeCurve({ name: "spread", about: WORDS.spread, tone: "--green", top: 1.1, level: { at: 0.1, text: "below: collapse" } });
   const rank = makeCurve({ name: `effective rank, of ${FEATURES}`, about: WORDS["effective rank"], tone: "--pink", digits: 1, top: 12 });
@@ -43,7 +53,7 @@ function lab(data, root) {
   const play = button("▶ Train", () => (playing ? pause() : go()), { class: "lab-button play-main", "aria-pressed": "false" });
   const one = button("One step", () => { pause(); engine.order({ kind: "advance", steps: 1 }); });
   const again = button("Restart", () => restart());
-  const other = button("Other seed", () => { settings.seed = (settings.seed + 1) % 1000; restart(); });
+  const other = button("Other seed", () => { settings.seed = (settings.seed + 1) % 2 ** 32; restart(); });
   const speed = h("span", { class: "muted" });
   const chips = PRESETS.map((preset) => button(preset.name, () => apply(preset), { "aria-pressed": "false" }));
 
@@ -82,7 +92,7 @@ function lab(data, root) {
   const { method, crop, flip, colour, ...numbers } = controls;
   const disguise = h("fieldset", { class: "lab-choice" }, h("legend", {}, "Views"), crop.element, flip.element, colour.element);
   root.append(
-    h("div", { class: "play-chips", role: "group", "aria-label": "Try this" }, h("span", {}, "Try this:"), ...chips),
+    chipsOf("Pull and push", (preset) => preset.settings.method !== "byol"), chipsOf("Pull alone", (preset) => preset.settings.method === "byol"),
     watch,
     h("div", { class: "lab-controls" }, play, one, again, other, speed),
     h("div", { class: "play-panels" },
@@ -95,6 +105,9 @@ function lab(data, root) {
     h("details", { class: "play-words" }, h("summary", {}, "What the words mean, and what is measured"),
       h("dl", {}, ...Object.entries(WORDS).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
   );
+  function chipsOf(label, belongs) {
+    return h("div", { class: "play-chips", role: "group", "aria-label": label }, h("span", {}, label), ...chips.filter((_, i) => belongs(PRESETS[i])));
+  }
 
   let engine = startEngine(hear);
   function hear(news) {

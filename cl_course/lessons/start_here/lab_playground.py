@@ -9,17 +9,18 @@ from IPython.display import display
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.values import whole
 
-POSED = 400  # steps after which the picture of the lab is taken
+POSED = 800  # steps after which the picture of the lab is taken
+LARGEST = 2**32 - 1  # of the seeds: the page counts in 32 bits
 
 
 def playground(seed: int = 0) -> None:
     """Choose a method and its settings, press train, and watch what the network makes of small drawings.
 
     Args:
-        seed: 0 to 999, of the drawings, the first weights and the batches.
+        seed: 0 to 2^32 - 1, of the drawings, the first weights and the batches.
 
     Raises:
         ValueError: the seed is out of range.
     """
-    whole("seed", seed, 0, 999)
+    whole("seed", seed, 0, LARGEST)
     display(page_lab(__file__, "lab_playground", seed=seed, posed=POSED))

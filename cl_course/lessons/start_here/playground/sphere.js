@@ -3,7 +3,7 @@ import { h } from "../../shared/js/kit.js";
 import { CLASSES } from "./drawings.js";
 import { onCanvas, thumbnails } from "./pixels.js";
 
-const SIZE = 400, CENTRE = SIZE / 2, RADIUS = 168, EASE = 0.25; // EASE: the share of its way that a point goes in a frame
+const SIZE = 400, CENTRE = SIZE / 2, RADIUS = 184, EASE = 0.25; // EASE: the share of its way that a point goes in a frame
 export const COLOURS = ["--blue", "--orange", "--green", "--pink"];
 
 /** The outline of a class, drawn around 0 with half-width r: also told apart without colours. */
@@ -90,7 +90,7 @@ export function makeSphere(labels, onturn) {
     const moves = move(), style = getComputedStyle(canvas), ink = (name) => style.getPropertyValue(name);
     const colours = COLOURS.map(ink), ground = ink("--ground");
     pen.clearRect(0, 0, SIZE, SIZE);
-    globe(ink("--grid"), ink("--muted"));
+    globe(ink("--muted"));
     const seen = Array.from(labels, (label, i) => [label, i, ...project(now[3 * i], now[3 * i + 1], now[3 * i + 2])]);
     seen.sort((a, b) => a[4] - b[4]);
     for (const [label, i, x, y, depth] of seen) {
@@ -108,12 +108,11 @@ export function makeSphere(labels, onturn) {
     pen.drawImage(pictures, 16 * i, 0, 16, 16, x - r, y - r, 2 * r, 2 * r);
   }
 
-  function globe(grid, muted) {
+  function globe(muted) {
     const light = pen.createRadialGradient(CENTRE - 60, CENTRE - 70, 20, CENTRE, CENTRE, RADIUS);
-    light.addColorStop(0, "transparent");
-    light.addColorStop(1, grid);
+    light.addColorStop(0, "rgb(255 255 255 / 0.12)");
+    light.addColorStop(1, "rgb(80 100 130 / 0.2)");
     pen.fillStyle = light;
-    pen.globalAlpha = 0.55;
     pen.beginPath();
     pen.arc(CENTRE, CENTRE, RADIUS, 0, 2 * Math.PI);
     pen.fill();

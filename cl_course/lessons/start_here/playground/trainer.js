@@ -71,14 +71,15 @@ export class Trainer {
     };
   }
 
-  /** On the held-out drawings: kNN accuracy and effective rank of h, spread of z. */
+  /** On the held-out drawings: kNN accuracy and spread of z, which the sphere shows, and effective rank of h. */
   measure() {
-    const gallery = Float64Array.from(this.method.encoder.forward(this.gallery.images, GALLERY));
-    const h = this.method.encoder.forward(this.heldOut.images, HELD_OUT), z = this.method.projector.forward(h, HELD_OUT);
+    const { encoder, projector } = this.method, { gallery, heldOut } = this;
+    const known = Float64Array.from(this.method.embed(gallery.images, GALLERY));
+    const h = encoder.forward(heldOut.images, HELD_OUT), z = projector.forward(h, HELD_OUT);
     return {
-      knn: knnAccuracy(gallery, this.gallery.labels, h, this.heldOut.labels, FEATURES),
-      rank: effectiveRank(h, FEATURES),
+      knn: knnAccuracy(known, gallery.labels, z, heldOut.labels, DIMENSIONS),
       spread: spread(z, DIMENSIONS),
+      rank: effectiveRank(h, FEATURES),
     };
   }
 }

@@ -11,14 +11,15 @@ export const WORDS = {
   "momentum m": "How slowly the copy follows the network: 0 at once, 0.999 hardly.",
   "predictor": "The part of BYOL that predicts; without it, embeddings are compared as they are.",
   "stop-gradient": "BYOL's targets are taken as given; without it, training moves them as well.",
-  "kNN accuracy": "240 drawings that were never trained on are named by the 20 nearest, in h, of 240 others with names: the " +
-    "share that is right. Guessing gives 0.25. The names serve for this alone.",
+  "kNN accuracy": "240 drawings that the network never trains on are named by their 20 nearest on the sphere among 240 " +
+    "others with names: the share that is right. Guessing gives 0.25. The names serve for this alone.",
   "spread": "How far apart the same 240 drawings lie on the sphere: 1 all over it, 0 all at one place (collapse).",
   "effective rank": "How many of the 32 numbers in h are really used.",
 };
 
 export const LOOKS = `
-.cl-lab .play-chips { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
+.cl-lab .play-chips { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; margin-bottom: 6px; }
+.cl-lab .play-chips > span { min-width: 7em; }
 .cl-lab .play-chips .lab-button { border-radius: 999px; padding: 3px 12px; border-color: var(--grid); }
 .cl-lab .play-chips .lab-button[aria-pressed="true"] { background: var(--ink); color: var(--ground); border-color: var(--ink); }
 .cl-lab .play-watch { margin: 8px 0 10px; padding: 6px 12px; border-left: 4px solid var(--orange); min-height: 2.9em; }
@@ -36,6 +37,7 @@ export const LOOKS = `
 .cl-lab .play-curves { display: grid; grid-template-columns: repeat(2, minmax(0, 212px)); gap: 10px 16px; margin-top: 12px; }
 .cl-lab .play-curve { margin: 0; }
 .cl-lab .play-curve figcaption { display: flex; justify-content: space-between; align-items: baseline; }
+.cl-lab svg .play-level { paint-order: stroke; stroke: var(--ground); stroke-width: 4px; }
 .cl-lab .play-curve strong { font-size: 18px; font-variant-numeric: tabular-nums; }
 .cl-lab .play-settings { margin: 10px 0 6px; padding-top: 10px; border-top: 1px solid var(--grid); }
 .cl-lab [hidden] { display: none; }
