@@ -1,11 +1,11 @@
-"""The playground of lesson 00 in headless Chromium on one core: how fast it trains, and what comes out with each preset.
+"""The playground of lesson 00 in headless Chromium on one core: how fast it trains, and what each preset comes to.
 
-    python benchmarks/playground.py                   three seeds, 60 seconds of steps at the speed that is measured here
-    python benchmarks/playground.py --steps 1200      as many steps as a page takes in 60 seconds at the bar of 20 a second
-    python benchmarks/playground.py --seeds 1 --steps 300
+    python benchmarks/playground.py                60 seconds of steps at the speed that is measured here, three seeds
+    python benchmarks/playground.py --steps 1200   as many as 60 seconds hold at the bar of 20 a second
+    python benchmarks/playground.py --seeds 1 --steps 300 --preset BYOL
 
-The speed is that of the page as a reader has it, drawing included. The runs are the same steps without the drawing. What a
-machine does beside this shows in the speed, and in nothing else: a run depends on preset, seed and steps alone.
+The speed is that of the page as a reader has it, drawing included. The runs are the same steps without the drawing.
+What a machine does beside this shows in the speed, and in nothing else: a run depends on preset, seed and steps alone.
 """
 
 import argparse

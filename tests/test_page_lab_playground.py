@@ -119,7 +119,11 @@ def test_a_preset_sets_the_controls_and_trains(lab):
 
 def test_a_method_shows_the_controls_that_it_has(lab):
     page = lab.page
-    own = {"SimCLR": {"temperature T", "batch"}, "MoCo": {"temperature T", "batch", "queue", "momentum m"}, "BYOL": {"batch", "momentum m"}}
+    own = {
+        "SimCLR": {"temperature T", "batch"},
+        "MoCo": {"temperature T", "batch", "queue", "momentum m"},
+        "BYOL": {"batch", "momentum m"},
+    }
     for name, expected in own.items():
         page.get_by_role("radio", name=name).check()
         shown = page.locator("input[type=range]:visible").evaluate_all("all => all.map(e => e.labels[0].textContent)")
@@ -168,7 +172,9 @@ def test_it_fits_and_can_be_read(browser, width, theme):  # noqa: F811
     page = LabPage(browser, playground(), width=width, theme=theme)
     wait_until(lambda: "step 0" in page.words, "the first picture")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
-    ink, ground = page.page.locator(".cl-lab").evaluate("e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]")
+    ink, ground = page.page.locator(".cl-lab").evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
     brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
     assert abs(brightness[0] - brightness[1]) > 400
     page.close(f"playground {width} {theme}")
@@ -194,7 +200,7 @@ def test_without_a_seed_it_says_so(browser):  # noqa: F811
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_the_presets_promise_shows_within_a_few_hundred_steps(lab, seed):
-    run = lambda steps, **settings: lab.page.evaluate(RUN, [{"seed": seed, **settings}, steps])  # noqa: E731
+    run = lambda steps, **settings: lab.page.evaluate(RUN, [{"seed": seed, **settings}, steps])
     healthy, shortcut = run(400), run(400, colour=False)
     assert healthy["knn"] > shortcut["knn"] + 0.15
     assert healthy["spread"] > 0.5

@@ -1,4 +1,4 @@
-"""The playground's mathematics in the page: losses, gradients, optimiser and measures are those of torch and the package.
+"""The playground's mathematics in the page: losses, gradients, steps and measures are those of torch and the package.
 
 Skipped where there is no Chromium.
 """
@@ -138,7 +138,8 @@ CASES = {
 STEPS = 3
 # Steps of a trainer, with all that torch needs to take the same ones.
 TRAIN = """([settings, steps]) => {
-    const trainer = new lab.Trainer(settings), { method } = trainer, copy = (kind) => method.weights.map(w => [...w[kind]])
+    const trainer = new lab.Trainer(settings), { method } = trainer
+    const copy = (kind) => method.weights.map(w => [...w[kind]])
     const found = { start: copy("value"), queue: method.queue && [...method.queue], steps: [] }
     for (let i = 0; i < steps; i++) {
         const loss = trainer.step()
@@ -158,7 +159,10 @@ def test_every_layer_s_gradient_and_every_step_is_torch_s(page, case):
     with torch.no_grad():
         for weight, start in zip(weights, found["start"]):
             weight.copy_(torch.tensor(start, dtype=torch.float64).view_as(weight))
-    slow = [(name, getattr(method, name, None)) for name in ("key_encoder", "key_projector", "target_encoder", "target_projector")]
+    slow = [
+        (name, getattr(method, name, None))
+        for name in ("key_encoder", "key_projector", "target_encoder", "target_projector")
+    ]
     for name, copy in slow:
         if copy is not None:
             copy.load_state_dict(getattr(method, name.partition("_")[2]).state_dict())
@@ -172,7 +176,9 @@ def test_every_layer_s_gradient_and_every_step_is_torch_s(page, case):
         loss.backward()
         assert step["loss"] == pytest.approx(loss.item(), abs=1e-5)
         for weight, gradient in zip(weights, step["gradients"]):
-            assert torch.allclose(weight.grad.flatten(), torch.tensor(gradient, dtype=torch.float64), atol=1e-4, rtol=1e-4)
+            assert torch.allclose(
+                weight.grad.flatten(), torch.tensor(gradient, dtype=torch.float64), atol=1e-4, rtol=1e-4
+            )
         optimizer.step()
         method.after_step()
         for weight, value in zip(weights, step["weights"]):
@@ -185,9 +191,11 @@ def test_what_a_view_may_change(page):
     """Each switch changes what it names, and nothing else; off, all of them, a view is the drawing itself."""
     views = page.evaluate(
         """() => {
-            const random = lab.uniform(5), { images } = lab.draw(4, random), off = { crop: false, flip: false, colour: false }
+            const random = lab.uniform(5), { images } = lab.draw(4, random)
+            const off = { crop: false, flip: false, colour: false }
             const make = (some) => [...lab.twoViews(images, [0, 1, 2, 3], { ...off, ...some }, random)]
-            return [[...images, ...images], make({}), make({ flip: true }), make({ crop: true }), make({ colour: true })]
+            const some = [{}, { flip: true }, { crop: true }, { colour: true }]
+            return [[...images, ...images], ...some.map(make)]
         }"""
     )
     drawn, same, mirrored, cut, recoloured = (torch.tensor(v, dtype=torch.float64).view(8, 3, 16, 16) for v in views)

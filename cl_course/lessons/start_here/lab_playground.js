@@ -27,54 +27,127 @@ const ANEW = ["method", "queue", "predictor"]; // another network: training star
 
 function lab(data, root) {
   if (!(Number.isInteger(data.seed) && data.seed >= 0)) throw new Error("it needs a seed, a whole number from 0 on.");
-  let settings = { ...HEALTHY, seed: data.seed }, playing = false, steps = 0, pace = 0, asked = false;
+  let settings = { ...HEALTHY, seed: data.seed },
+    playing = false,
+    steps = 0,
+    pace = 0,
+    asked = false;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const heard = report(), watch = h("p", { class: "play-watch" });
+  const heard = report(),
+    watch = h("p", { class: "play-watch" });
   root.append(h("style", {}, LOOKS));
 
   // What is seen.
-  const sphere = makeSphere(Uint8Array.from({ length: SHOWN }, (_, i) => i % CLASSES.length), nextFrame), key = classKey();
+  const sphere = makeSphere(
+      Uint8Array.from({ length: SHOWN }, (_, i) => i % CLASSES.length),
+      nextFrame,
+    ),
+    key = classKey();
   const as = choice({
-    label: "Points as", options: [["kinds", "kinds"], ["drawings", "drawings"]], value: "kinds",
-    onchange: (what) => { sphere.as(what); nextFrame(); },
+    label: "Points as",
+    options: [
+      ["kinds", "kinds"],
+      ["drawings", "drawings"],
+    ],
+    value: "kinds",
+    onchange: (what) => {
+      sphere.as(what);
+      nextFrame();
+    },
   });
-  const views = [1, 2].map((view) => h("canvas", {
-    class: "pixels", width: PAIRS * SIDE, height: SIDE, role: "img", "aria-label": `View ${view} of ${PAIRS} drawings of the batch`,
-  }));
-  const loss = makeCurve({ name: "loss", about: WORDS.loss, tone: "--blue", top: 1, level: { at: 1, text: "guessing" } });
+  const views = [1, 2].map((view) =>
+    h("canvas", {
+      class: "pixels",
+      width: PAIRS * SIDE,
+      height: SIDE,
+      role: "img",
+      "aria-label": `View ${view} of ${PAIRS} drawings of the batch`,
+    }),
+  );
+  const loss = makeCurve({
+    name: "loss",
+    about: WORDS.loss,
+    tone: "--blue",
+    top: 1,
+    level: { at: 1, text: "guessing" },
+  });
   const knn = makeCurve({
-    name: "kNN accuracy", about: WORDS["kNN accuracy"], tone: "--orange", top: 1, level: { at: 1 / CLASSES.length, text: "guessing 0.25", under: true },
+    name: "kNN accuracy",
+    about: WORDS["kNN accuracy"],
+    tone: "--orange",
+    top: 1,
+    level: { at: 1 / CLASSES.length, text: "guessing 0.25", under: true },
   });
-  const spread = makeCurve({ name: "spread", about: WORDS.spread, tone: "--green", top: 1.1, level: { at: 0.1, text: "below: collapse" } });
-  const rank = makeCurve({ name: `effective rank, of ${FEATURES}`, about: WORDS["effective rank"], tone: "--pink", digits: 1, top: 12 });
+  const spread = makeCurve({
+    name: "spread",
+    about: WORDS.spread,
+    tone: "--green",
+    top: 1.1,
+    level: { at: 0.1, text: "below: collapse" },
+  });
+  const rank = makeCurve({
+    name: `effective rank, of ${FEATURES}`,
+    about: WORDS["effective rank"],
+    tone: "--pink",
+    digits: 1,
+    top: 12,
+  });
   const curves = [loss, knn, spread, rank];
 
   // What can be done.
-  const play = button("▶ Train", () => (playing ? pause() : go()), { class: "lab-button play-main", "aria-pressed": "false" });
-  const one = button("One step", () => { pause(); engine.order({ kind: "advance", steps: 1 }); });
+  const play = button("▶ Train", () => (playing ? pause() : go()), {
+    class: "lab-button play-main",
+    "aria-pressed": "false",
+  });
+  const one = button("One step", () => {
+    pause();
+    engine.order({ kind: "advance", steps: 1 });
+  });
   const again = button("Restart", () => restart());
-  const other = button("Other seed", () => { settings.seed = (settings.seed + 1) % 2 ** 32; restart(); });
+  const other = button("Other seed", () => {
+    settings.seed = (settings.seed + 1) % 2 ** 32;
+    restart();
+  });
   const speed = h("span", { class: "muted" });
   const chips = PRESETS.map((preset) => button(preset.name, () => apply(preset), { "aria-pressed": "false" }));
 
   const set = (name) => (value) => change({ [name]: value });
   const powers = (name, label, min, max, unit) => {
     const control = slider({
-      label, min, max, value: Math.log2(settings[name]), spoken: (power) => `${2 ** power} ${unit}`,
+      label,
+      min,
+      max,
+      value: Math.log2(settings[name]),
+      spoken: (power) => `${2 ** power} ${unit}`,
       onchange: (power) => change({ [name]: 2 ** power }),
     });
     return { element: control.element, set: (value) => control.set(Math.log2(value)) };
   };
   const onOff = (name, label) => toggle({ label, value: settings[name], onchange: set(name) });
   const momentum = slider({
-    label: "momentum m", min: 0, max: MOMENTA.length - 1, value: MOMENTA.indexOf(settings.momentum),
-    spoken: (place) => String(MOMENTA[place]), onchange: (place) => change({ momentum: MOMENTA[place] }),
+    label: "momentum m",
+    min: 0,
+    max: MOMENTA.length - 1,
+    value: MOMENTA.indexOf(settings.momentum),
+    spoken: (place) => String(MOMENTA[place]),
+    onchange: (place) => change({ momentum: MOMENTA[place] }),
   });
   const controls = {
-    method: choice({ label: "Method", options: Object.entries(NAMES), value: settings.method, onchange: set("method") }),
+    method: choice({
+      label: "Method",
+      options: Object.entries(NAMES),
+      value: settings.method,
+      onchange: set("method"),
+    }),
     temperature: slider({
-      label: "temperature T", min: 0.01, max: 1, step: 0.01, value: settings.temperature, scale: "log",
-      spoken: (t) => t.toFixed(t < 0.1 ? 3 : 2), onchange: set("temperature"),
+      label: "temperature T",
+      min: 0.01,
+      max: 1,
+      step: 0.01,
+      value: settings.temperature,
+      scale: "log",
+      spoken: (t) => t.toFixed(t < 0.1 ? 3 : 2),
+      onchange: set("temperature"),
     }),
     batch: powers("batch", "batch", 4, 7, "drawings"),
     queue: powers("queue", "queue", 7, 10, "keys"),
@@ -86,27 +159,60 @@ function lab(data, root) {
     colour: onOff("colour", "change colours"),
   };
   const uses = {
-    temperature: () => settings.method !== "byol", queue: () => settings.method === "moco", momentum: () => settings.method !== "simclr",
-    predictor: () => settings.method === "byol", stopGradient: () => settings.method === "byol",
+    temperature: () => settings.method !== "byol",
+    queue: () => settings.method === "moco",
+    momentum: () => settings.method !== "simclr",
+    predictor: () => settings.method === "byol",
+    stopGradient: () => settings.method === "byol",
   };
   const { method, crop, flip, colour, ...numbers } = controls;
-  const disguise = h("fieldset", { class: "lab-choice" }, h("legend", {}, "Views"), crop.element, flip.element, colour.element);
+  const disguise = h(
+    "fieldset",
+    { class: "lab-choice" },
+    h("legend", {}, "Views"),
+    crop.element,
+    flip.element,
+    colour.element,
+  );
   root.append(
-    chipsOf("Pull and push", (preset) => preset.settings.method !== "byol"), chipsOf("Pull alone", (preset) => preset.settings.method === "byol"),
+    chipsOf("Pull and push", (preset) => preset.settings.method !== "byol"),
+    chipsOf("Pull alone", (preset) => preset.settings.method === "byol"),
     watch,
     h("div", { class: "lab-controls" }, play, one, again, other, speed),
-    h("div", { class: "play-panels" },
+    h(
+      "div",
+      { class: "play-panels" },
       h("div", { class: "play-left" }, sphere.element, key.element, as.element),
-      h("div", { class: "play-right" },
-        h("p", { class: "play-title" }, "The batch: each column is one drawing, seen twice"), ...views,
-        h("div", { class: "play-curves" }, ...curves.map((curve) => curve.element)))),
+      h(
+        "div",
+        { class: "play-right" },
+        h("p", { class: "play-title" }, "The batch: each column is one drawing, seen twice"),
+        ...views,
+        h("div", { class: "play-curves" }, ...curves.map((curve) => curve.element)),
+      ),
+    ),
     heard.element,
-    h("div", { class: "lab-controls play-settings" }, method.element, disguise, ...Object.values(numbers).map((control) => control.element)),
-    h("details", { class: "play-words" }, h("summary", {}, "What the words mean, and what is measured"),
-      h("dl", {}, ...Object.entries(WORDS).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
+    h(
+      "div",
+      { class: "lab-controls play-settings" },
+      method.element,
+      disguise,
+      ...Object.values(numbers).map((control) => control.element),
+    ),
+    h(
+      "details",
+      { class: "play-words" },
+      h("summary", {}, "What the words mean, and what is measured"),
+      h("dl", {}, ...Object.entries(WORDS).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)])),
+    ),
   );
   function chipsOf(label, belongs) {
-    return h("div", { class: "play-chips", role: "group", "aria-label": label }, h("span", {}, label), ...chips.filter((_, i) => belongs(PRESETS[i])));
+    return h(
+      "div",
+      { class: "play-chips", role: "group", "aria-label": label },
+      h("span", {}, label),
+      ...chips.filter((_, i) => belongs(PRESETS[i])),
+    );
   }
 
   let engine = startEngine(hear);
@@ -115,7 +221,11 @@ function lab(data, root) {
     if (news.drawings) sphere.dress(news.drawings);
     loss.level(news.chance, `guessing ${news.chance.toFixed(2)}`);
     news.losses.forEach((value, i) => loss.add(steps + 1 + i, value));
-    for (const at of news.measured) { knn.add(at.step, at.knn); spread.add(at.step, at.spread); rank.add(at.step, at.rank); }
+    for (const at of news.measured) {
+      knn.add(at.step, at.knn);
+      spread.add(at.step, at.spread);
+      rank.add(at.step, at.rank);
+    }
     steps = news.steps;
     pace = steps ? (1000 * steps) / news.milliseconds : 0;
     sphere.show(news.points, steps === 0);
@@ -136,8 +246,15 @@ function lab(data, root) {
     });
   }
 
-  function go() { become(true); engine.order({ kind: "play" }); nextFrame(); }
-  function pause() { become(false); engine.order({ kind: "pause" }); }
+  function go() {
+    become(true);
+    engine.order({ kind: "play" });
+    nextFrame();
+  }
+  function pause() {
+    become(false);
+    engine.order({ kind: "pause" });
+  }
   function become(now) {
     playing = now;
     play.textContent = now ? "❚❚ Pause" : "▶ Train";
@@ -165,24 +282,38 @@ function lab(data, root) {
   /** Which preset these settings are, what to watch in it, and the controls that its method has. */
   function dress() {
     const { seed, ...own } = settings;
-    const at = PRESETS.findIndex((preset) => Object.entries({ ...HEALTHY, ...preset.settings }).every(([name, value]) => own[name] === value));
+    const at = PRESETS.findIndex((preset) =>
+      Object.entries({ ...HEALTHY, ...preset.settings }).every(([name, value]) => own[name] === value),
+    );
     chips.forEach((chip, i) => chip.setAttribute("aria-pressed", i === at));
-    watch.textContent = at < 0 ? "Settings of your own: press Restart to see them from the first step." : PRESETS[at].watch;
+    watch.textContent =
+      at < 0 ? "Settings of your own: press Restart to see them from the first step." : PRESETS[at].watch;
     for (const [name, used] of Object.entries(uses)) controls[name].element.hidden = !used();
   }
   function sentence() {
-    const seen = spread.now < 0.1 ? "all points lie at one place: collapse" : knn.now >= 0.8 ? "points of one kind lie together"
-      : "the kinds are not told apart yet";
-    const fell = steps ? `loss ${loss.now.toFixed(2)} (guessing ${loss.guess.toFixed(2)}), ` : "";
-    return `${NAMES[settings.method]}, step ${steps.toLocaleString("en")}: ${seen}. ${fell[0]?.toUpperCase() ?? ""}${fell.slice(1)}` +
+    const seen =
+      spread.now < 0.1
+        ? "all points lie at one place: collapse"
+        : knn.now >= 0.8
+          ? "points of one kind lie together"
+          : "the kinds are not told apart yet";
+    const now = steps ? ` Loss ${loss.now.toFixed(2)} (guessing ${loss.guess.toFixed(2)}).` : "";
+    return (
+      `${NAMES[settings.method]}, step ${steps.toLocaleString("en")}: ${seen}.${now} ` +
       `kNN accuracy ${knn.now.toFixed(2)} (guessing 0.25), spread ${spread.now.toFixed(2)} of 1, ` +
-      `effective rank ${rank.now.toFixed(1)} of ${FEATURES}.`;
+      `effective rank ${rank.now.toFixed(1)} of ${FEATURES}.`
+    );
   }
-  /** A picture shows a network that has learned a little. It is trained here and now, and what is played goes on in it. */
+  /** A picture shows a network that has learned a little: it is trained here and now, and can go on. */
   function pose() {
     engine.stop();
     const runner = new Runner(hear, 8);
-    engine = { order: (order) => runner.receive(order), stop: () => { runner.playing = false; } };
+    engine = {
+      order: (order) => runner.receive(order),
+      stop: () => {
+        runner.playing = false;
+      },
+    };
     restart();
     engine.order({ kind: "advance", steps: data.posed });
   }

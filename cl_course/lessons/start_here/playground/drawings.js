@@ -1,4 +1,4 @@
-// What the network sees: small drawings of four classes. All else about them changes at random: two colours, place, size.
+// What the network sees: small drawings of four classes. Two colours, place and size change at random.
 import { SIDE } from "./network.js";
 
 export const CLASSES = ["disc", "cross", "ring", "bar"];
@@ -13,21 +13,28 @@ const OUTLINES = [
 
 /** `count` drawings, classes in turn: { images (count, 3, SIDE, SIDE) in [0, 1], labels }. */
 export function draw(count, random) {
-  const images = new Float64Array(count * 3 * SIDE * SIDE), labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES.length);
+  const images = new Float64Array(count * 3 * SIDE * SIDE),
+    labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES.length);
   for (let i = 0; i < count; i++) drawOne(images.subarray(i * 3 * SIDE * SIDE), OUTLINES[labels[i]], random);
   return { images, labels };
 }
 
 function drawOne(image, outline, random) {
   const between = (least, most) => least + (most - least) * random();
-  const hue = random(), object = rgb(hue, between(0.5, 1), between(0.6, 1));
+  const hue = random(),
+    object = rgb(hue, between(0.5, 1), between(0.6, 1));
   const ground = rgb(hue + between(0.2, 0.8), between(0.5, 1), between(0.25, 0.6));
-  const size = between(0.55, 0.8), left = between(-0.2, 0.2), top = between(-0.2, 0.2), pixel = 2 / SIDE;
+  const size = between(0.55, 0.8),
+    left = between(-0.2, 0.2),
+    top = between(-0.2, 0.2),
+    pixel = 2 / SIDE;
   for (let row = 0; row < SIDE; row++)
     for (let column = 0; column < SIDE; column++) {
-      const x = ((column + 0.5) * pixel - 1 - left) / size, y = ((row + 0.5) * pixel - 1 - top) / size;
+      const x = ((column + 0.5) * pixel - 1 - left) / size,
+        y = ((row + 0.5) * pixel - 1 - top) / size;
       const inside = Math.min(1, Math.max(0, 0.5 - (outline(x, y) * size) / pixel)); // a soft edge, one pixel wide
-      for (let c = 0; c < 3; c++) image[(c * SIDE + row) * SIDE + column] = ground[c] + inside * (object[c] - ground[c]);
+      for (let c = 0; c < 3; c++)
+        image[(c * SIDE + row) * SIDE + column] = ground[c] + inside * (object[c] - ground[c]);
     }
 }
 

@@ -4,11 +4,17 @@ import code from "./worker.js?worker";
 
 /** hear(news) gets the news of the run that was started last. Returns { order(order), stop() }; see Runner.receive. */
 export function startEngine(hear) {
-  let run = 0, given = [], answered = false, worker = null, runner = null;
+  let run = 0,
+    given = [],
+    answered = false,
+    worker = null,
+    runner = null;
   const toWorker = (order) => worker.postMessage({ run, ...order });
   const toPage = (order) => {
     const own = run;
-    runner.send = (news) => { if (own === run) hear(news); };
+    runner.send = (news) => {
+      if (own === run) hear(news);
+    };
     runner.receive(order);
   };
   function onThePage() {
@@ -27,7 +33,9 @@ export function startEngine(hear) {
       URL.revokeObjectURL(file);
       if (own === run) hear(news);
     };
-    worker.onerror = () => { if (!answered) onThePage(); };
+    worker.onerror = () => {
+      if (!answered) onThePage();
+    };
   } catch {
     onThePage();
   }
@@ -41,6 +49,8 @@ export function startEngine(hear) {
       worker?.terminate();
       if (runner) runner.playing = false;
     },
-    get inWorker() { return worker !== null; },
+    get inWorker() {
+      return worker !== null;
+    },
   };
 }

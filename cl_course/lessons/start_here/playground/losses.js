@@ -1,5 +1,5 @@
 // The losses of cl_course/losses.py, each with its gradient. Embeddings are rows of DIMENSIONS numbers, of any length:
-// only directions count. Each returns { loss, ... } with the mean over the batch in nats, and the gradients by its inputs.
+// only directions count. Each returns { loss, ... }: the mean over the batch, and the gradients by its inputs.
 import { DIMENSIONS } from "./network.js";
 
 const D = DIMENSIONS;
@@ -7,7 +7,8 @@ const LEAST = 1e-12; // a length below this counts as this, as in torch's F.norm
 
 /** Every row divided by its length: { unit, length }. */
 export function normalised(z) {
-  const unit = new Float64Array(z.length), length = new Float64Array(z.length / D);
+  const unit = new Float64Array(z.length),
+    length = new Float64Array(z.length / D);
   for (let i = 0; i < length.length; i++) {
     length[i] = Math.max(LEAST, Math.hypot(...z.subarray(i * D, i * D + D)));
     for (let j = i * D; j < i * D + D; j++) unit[j] = z[j] / length[i];
@@ -37,7 +38,8 @@ function addScaled(a, i, b, j, factor) {
 
 /** Cross-entropy of one row of logits with the answer `right`; the logits become its gradient, softmax minus answer. */
 function crossEntropy(logits, right) {
-  let top = -Infinity, sum = 0;
+  let top = -Infinity,
+    sum = 0;
   for (const logit of logits) top = Math.max(top, logit);
   const own = logits[right];
   for (let j = 0; j < logits.length; j++) sum += logits[j] = Math.exp(logits[j] - top);
@@ -48,7 +50,10 @@ function crossEntropy(logits, right) {
 
 /** NT-Xent (SimCLR, eq. 1) of z (2n, D), where rows i and i + n are the two views of image i: { loss, dz }. */
 export function ntXent(z, temperature) {
-  const views = z.length / D, z1 = normalised(z), { unit } = z1, dunit = new Float64Array(z.length);
+  const views = z.length / D,
+    z1 = normalised(z),
+    { unit } = z1,
+    dunit = new Float64Array(z.length);
   const logits = new Float64Array(views);
   let loss = 0;
   for (let i = 0; i < views; i++) {
@@ -65,8 +70,13 @@ export function ntXent(z, temperature) {
 
 /** InfoNCE (MoCo, eq. 1) of queries q and their keys k (n, D), among the negatives of a queue (m, D): { loss, dq }. */
 export function infoNce(q, k, negatives, temperature) {
-  const n = q.length / D, m = negatives.length / D, query = normalised(q), dunit = new Float64Array(q.length);
-  const key = normalised(k).unit, queue = normalised(negatives).unit, logits = new Float64Array(1 + m);
+  const n = q.length / D,
+    m = negatives.length / D,
+    query = normalised(q),
+    dunit = new Float64Array(q.length);
+  const key = normalised(k).unit,
+    queue = normalised(negatives).unit,
+    logits = new Float64Array(1 + m);
   let loss = 0;
   for (let i = 0; i < n; i++) {
     logits[0] = dot(query.unit, i, key, i) / temperature;
@@ -80,7 +90,9 @@ export function infoNce(q, k, negatives, temperature) {
 
 /** BYOL's loss (eq. 2), the mean of 2 - 2 s(p, z) over rows p and z (n, D): { loss, dp, dz }. */
 export function byolLoss(p, z) {
-  const n = p.length / D, prediction = normalised(p), target = normalised(z);
+  const n = p.length / D,
+    prediction = normalised(p),
+    target = normalised(z);
   const scaled = (unit) => unit.map((value) => (-2 * value) / n);
   let loss = 2;
   for (let i = 0; i < n; i++) loss -= (2 * dot(prediction.unit, i, target.unit, i)) / n;

@@ -1,5 +1,5 @@
-// SimCLR, MoCo and BYOL, as in cl_course/methods/. A method has an encoder and a projector, learns `weights`, and has two
-// verbs: loss(views, n) computes the loss of 2n views (view 1 of all n images, then view 2) and fills all gradients;
+// SimCLR, MoCo and BYOL, as in cl_course/methods/. A method has an encoder and a projector, learns `weights`, and has
+// two verbs: loss(views, n) computes the loss of 2n views (view 1 of all n images, then view 2) and fills all gradients;
 // afterStep() is what follows the optimiser's step. `chance(n)` is the loss of guessing.
 import { byolLoss, infoNce, normalised, ntXent } from "./losses.js";
 import { DIMENSIONS, FEATURES, makeEncoder, makeHead, Sequential } from "./network.js";
@@ -48,10 +48,12 @@ export class SimCLR extends Method {
     return loss;
   }
 
-  chance(n) { return Math.log(2 * n - 1); }
+  chance(n) {
+    return Math.log(2 * n - 1);
+  }
 }
 
-/** He et al. 2020, arXiv:1911.05722, algorithm 1: negatives are earlier keys, made by a slow copy and kept in a queue. */
+/** He et al. 2020, arXiv:1911.05722, algorithm 1: negatives are earlier keys of a slow copy, kept in a queue. */
 export class MoCo extends Method {
   constructor(settings, random) {
     super(settings, random);
@@ -63,7 +65,8 @@ export class MoCo extends Method {
 
   loss(views, n) {
     const half = views.length / 2;
-    const q = this.embed(views.subarray(0, half), n), k = this.slow.embed(views.subarray(half), n);
+    const q = this.embed(views.subarray(0, half), n),
+      k = this.slow.embed(views.subarray(half), n);
     this.keys = normalised(k).unit;
     const { loss, dq } = infoNce(q, this.keys, this.queue, this.settings.temperature);
     this.backward(dq, n);
@@ -78,7 +81,9 @@ export class MoCo extends Method {
     }
   }
 
-  chance() { return Math.log(1 + this.queue.length / D); }
+  chance() {
+    return Math.log(1 + this.queue.length / D);
+  }
 }
 
 /** A normal random number (Box & Muller 1958). */
@@ -96,20 +101,30 @@ export class BYOL extends Method {
   }
 
   loss(views, n) {
-    const { stopGradient } = this.settings, half = n * D;
-    const z = this.embed(views, 2 * n), p = this.predictor.forward(z, 2 * n);
+    const { stopGradient } = this.settings,
+      half = n * D;
+    const z = this.embed(views, 2 * n),
+      p = this.predictor.forward(z, 2 * n);
     // Without stop-gradient the targets are the online network's own z, and the gradient flows into them.
     const target = stopGradient ? this.slow.embed(views, 2 * n) : z;
-    const one = byolLoss(p.subarray(0, half), target.subarray(half)), two = byolLoss(p.subarray(half), target.subarray(0, half));
+    const one = byolLoss(p.subarray(0, half), target.subarray(half)),
+      two = byolLoss(p.subarray(half), target.subarray(0, half));
     const dz = this.predictor.backward(Float64Array.of(...one.dp, ...two.dp), 2 * n);
-    if (!stopGradient) [...two.dz, ...one.dz].forEach((number, i) => { dz[i] += number; });
+    if (!stopGradient)
+      [...two.dz, ...one.dz].forEach((number, i) => {
+        dz[i] += number;
+      });
     this.backward(dz, 2 * n);
     return one.loss + two.loss;
   }
 
-  afterStep() { this.slow.follow(this, this.settings.momentum); }
+  afterStep() {
+    this.slow.follow(this, this.settings.momentum);
+  }
 
-  chance() { return 4; }
+  chance() {
+    return 4;
+  }
 }
 
 export const METHODS = { simclr: SimCLR, moco: MoCo, byol: BYOL };

@@ -1,5 +1,5 @@
 // A small network with its gradients written by hand. A batch of n rows of d numbers is one Float64Array, row by row.
-// Every layer has forward(x, n) -> y and backward(dy, n) -> dx; `backward` adds nothing up: it holds for the last forward.
+// Every layer has forward(x, n) -> y and backward(dy, n) -> dx, which is that of the last forward and fills gradients.
 // `weights` lists what is learned, each { name, value, gradient }.
 import { matrix, multiply, transposed } from "./matmul.js";
 
@@ -29,15 +29,26 @@ export class Linear {
   }
 
   forward(x, n) {
-    const { inputs, outputs } = this, y = room(this, "y", n * outputs);
+    const { inputs, outputs } = this,
+      y = room(this, "y", n * outputs);
     for (let i = 0; i < y.length; i++) y[i] = this.bias ? this.bias.value[i % outputs] : 0;
     this.x = x;
-    multiply(matrix(y, outputs), matrix(x, inputs), transposed(matrix(this.weight.value, inputs)), n, inputs, outputs, true);
+    multiply(
+      matrix(y, outputs),
+      matrix(x, inputs),
+      transposed(matrix(this.weight.value, inputs)),
+      n,
+      inputs,
+      outputs,
+      true,
+    );
     return y;
   }
 
   backward(dy, n) {
-    const { inputs, outputs } = this, dx = room(this, "dx", n * inputs), given = matrix(dy, outputs);
+    const { inputs, outputs } = this,
+      dx = room(this, "dx", n * inputs),
+      given = matrix(dy, outputs);
     multiply(matrix(this.weight.gradient, inputs), transposed(given), matrix(this.x, inputs), outputs, n, inputs);
     if (this.bias) sumRows(this.bias.gradient, dy);
     multiply(matrix(dx, inputs), given, matrix(this.weight.value, inputs), n, outputs, inputs);
@@ -66,13 +77,16 @@ export class Conv {
 
   /** The patches of one image as a matrix (patch, places): one column is what the kernel sees at one place. */
   unfold(image) {
-    const { patches, source, x } = this, at = image * this.image;
+    const { patches, source, x } = this,
+      at = image * this.image;
     for (let i = 0; i < source.length; i++) patches[i] = source[i] < 0 ? 0 : x[at + source[i]];
     return matrix(patches, this.places);
   }
 
   forward(x, n) {
-    const { outputs, places, patch } = this, y = room(this, "y", n * outputs * places), kernels = matrix(this.weight.value, patch);
+    const { outputs, places, patch } = this,
+      y = room(this, "y", n * outputs * places),
+      kernels = matrix(this.weight.value, patch);
     this.x = x;
     for (let i = 0; i < y.length; i++) y[i] = this.bias.value[Math.floor(i / places) % outputs];
     for (let i = 0; i < n; i++)
@@ -81,7 +95,8 @@ export class Conv {
   }
 
   backward(dy, n) {
-    const { outputs, places, patch, source, dpatches } = this, kernels = transposed(matrix(this.weight.value, patch));
+    const { outputs, places, patch, source, dpatches } = this,
+      kernels = transposed(matrix(this.weight.value, patch));
     const dx = this.isFirst ? null : room(this, "dx", n * this.image).fill(0);
     this.weight.gradient.fill(0);
     this.bias.gradient.fill(0);
@@ -99,7 +114,9 @@ export class Conv {
 
 /** Where in an image each number of its patches lies; -1 outside, where there is 0. */
 function sources(channels, kernel, side) {
-  const found = [], edge = (kernel - 1) / 2, inside = (place) => place >= 0 && place < side;
+  const found = [],
+    edge = (kernel - 1) / 2,
+    inside = (place) => place >= 0 && place < side;
   for (let channel = 0; channel < channels; channel++)
     for (let dy = -edge; dy <= edge; dy++)
       for (let dx = -edge; dx <= edge; dx++)
@@ -135,9 +152,12 @@ export class BatchNorm {
   }
 
   forward(x, n) {
-    const width = this.deviation.length, y = room(this, "y", x.length), unit = room(this, "unit", x.length);
+    const width = this.deviation.length,
+      y = room(this, "y", x.length),
+      unit = room(this, "unit", x.length);
     for (let j = 0; j < width; j++) {
-      let mean = 0, variance = 0;
+      let mean = 0,
+        variance = 0;
       for (let i = j; i < x.length; i += width) mean += x[i] / n;
       for (let i = j; i < x.length; i += width) variance += (x[i] - mean) ** 2 / n;
       this.deviation[j] = Math.sqrt(variance + 1e-5);
@@ -150,10 +170,16 @@ export class BatchNorm {
   }
 
   backward(dy, n) {
-    const width = this.deviation.length, dx = room(this, "dx", dy.length), unit = this.unit;
+    const width = this.deviation.length,
+      dx = room(this, "dx", dy.length),
+      unit = this.unit;
     for (let j = 0; j < width; j++) {
-      let sum = 0, along = 0;
-      for (let i = j; i < dy.length; i += width) { sum += dy[i]; along += dy[i] * unit[i]; }
+      let sum = 0,
+        along = 0;
+      for (let i = j; i < dy.length; i += width) {
+        sum += dy[i];
+        along += dy[i] * unit[i];
+      }
       this.shift.gradient[j] = sum;
       this.scale.gradient[j] = along;
       const factor = this.scale.value[j] / this.deviation[j];
@@ -185,7 +211,8 @@ export const DIMENSIONS = 3; // numbers in z: a place on a sphere that can be dr
 
 /** Images (n, 3, 16, 16) -> features h (n, 32). */
 export function makeEncoder(random) {
-  const first = new Conv(3, 8, 5, SIDE, random, { isFirst: true }), second = new Conv(8, 16, 3, SIDE / 2, random);
+  const first = new Conv(3, 8, 5, SIDE, random, { isFirst: true }),
+    second = new Conv(8, 16, 3, SIDE / 2, random);
   return new Sequential(first, new Relu(), second, new Relu(), new Linear(SIDE * SIDE, FEATURES, random), new Relu());
 }
 

@@ -8,7 +8,8 @@ export class Adam {
 
   step() {
     this.steps++;
-    const first = 1 - 0.9 ** this.steps, second = 1 - 0.999 ** this.steps;
+    const first = 1 - 0.9 ** this.steps,
+      second = 1 - 0.999 ** this.steps;
     this.weights.forEach(({ value, gradient }, k) => {
       const [m, v] = this.moments[k];
       for (let i = 0; i < value.length; i++) {

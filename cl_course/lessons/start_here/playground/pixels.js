@@ -13,7 +13,8 @@ export function onCanvas(width, height) {
 
 /** Images (count, 3, SIDE, SIDE) as bytes, side by side on one canvas of SIDE pixels in height. */
 export function thumbnails(bytes, count, canvas = h("canvas", { width: count * SIDE, height: SIDE })) {
-  const pixels = new ImageData(count * SIDE, SIDE), area = SIDE * SIDE;
+  const pixels = new ImageData(count * SIDE, SIDE),
+    area = SIDE * SIDE;
   for (let i = 0; i < count; i++)
     for (let p = 0; p < area; p++) {
       const to = 4 * (Math.floor(p / SIDE) * count * SIDE + i * SIDE + (p % SIDE));

@@ -31,7 +31,8 @@ export class Runner {
     const start = performance.now();
     for (let i = 0; i < steps; i++) {
       this.losses.push(this.trainer.step());
-      if (this.trainer.steps % MEASURE_EVERY === 0) this.measured.push({ step: this.trainer.steps, ...this.trainer.measure() });
+      if (this.trainer.steps % MEASURE_EVERY === 0)
+        this.measured.push({ step: this.trainer.steps, ...this.trainer.measure() });
     }
     this.milliseconds += performance.now() - start;
   }
@@ -43,16 +44,17 @@ export class Runner {
       this.waiting = false;
       if (!this.playing) return;
       const end = performance.now() + this.slice;
-      do this.advance(1); while (performance.now() < end);
+      do this.advance(1);
+      while (performance.now() < end);
       this.send(this.news());
       this.wait();
     });
   }
 
   /**
-   * steps so far and the milliseconds that they took; losses of every step and { step, knn, rank, spread } since the last
-   * news; the loss of guessing; the first views of the batch as bytes; z of the held-out drawings that are shown, and, in
-   * a run's first news, these drawings.
+   * Steps so far and the milliseconds that they took; the losses of every step and { step, knn, rank, spread } since the
+   * last news; the loss of guessing; the first views of the batch as bytes; z of the held-out drawings that are shown;
+   * and, in a run's first news, these drawings.
    */
   news() {
     const { trainer, losses, measured, milliseconds, drawings } = this;

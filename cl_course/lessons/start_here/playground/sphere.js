@@ -3,13 +3,21 @@ import { h } from "../../shared/js/kit.js";
 import { CLASSES } from "./drawings.js";
 import { onCanvas, thumbnails } from "./pixels.js";
 
-const SIZE = 400, CENTRE = SIZE / 2, RADIUS = 184, EASE = 0.25; // EASE: the share of its way that a point goes in a frame
+const SIZE = 400,
+  CENTRE = SIZE / 2,
+  RADIUS = 184,
+  EASE = 0.25; // EASE: the share of its way that a point goes in a frame
 export const COLOURS = ["--blue", "--orange", "--green", "--pink"];
 
 /** The outline of a class, drawn around 0 with half-width r: also told apart without colours. */
 export function outline(pen, label, r) {
   pen.beginPath();
-  if (label === 1) for (const [w, t] of [[r, r / 3], [r / 3, r]]) pen.rect(-w, -t, 2 * w, 2 * t);
+  if (label === 1)
+    for (const [w, t] of [
+      [r, r / 3],
+      [r / 3, r],
+    ])
+      pen.rect(-w, -t, 2 * w, 2 * t);
   else if (label === 3) pen.rect(-r, -r / 2.6, 2 * r, r / 1.3);
   else pen.arc(0, 0, label === 2 ? 0.72 * r : 0.9 * r, 0, 2 * Math.PI);
 }
@@ -20,7 +28,10 @@ export function sign(pen, label, x, y, r, colour, ground) {
   pen.translate(x, y);
   outline(pen, label, r);
   pen.fillStyle = pen.strokeStyle = colour;
-  if (label === 2) { pen.lineWidth = 0.42 * r; pen.stroke(); } else {
+  if (label === 2) {
+    pen.lineWidth = 0.42 * r;
+    pen.stroke();
+  } else {
     pen.lineWidth = 0.22 * r;
     pen.strokeStyle = ground;
     pen.stroke();
@@ -30,14 +41,18 @@ export function sign(pen, label, x, y, r, colour, ground) {
 }
 
 /**
- * labels: of the points; onturn(): it was turned by hand. `show` takes new places (n, 3), to which the points move frame by
- * frame; frame() draws one and says whether anything still moves; dress(bytes) takes the drawings of the points.
+ * labels: of the points; onturn(): it was turned by hand. `show` takes new places (n, 3), to which the points move frame
+ * by frame; frame() draws one and says whether anything still moves; dress(bytes) takes the drawings of the points.
  */
 export function makeSphere(labels, onturn) {
   const { canvas, pen } = onCanvas(SIZE, SIZE);
   let pictures = null;
-  let yaw = 0.5, pitch = -0.35, goal = null, now = null, drawings = false;
-  const degrees = () => Math.round((((yaw * 180) / Math.PI) % 360 + 360) % 360);
+  let yaw = 0.5,
+    pitch = -0.35,
+    goal = null,
+    now = null,
+    drawings = false;
+  const degrees = () => Math.round(((((yaw * 180) / Math.PI) % 360) + 360) % 360);
 
   function turn(dyaw, dpitch) {
     yaw += dyaw;
@@ -46,11 +61,20 @@ export function makeSphere(labels, onturn) {
     canvas.setAttribute("aria-valuetext", `turned by ${degrees()} degrees`);
   }
   for (const [name, value] of Object.entries({
-    tabindex: 0, role: "slider", "aria-label": "Sphere of embeddings", "aria-valuemin": 0, "aria-valuemax": 360,
-    class: "play-sphere", "data-lm-suppress-shortcuts": "true",
-  })) canvas.setAttribute(name, value);
+    tabindex: 0,
+    role: "slider",
+    "aria-label": "Sphere of embeddings",
+    "aria-valuemin": 0,
+    "aria-valuemax": 360,
+    class: "play-sphere",
+    "data-lm-suppress-shortcuts": "true",
+  }))
+    canvas.setAttribute(name, value);
   turn(0, 0);
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus({ preventScroll: true }); });
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+  });
   canvas.addEventListener("pointermove", (event) => {
     if (!canvas.hasPointerCapture(event.pointerId)) return;
     turn(event.movementX / 120, event.movementY / 120);
@@ -67,7 +91,8 @@ export function makeSphere(labels, onturn) {
 
   /** Where a place on the sphere is seen: x, y on the canvas, and its depth from -1 (behind) to 1. */
   function project(x, y, z) {
-    const u = Math.cos(yaw) * x + Math.sin(yaw) * z, w = Math.cos(yaw) * z - Math.sin(yaw) * x;
+    const u = Math.cos(yaw) * x + Math.sin(yaw) * z,
+      w = Math.cos(yaw) * z - Math.sin(yaw) * x;
     const v = Math.cos(pitch) * y - Math.sin(pitch) * w;
     return [CENTRE + RADIUS * u, CENTRE - RADIUS * v, Math.sin(pitch) * y + Math.cos(pitch) * w];
   }
@@ -76,7 +101,8 @@ export function makeSphere(labels, onturn) {
   function move() {
     let moves = false;
     for (let i = 0; i < now.length; i += 3) {
-      const next = [0, 1, 2].map((k) => now[i + k] + EASE * (goal[i + k] - now[i + k])), length = Math.hypot(...next) || 1;
+      const next = [0, 1, 2].map((k) => now[i + k] + EASE * (goal[i + k] - now[i + k])),
+        length = Math.hypot(...next) || 1;
       for (let k = 0; k < 3; k++) {
         moves ||= Math.abs(goal[i + k] - now[i + k]) > 0.004;
         now[i + k] = next[k] / length;
@@ -87,8 +113,11 @@ export function makeSphere(labels, onturn) {
 
   function frame() {
     if (!now) return false;
-    const moves = move(), style = getComputedStyle(canvas), ink = (name) => style.getPropertyValue(name);
-    const colours = COLOURS.map(ink), ground = ink("--ground");
+    const moves = move(),
+      style = getComputedStyle(canvas),
+      ink = (name) => style.getPropertyValue(name);
+    const colours = COLOURS.map(ink),
+      ground = ink("--ground");
     pen.clearRect(0, 0, SIZE, SIZE);
     globe(ink("--muted"));
     const seen = Array.from(labels, (label, i) => [label, i, ...project(now[3 * i], now[3 * i + 1], now[3 * i + 2])]);
@@ -148,20 +177,31 @@ export function makeSphere(labels, onturn) {
     },
     turn,
     frame,
-    dress(bytes) { pictures = thumbnails(bytes, labels.length); },
-    as(what) { drawings = what === "drawings"; },
+    dress(bytes) {
+      pictures = thumbnails(bytes, labels.length);
+    },
+    as(what) {
+      drawings = what === "drawings";
+    },
   };
 }
 
 /** The classes with their signs. */
 export function classKey() {
   const signs = CLASSES.map((name, label) => [onCanvas(18, 18), name, label]);
-  const element = h("p", { class: "lab-key play-key" }, ...signs.map(([{ canvas }, name]) => h("span", {}, canvas, ` ${name}`)));
-  return { element, paint() {
-    const style = getComputedStyle(element);
-    for (const [{ pen }, , label] of signs) {
-      pen.clearRect(0, 0, 18, 18);
-      sign(pen, label, 9, 9, 7, style.getPropertyValue(COLOURS[label]), style.getPropertyValue("--ground"));
-    }
-  } };
+  const element = h(
+    "p",
+    { class: "lab-key play-key" },
+    ...signs.map(([{ canvas }, name]) => h("span", {}, canvas, ` ${name}`)),
+  );
+  return {
+    element,
+    paint() {
+      const style = getComputedStyle(element);
+      for (const [{ pen }, , label] of signs) {
+        pen.clearRect(0, 0, 18, 18);
+        sign(pen, label, 9, 9, 7, style.getPropertyValue(COLOURS[label]), style.getPropertyValue("--ground"));
+      }
+    },
+  };
 }

@@ -46,7 +46,7 @@ export class Trainer {
     return this.order.splice(0, n);
   }
 
-  /** Other settings for the steps to come; what the network is made of cannot change: method, queue, predictor, seed. */
+  /** Other settings for the steps to come; method, queue, predictor and seed cannot change. */
   change(settings) {
     Object.assign(this.settings, settings);
     this.views = undefined;
@@ -60,7 +60,8 @@ export class Trainer {
 
   /** What the page shows: z (SHOWN, 3) of length 1, the views of the last batch as bytes, and the loss of guessing. */
   look() {
-    const { batch } = this.settings, size = 3 * SIDE * SIDE;
+    const { batch } = this.settings,
+      size = 3 * SIDE * SIDE;
     const views = this.views ?? twoViews(this.training, [...Array(batch).keys()], this.settings, uniform(0));
     const shown = [0, batch].map((first) => views.subarray(first * size, (first + PAIRS) * size));
     const z = this.method.embed(this.heldOut.images.subarray(0, SHOWN * size), SHOWN);
@@ -73,9 +74,11 @@ export class Trainer {
 
   /** On the held-out drawings: kNN accuracy and spread of z, which the sphere shows, and effective rank of h. */
   measure() {
-    const { encoder, projector } = this.method, { gallery, heldOut } = this;
+    const { encoder, projector } = this.method,
+      { gallery, heldOut } = this;
     const known = Float64Array.from(this.method.embed(gallery.images, GALLERY));
-    const h = encoder.forward(heldOut.images, HELD_OUT), z = projector.forward(h, HELD_OUT);
+    const h = encoder.forward(heldOut.images, HELD_OUT),
+      z = projector.forward(h, HELD_OUT);
     return {
       knn: knnAccuracy(known, gallery.labels, z, heldOut.labels, DIMENSIONS),
       spread: spread(z, DIMENSIONS),
