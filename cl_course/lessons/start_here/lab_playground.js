@@ -162,18 +162,12 @@ function lab(data, root) {
     temperature: () => settings.method !== "byol",
     queue: () => settings.method === "moco",
     momentum: () => settings.method !== "simclr",
-    predictor: () => settings.method === "byol",
-    stopGradient: () => settings.method === "byol",
   };
-  const { method, crop, flip, colour, ...numbers } = controls;
-  const disguise = h(
-    "fieldset",
-    { class: "lab-choice" },
-    h("legend", {}, "Views"),
-    crop.element,
-    flip.element,
-    colour.element,
-  );
+  const group = (label, ...members) =>
+    h("fieldset", { class: "lab-choice" }, h("legend", {}, label), ...members.map((member) => member.element));
+  const { method, crop, flip, colour, predictor, stopGradient, ...numbers } = controls;
+  const disguise = group("Views", crop, flip, colour),
+    parts = group("Parts", predictor, stopGradient);
   root.append(
     chipsOf("Pull and push", (preset) => preset.settings.method !== "byol"),
     chipsOf("Pull alone", (preset) => preset.settings.method === "byol"),
@@ -197,6 +191,7 @@ function lab(data, root) {
       { class: "lab-controls play-settings" },
       method.element,
       disguise,
+      parts,
       ...Object.values(numbers).map((control) => control.element),
     ),
     h(
@@ -289,6 +284,7 @@ function lab(data, root) {
     watch.textContent =
       at < 0 ? "Settings of your own: press Restart to see them from the first step." : PRESETS[at].watch;
     for (const [name, used] of Object.entries(uses)) controls[name].element.hidden = !used();
+    parts.hidden = settings.method !== "byol";
   }
   function sentence() {
     const seen =

@@ -9,7 +9,7 @@ from IPython.display import display
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.values import whole
 
-POSED = 800  # steps after which the picture of the lab is taken
+POSED = 600  # steps after which the picture of the lab is taken
 LARGEST = 2**32 - 1  # of the seeds: the page counts in 32 bits
 
 

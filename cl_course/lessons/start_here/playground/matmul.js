@@ -1,10 +1,10 @@
 // Products of matrices, where nearly all of the time goes. A matrix is a window on an array: element (row, column) lies
 // at `at + row * down + column * across`.
 //
-// Why not TensorFlow.js 4: on one core of a busy machine, in headless Chromium, a step of the same kind (128 views, two
-// convolutions of 12 and 24 channels, SimCLR, Adam) made 11.7 steps a second in its WebAssembly backend, which has no
-// gradient of conv2d, so that conv3d stood in for it; 3.2 in WebGL, drawn in software; 2.7 in plain JavaScript. Its code
-// is 1.3 MB. The loops below made about 20 steps a second of that size on the same machine, and are 2 kB.
+// Why not TensorFlow.js 4.22: a step of 128 views through two convolutions (12 and 24 channels), SimCLR and Adam, in
+// headless Chromium on one core of a busy machine, in turns, three windows of 5 seconds each: 4.2 steps a second in its
+// WebAssembly backend (which has no gradient of conv2d, so that conv3d stood in), 10.9 with the loops below. By itself
+// the first made 11.7, and 3.2 in WebGL, drawn in software. It is 1.3 MB of code, and a notebook must stay below 1 MB.
 // Float64Array, since V8 computes in float64: numbers in float32 are converted at each use, which was a third slower.
 
 /** The matrix whose rows of `columns` numbers lie one after the other in `data`, from place `at` on. */

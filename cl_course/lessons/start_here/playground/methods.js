@@ -1,5 +1,5 @@
 // SimCLR, MoCo and BYOL, as in cl_course/methods/. A method has an encoder and a projector, learns `weights`, and has
-// two verbs: loss(views, n) computes the loss of 2n views (view 1 of all n images, then view 2) and fills all gradients;
+// two verbs: loss(views, n) gives the loss of 2n views (view 1 of all n images, then view 2) and fills all gradients;
 // afterStep() is what follows the optimiser's step. `chance(n)` is the loss of guessing.
 import { byolLoss, infoNce, normalised, ntXent } from "./losses.js";
 import { DIMENSIONS, FEATURES, makeEncoder, makeHead, Sequential } from "./network.js";

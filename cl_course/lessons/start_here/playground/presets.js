@@ -31,7 +31,7 @@ export const PRESETS = [
     name: "Temperature 0.01",
     settings: { temperature: 0.01 },
     watch:
-      "Almost only the very nearest other views push now. The points stay huddled, the loss jumps from batch to batch, " +
+      "Almost only the very nearest other views push now. The points stay close together, " +
       "and kNN climbs more slowly than at 0.2.",
   },
   {
@@ -56,6 +56,6 @@ export const PRESETS = [
   {
     name: "BYOL, no stop-gradient",
     settings: { method: "byol", stopGradient: false },
-    watch: "Collapse, at once: targets and predictions move towards each other, and the cheapest way is to be all alike.",
+    watch: "Collapse, at once: targets and predictions move towards each other until all points are alike.",
   },
 ];

@@ -52,9 +52,9 @@ export class Runner {
   }
 
   /**
-   * Steps so far and the milliseconds that they took; the losses of every step and { step, knn, rank, spread } since the
-   * last news; the loss of guessing; the first views of the batch as bytes; z of the held-out drawings that are shown;
-   * and, in a run's first news, these drawings.
+   * Steps so far and the milliseconds that they took; losses and { step, knn, rank, spread } since the last news; the
+   * loss of guessing; the first views of the batch as bytes; z of the held-out drawings that are shown; and, in a run's
+   * first news, these drawings.
    */
   news() {
     const { trainer, losses, measured, milliseconds, drawings } = this;

@@ -41,8 +41,8 @@ export function sign(pen, label, x, y, r, colour, ground) {
 }
 
 /**
- * labels: of the points; onturn(): it was turned by hand. `show` takes new places (n, 3), to which the points move frame
- * by frame; frame() draws one and says whether anything still moves; dress(bytes) takes the drawings of the points.
+ * labels: of the points; onturn(): it was turned by hand. `show` takes new places (n, 3), to which the points move by
+ * frames; frame() draws one and says whether anything still moves; dress(bytes) takes the drawings of the points.
  */
 export function makeSphere(labels, onturn) {
   const { canvas, pen } = onCanvas(SIZE, SIZE);
