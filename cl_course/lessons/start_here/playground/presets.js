@@ -4,7 +4,7 @@ export const HEALTHY = {
   temperature: 0.2,
   batch: 64,
   queue: 512,
-  momentum: 0.9,
+  momentum: 0.95,
   predictor: true,
   stopGradient: true,
   crop: true,
@@ -36,26 +36,26 @@ export const PRESETS = [
   },
   {
     name: "MoCo",
-    settings: { method: "moco", queue: 1024, momentum: 0.99 },
+    settings: { method: "moco" },
     watch:
       "A queue of earlier views pushes, in place of the other views of the batch. " +
       "The kinds gather as well, more slowly here.",
   },
   {
     name: "BYOL",
-    settings: { method: "byol" },
+    settings: { method: "byol", momentum: 0.9 },
     watch: "Nothing pushes: each view only predicts its partner. Still the points stay spread out.",
   },
   {
     name: "BYOL, no predictor",
-    settings: { method: "byol", predictor: false },
+    settings: { method: "byol", momentum: 0.9, predictor: false },
     watch:
       "Collapse: all points run to one place. The loss is nearly 0, the best there is, " +
       "and the network tells nothing apart.",
   },
   {
     name: "BYOL, no stop-gradient",
-    settings: { method: "byol", stopGradient: false },
+    settings: { method: "byol", momentum: 0.9, stopGradient: false },
     watch: "Collapse, at once: targets and predictions move towards each other until all points are alike.",
   },
 ];
