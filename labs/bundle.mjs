@@ -18,17 +18,30 @@ for (const file of [...sources, join(here, "package.json")]) {
 }
 const stamp = hash.digest("hex").slice(0, 16);
 
+// `import code from "./worker.js?worker"` gives a worker with all that it imports as one text: a lab in a notebook is one
+// file, so that it has no address from which a worker could be loaded.
+const form = { bundle: true, minify: true, target: "es2020", nodePaths: [join(here, "node_modules")] };
+const workers = {
+  name: "workers",
+  setup(building) {
+    building.onResolve({ filter: /\?worker$/ }, ({ path, resolveDir }) => (
+      { path: join(resolveDir, path.replace("?worker", "")), namespace: "worker" }));
+    building.onLoad({ filter: /./, namespace: "worker" }, async ({ path }) => {
+      const made = await build({ ...form, entryPoints: [path], format: "iife", write: false });
+      return { contents: made.outputFiles[0].text, loader: "text" };
+    });
+  },
+};
+
 const entries = sources.filter((name) => readFileSync(name, "utf8").includes("export default widget("));
 await build({
   entryPoints: entries,
   outdir: lessons,
   outbase: lessons,
   outExtension: { ".js": ".bundle.js" },
-  bundle: true,
-  minify: true,
+  ...form,
   format: "esm",
-  target: "es2020",
-  nodePaths: [join(here, "node_modules")],
+  plugins: [workers],
   banner: { js: `/* ${stamp} - made by labs/bundle.mjs; holds parts of d3 (ISC licence, Copyright Mike Bostock) */` },
   legalComments: "inline",
   logLevel: "info",

@@ -59,6 +59,7 @@ from cl_course.lessons.start_here.lab_game import (
     simple_players,
     tournament,
 )
+from cl_course.lessons.start_here.lab_playground import playground
 from cl_course.models import small_resnet
 from cl_course.running import checkpoints
 from cl_course.running.doctor import report
@@ -67,6 +68,28 @@ from cl_course.running.settings import settings
 lesson = settings(globals())
 
 # %% [markdown]
+# ## Watch a network learn
+#
+# A small network learns here, in this page, from drawings of four kinds, and nobody tells it which is which. It sees
+# each drawing twice, disguised in two ways (the columns on the right), and learns to put both on one place of the
+# sphere and other drawings elsewhere. Each point is a drawing that it never trains on, and its sign is the kind. Press
+# *Train*. All that the page shows comes back later in the course; what its words mean is folded at its foot.
+#
+# **Predict first.** A disguise cuts, mirrors and changes colours. Suppose that it leaves the colours as they are, so that
+# the two views are *easier* to match. Will the points gather by kind sooner, later, or not at all? Try
+# *Colours unchanged*, and then show the points as drawings.
+
+# %%
+playground(seed=lesson.seed)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Not at all: the loss falls sooner, and the kinds stay mixed. Drawings with like colours lie together, because colours
+# alone tell which two belong together, and the shape is not needed. The other buttons show what else can go wrong.
+#
+# </details>
+#
 # ## A shop of flashcards without names
 #
 # You have a shop with thousands of flashcards. Each has a picture on the front, and nothing on the back, where the
