@@ -1,4 +1,4 @@
-"""Belt lab: the keys in MoCo's queue, how old they are, and which encoder made them.
+"""Queue lab: the keys in MoCo's queue, how old they are, and which encoder made them.
 
 With q_t the query encoder's weights after t steps, the key encoder's are k_t = m k_{t-1} + (1 - m) q_t
 (MoCo, eq. 2), hence an average of all past query encoders in which that of j steps ago has the share

@@ -1,8 +1,8 @@
 // The clinic lab: the health panels of recorded patients, each over a healthy run of the same method, and a verdict on
 // every diagnosis. All that is said against a wrong one comes from Python (evidence.py).
 import {
-  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, place, report, s, scaleLinear, select, sheet,
-  widget,
+  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, place, put, report, s, scaleLinear, select,
+  sheet, widget,
 } from "../shared/js/kit.js";
 
 const WIDTH = 206, HEIGHT = 190, LEFT = 30, RIGHT = 200, TOP = 54, BOTTOM = 150;
@@ -249,10 +249,6 @@ function dot(shape, x, y, r, fill) {
 
 function speak(control, value, text) {
   put(control, { "aria-valuenow": value, "aria-valuetext": text });
-}
-
-function put(element, attributes) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
 }
 
 function show(element, seen) {

@@ -1,6 +1,6 @@
 // A sheet of cards, and the nearest of the one chosen under each encoder; a neighbour that is pressed is the next
 // query. Python hands in the features as whole numbers (neighbour_cards.py says why), and they are searched here.
-import { button, choice, h, oncePerFrame, report, sprite } from "./kit.js";
+import { button, choice, h, isPlain, oncePerFrame, report, sprite } from "./kit.js";
 
 /** The codes of an encoder, one row of `dimensions` after another, from base64. */
 export function decode(text) {
@@ -123,7 +123,7 @@ export function neighboursLab(data, root, below = () => null) {
       ArrowLeft: from - 1, ArrowRight: from + 1, ArrowUp: from - columns, ArrowDown: from + columns,
       Home: first, End: end - 1, Enter: from, " ": from,
     }[event.key];
-    if (to === undefined || from < 0) return;
+    if (to === undefined || from < 0 || !isPlain(event)) return;
     event.preventDefault();
     event.stopPropagation();
     if (to < first || to >= end) return;
