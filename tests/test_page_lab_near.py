@@ -104,7 +104,7 @@ def test_cards_marks_words_and_alt_say_the_same(opened, labs, name):
             counts.append(f"{encoder['name']} {sum(right)}")
             for (card, cosine), same in zip(found, right):
                 digits = f"{cosine:.{3 if cosine > 0.99 else 2}f}"
-                whose = "the query's kind" if same else "another kind"
+                whose = "the query's class" if same else "another class"
                 expected.append(
                     f"{data['classes'][data['labels'][card]]}, {whose}, cosine similarity {digits}: make it the query"
                 )
@@ -114,7 +114,7 @@ def test_cards_marks_words_and_alt_say_the_same(opened, labs, name):
         )
         assert marks == ["✓true" if "the query's" in label else "✗false" for label in expected]
         for text in (lab.words, lab.alt):
-            assert f"Query: {kind}, a " in text and f"so many are of its kind: {', '.join(counts)}." in text
+            assert f"Query: {kind}, a " in text and f"searched cards: {', '.join(counts)}." in text
 
 
 def test_the_sheet_follows_the_arrow_keys(opened, labs):

@@ -90,13 +90,6 @@ class Belt:
         return np.where(last >= 0, self.step - last // self.batch_size, np.nan)
 
     @property
-    def title(self) -> str:
-        return (
-            f"momentum {self.momentum:g}, {self.queue_size:,} keys, {self.batch_size} a step: "
-            f"key encoder {lag(self.momentum):.3g} steps behind, oldest keys {self.longest} steps old"
-        )
-
-    @property
     def sentence(self) -> str:
         """All numbers in words, beside the picture and for those who cannot see it."""
         filled = int(np.isfinite(self.ages()).sum())

@@ -1,5 +1,5 @@
 // The retrieval lab: the neighbours lab, and below it what the cards that were found have in common with the query
-// beyond its kind: the mean difference in each factor, beside that of all cards that are searched.
+// beyond its class: the mean difference in each factor, beside that of all cards that are searched.
 import { h, put, s, scaleLinear, sheet, widget } from "../shared/js/kit.js";
 import { neighboursLab } from "../shared/js/neighbours.js";
 
