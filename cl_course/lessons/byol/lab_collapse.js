@@ -24,7 +24,7 @@ export function pointsOf(run, cards) {
 }
 
 /** What the switches say, as in Python. */
-export function words({ predictor, stop_gradient, target, batch_norm }) {
+function words({ predictor, stop_gradient, target, batch_norm }) {
   const off = [[predictor, "predictor"], [stop_gradient, "stop-gradient"], [batch_norm, "BatchNorm"]]
     .filter(([on]) => !on).map(([, name]) => name);
   const asked = stop_gradient ? `Target ${target}` : "Target never asked";
@@ -32,7 +32,7 @@ export function words({ predictor, stop_gradient, target, batch_norm }) {
 }
 
 /** One word on a look, and its reason. */
-export function verdict(spread, loss) {
+function verdict(spread, loss) {
   if (spread >= COLLAPSED) return "Apart: different cards are at different points.";
   const fooled = loss < 0.1 ? ", and the loss takes it for success" : "";
   return `Collapsed: every view of every card is at one point${fooled}.`;

@@ -21,17 +21,17 @@ const PANELS = [
 const PAIRS = [["strangers", "negative", "var(--orange)"], ["partners", "positive", "var(--blue)"]];
 
 /** What is known of one patient: which faults were tried, and the last. A right one stays, whatever is tried later. */
-export function diagnose(before, fault) {
+function diagnose(before, fault) {
   return { tried: [...new Set([...(before?.tried ?? []), fault])], last: fault };
 }
 
 /** The letters of the patients whose own fault has been tried. */
-export function named(patients, asked) {
+function named(patients, asked) {
   return patients.filter((p) => asked[p.letter]?.tried.includes(p.fault)).map((p) => p.letter);
 }
 
 /** The answer to a diagnosis; nothing where `fault` was not asked last. */
-export function verdict(patient, faults, fault, asked) {
+function verdict(patient, faults, fault, asked) {
   if (!fault || asked?.last !== fault) return "";
   if (fault === patient.fault) return "Yes, that is it.";
   const number = faults.findIndex(({ name }) => name === fault) + 1;

@@ -11,7 +11,7 @@ const NAMES = "ABCDEFGHIJKL";
 const GOALS = [["both", "both"], ["alignment", "alignment alone"], ["uniformity", "uniformity alone"]];
 
 /** Softmax of each view over all others, at similarity cos(difference) / T: p[i][j], with p[i][i] = 0. */
-export function softmax(angles, temperature) {
+function softmax(angles, temperature) {
   const views = angles.length;
   return angles.map((a, i) => {
     const logits = angles.map((b, j) => (i === j ? -Infinity : Math.cos(a - b) / temperature));
@@ -47,12 +47,12 @@ export function step(angles, velocity, temperature, goal) {
 }
 
 /** The least uniformity that 2n points on a circle can have: evenly spread. */
-export function evenUniformity(n) {
+function evenUniformity(n) {
   return measures(Array.from({ length: 2 * n }, (_, i) => (Math.PI * i) / n), 1).uniformity;
 }
 
 /** A repeatable start: view 1 anywhere, view 2 up to a third of the circle from it. */
-export function start(n, seed) {
+function start(n, seed) {
   const random = uniform(seed);
   const first = Array.from({ length: n }, () => 2 * Math.PI * random());
   return [...first, ...first.map((a) => a + ((2 * random() - 1) * 2 * Math.PI) / 3)];

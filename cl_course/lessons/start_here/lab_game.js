@@ -27,7 +27,7 @@ const STYLE = `
 `;
 
 /** Who won how many of the rounds played at a level: { played, you, ...players }. taken: round -> the place taken. */
-export function score(rounds, players, taken, level) {
+function score(rounds, players, taken, level) {
   const of = rounds.map((round, i) => [round, taken[i]])
     .filter(([round, place]) => round.level === level && place !== undefined);
   const won = (place) => of.filter(([round, yours]) => round.kinds[place(round, yours)] === SAME).length;
@@ -38,7 +38,7 @@ export function score(rounds, players, taken, level) {
 }
 
 /** The round after `now`: one of its level that is not played yet, else the next of all that are not, or null. */
-export function following(rounds, taken, now) {
+function following(rounds, taken, now) {
   const free = rounds.map((_, i) => i).filter((i) => taken[i] === undefined);
   const here = free.filter((i) => rounds[i].level === rounds[now].level);
   return here[0] ?? free.find((i) => i > now) ?? free[0] ?? null;

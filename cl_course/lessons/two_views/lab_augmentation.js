@@ -11,7 +11,7 @@ import { readPictures } from "./read_pictures.js";
 import { FEATURES, shortcutRates } from "./shortcut.js";
 
 export * from "./augment.js";
-export { decoded, readPictures, shrunk } from "./read_pictures.js";
+export { readPictures } from "./read_pictures.js";
 export { FEATURES, shortcutRates };
 
 const VIEWS = 8;
@@ -24,7 +24,7 @@ const HINTS = {
 };
 
 /** How far a value of `image` moves in the mean, over all views. */
-export function meanChange(image, views) {
+function meanChange(image, views) {
   let sum = 0;
   for (const { data } of views) for (let i = 0; i < data.length; i++) sum += Math.abs(data[i] - image.data[i]);
   return sum / (views.length * image.data.length);
