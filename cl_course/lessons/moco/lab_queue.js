@@ -48,17 +48,15 @@ function lab(data, root) {
   const controls = [momentum, length, batch, step, play].map(({ element }) => element);
   root.append(h("div", { class: "lab-controls" }, ...controls));
 
-  const belt = sheet(WIDTH, 92, "The queue in memory, place by place");
+  const belt = sheet(WIDTH, 46, "The queue in memory, place by place");
   const cells = s("g"), pointer = s("path", { d: "M0,0 l7,12 h-14 z", fill: "var(--red)" });
-  const where = s("text", { y: 84, style: "fill: var(--red)" });
-  belt.append(
-    s("text", { x: 6, y: 14, class: "muted" },
-      "The queue in memory (strong: new, pale: old, grey: still the random start)"),
-    cells, pointer, where, s("text", { x: 6, y: 62, class: "muted" }, "0"));
-  const end = belt.appendChild(s("text", { x: WIDTH - 6, y: 62, "text-anchor": "end", class: "muted" }));
+  // Words beside the wide drawing, not in it: on a narrow page they would shrink with it.
+  const title = h("p", { class: "muted", style: "margin: 0" });
+  const where = h("p", { style: "margin: 0 0 8px; color: var(--red)" });
+  belt.append(cells, pointer);
   const work = sheet(420, 270, "Share of each past query encoder in a key's encoder");
   const apart = sheet(420, 270, "Distance of encoders by momentum");
-  root.append(belt, h("div", { class: "lab-panels" }, work, apart), heard.element);
+  root.append(title, belt, where, h("div", { class: "lab-panels" }, work, apart), heard.element);
 
   const share = scaleLog([2e-4, 1.5], [225, 40]), back = scaleLinear([0, 100], [50, 410]);
   select(work.appendChild(s("g", { transform: "translate(50,0)" })))
@@ -102,16 +100,16 @@ function lab(data, root) {
     cells.replaceChildren(...runs.map(([from, a], i) => {
       const to = runs[i + 1]?.[0] ?? K, x = place(from);
       return s("rect", {
-        x, width: Math.max(0.5, place(to) - x), y: 22, height: 26, fill: a === null ? "var(--grid)" : "var(--blue)",
+        x, width: Math.max(0.5, place(to) - x), y: 4, height: 26, fill: a === null ? "var(--grid)" : "var(--blue)",
         "fill-opacity": a === null ? 1 : 1 - (0.85 * (a - 1)) / Math.max(1, age - 1),
         stroke: runs.length <= 80 ? "var(--ground)" : "none",
       });
     }));
     const at = place(oldest(K, n, step.value));
-    pointer.setAttribute("transform", `translate(${at},52)`);
-    where.textContent = `oldest: the next ${n} keys go here`;
-    put(where, { x: at, "text-anchor": at < 0.6 * WIDTH ? "start" : "end" });
-    end.textContent = count(K);
+    pointer.setAttribute("transform", `translate(${at},32)`);
+    title.textContent = `The queue in memory, places 0 to ${count(K - 1)} ` +
+      "(strong: new, pale: old, grey: still the random start)";
+    where.textContent = `▲ oldest: the next ${n} keys go here`;
 
     const reach = Math.max(60, Math.floor(1.5 * age));
     back.domain([0, reach]);
