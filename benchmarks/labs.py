@@ -58,11 +58,11 @@ def press(page, area, keys: int) -> None:
 
 def median(page, area) -> float:
     """Milliseconds from a key to the changed picture."""
-    press(page, area, WARM)
+    press(page, area, WARM)  # and the control keeps the focus
     area.evaluate(WATCH)
     for _ in range(KEYS):
         before = page.evaluate("window.times.length")
-        press(page, area, 1) if before % 2 == 0 else page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft" if before % 2 else "ArrowRight")
         wait_until(lambda before=before: page.evaluate("window.times.length") > before, "the picture has changed")
     return statistics.median(page.evaluate("window.times"))
 
@@ -86,6 +86,7 @@ def in_jupyterlab(browser, folder: Path) -> tuple[dict[str, float], dict[str, tu
         write_notebook(server.notebooks / "labs.ipynb", [*cells, MEMORY])
         notebook = Notebook(browser, server, "labs.ipynb")
         notebook.run_all()
+        before = kernel_memory(notebook)
         for number, name in enumerate(IDS):
             area = notebook.cells.nth(number).locator(".cl-lab")
             notebook.cells.nth(number).scroll_into_view_if_needed()
@@ -94,24 +95,19 @@ def in_jupyterlab(browser, folder: Path) -> tuple[dict[str, float], dict[str, tu
             nodes = notebook.page.evaluate(NODES)
             press(notebook.page, area, DRAGS)
             left[name] = notebook.page.evaluate(NODES) - nodes
-        memory = memory_of(notebook, len(SHOWN))
-        before = next(memory)
-        left["kernel, kB"] = next(memory) - before
+        left["kernel, kB"] = kernel_memory(notebook) - before
     return found, left
 
 
-def memory_of(notebook, number: int):
-    """The kernel's memory in kB as the last cell printed it, then as it prints it now."""
-    output = notebook.cells.nth(number).locator(".jp-OutputArea-output")
-
-    def read() -> int:
-        return int(output.last.text_content().split()[1])
-
-    yield read()
-    notebook.cells.nth(number).click()
+def kernel_memory(notebook) -> int:
+    """In kB, as the notebook's last cell prints it now."""
+    cell = notebook.cells.nth(len(SHOWN))
+    printed, prompt = cell.locator(".jp-OutputArea-output"), cell.locator(".jp-InputPrompt")
+    before = prompt.text_content()
+    cell.click()
     notebook.page.keyboard.press("Control+Enter")
-    notebook.page.wait_for_timeout(2000)
-    yield read()
+    wait_until(lambda: prompt.text_content() not in (before, "[*]:"), "the cell has run")
+    return int(printed.last.text_content().split()[1])
 
 
 if __name__ == "__main__":

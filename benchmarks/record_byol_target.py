@@ -128,5 +128,6 @@ if __name__ == "__main__":
         jobs = [{"momentum": m, "seed": seed, "recipe": repr(RECIPE)} for seed in range(3) for m in MOMENTA]
         runs, minutes = record_all("byol_target", target, jobs)
     script = "benchmarks/record_byol_target.py"
-    records.write(f"byol_{chosen}", room="lessons/byol", script=script, about=about, config=config, runs=runs,
-                  minutes=minutes)
+    records.write(
+        f"byol_{chosen}", room="lessons/byol", script=script, about=about, config=config, runs=runs, minutes=minutes
+    )

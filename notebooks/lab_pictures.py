@@ -27,12 +27,17 @@ MOST_BYTES = 250_000  # of a sharp picture; GitHub draws notebooks of at most 1 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 PAGE = f'<!doctype html><html lang="en" data-theme="light"><style>{STYLE}</style><body><div id="lab"></div></body>'
+LONGEST = 60_000  # milliseconds that a lab may be busy
 # Two frames later a lab has drawn what it drew at once, and what it asked to draw in the next frame.
-MOUNT = """async ([code, data]) => {
+MOUNT = """async ([code, data, longest]) => {
     const lab = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })))
     const el = document.getElementById("lab")
     await lab.default.render({ model: { get: (name) => (name === "data" ? data : undefined) }, el })
-    while (el.getAttribute("aria-busy") === "true") await new Promise(requestAnimationFrame)
+    const end = performance.now() + longest
+    while (el.getAttribute("aria-busy") === "true") {
+        if (performance.now() > end) throw new Error(`it is still busy after ${longest / 1000} s`)
+        await new Promise(requestAnimationFrame)
+    }
     el.labPose?.()
     await document.fonts.ready
     for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame)
@@ -134,7 +139,7 @@ def _picture(context, code: str, data: dict, cell: str) -> tuple[Image.Image, st
     page = context.new_page()
     page.set_content(PAGE)
     try:
-        alt = page.evaluate(MOUNT, [code, data])
+        alt = page.evaluate(MOUNT, [code, data, LONGEST])
         image = Image.open(io.BytesIO(page.locator("#lab").screenshot())).convert("RGB")
     except Error as error:
         raise NoPicture(f"the lab in cell {cell} does not draw itself: {error.message.splitlines()[0]}") from None

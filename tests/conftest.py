@@ -55,6 +55,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_sigterm_ends_like_ctrl_c_and_a_second_run_is_refused_meanwhile",
     ),
     "test_data.py": ("test_the_real_cifar10",),
+    "test_lab_pictures.py": None,
     "test_labs_circle.py": ("test_it_goes_downhill_and_settles",),
     "test_labs_collapse.py": None,
     "test_labs_your_loss.py": None,

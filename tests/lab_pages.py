@@ -4,7 +4,7 @@ import importlib.util
 import json
 
 import pytest
-from browser import SCREENSHOTS, find_browser
+from browser import SCREENSHOTS, find_browser, wait_until
 
 from cl_course.lessons.shared.lab_page import STYLE
 
@@ -21,6 +21,12 @@ MOUNT = """async ([code, data]) => {
     const el = document.getElementById("lab")
     window.lab.default.render({ model: { get: () => data }, el })
 }"""
+
+
+# Controls without a name that a screen reader could say.
+NAMELESS = """area => [...area.querySelectorAll("input, button, select, [tabindex='0'], [role=option]")].filter(e => !(
+    e.ariaLabel || e.getAttribute("aria-labelledby") || e.title || e.textContent.trim() || (e.labels ?? []).length
+)).map(e => e.outerHTML.slice(0, 100))"""
 
 
 class LabPage:
@@ -40,9 +46,20 @@ class LabPage:
     def words(self) -> str:
         return self.page.locator(".lab-report").text_content()
 
-    def close(self, name: str) -> None:
+    @property
+    def alt(self) -> str:
+        return self.page.evaluate("document.getElementById('lab').labAlt()")
+
+    def rest(self) -> None:
+        """Wait until the lab no longer says that it is busy."""
+        wait_until(lambda: self.page.locator(".cl-lab[aria-busy=true]").count() == 0, "the lab has done its work")
+
+    def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def close(self, name: str) -> None:
+        self.screenshot(name)
         self.context.close()
         assert self.said == []
         assert [url for url in self.asked if not url.startswith(("blob:", "about:", "data:"))] == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from browser import Notebook, jupyter_lab, wait_until, write_notebook
-from lab_pages import in_browser
+from lab_pages import NAMELESS, in_browser
 
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "cl_course" / "lessons"
@@ -27,10 +27,6 @@ shown = json.loads(Path({path!r}).read_text())[{place}]
 display(page_lab(str(Path({root!r}) / shown["lab"]), Path(shown["lab"]).name.split(".")[0], **shown["data"]))"""
 TRAINED = """from cl_course.lessons.byol import lab_collapse
 lab_collapse.collapse_lab()"""
-# Controls without a name that a screen reader could say.
-NAMELESS = """area => [...area.querySelectorAll("input, button, select, [tabindex='0']")].filter(e => !(
-    e.ariaLabel || e.getAttribute("aria-labelledby") || e.title || e.textContent.trim() || (e.labels ?? []).length
-)).map(e => e.outerHTML.slice(0, 100))"""
 STATE = """area => [...area.querySelectorAll("canvas")].map(c => c.toDataURL()).join("") + area.innerHTML
     + [...area.querySelectorAll("input")].map(i => i.value + i.checked).join()"""
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lab_pages import in_browser
-from test_page_lab_augmentation import cards, opened, widget  # noqa: F401
+from lab_examples import augmentation, cards
+from lab_pages import LabPage, in_browser
 from torch import Generator, Tensor
 
 from cl_course import augment as ops
@@ -49,9 +49,10 @@ TOOLS = """() => {
 
 
 @pytest.fixture(scope="module")
-def maths(browser, widget):  # noqa: F811
+def maths(browser):
     """A page whose lab nobody touches."""
-    page = opened(browser, widget)
+    page = LabPage(browser, augmentation())
+    page.rest()
     page.page.evaluate(TOOLS)
     yield page.page
     page.close("augmentation")
@@ -69,22 +70,22 @@ def unpack(texts: list[str], like: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module", params=["flower", "card"])
-def picture(request, maths, widget):  # noqa: F811
+def picture(request, maths):
     """A picture as the page has decoded it, (3, h, w)."""
-    number = [picture["name"] for picture in widget.data["pictures"]].index(request.param)
+    number = [picture["name"] for picture in augmentation().data["pictures"]].index(request.param)
     width, height, packed = maths.evaluate(
         """async ([data, number]) => {
             const { image } = (await lab.readPictures(data)).shelf[number]
             return [image.width, image.height, packed(image)]
         }""",
-        [widget.data, number],
+        [augmentation().data, number],
     )
     return unpack([packed], torch.empty(3, height, width))[0]
 
 
-def test_a_picture_is_decoded_and_halved_as_python_does(picture, cards):  # noqa: F811
+def test_a_picture_is_decoded_and_halved_as_python_does(picture):
     if picture.shape[-1] == 32:  # PNG: without loss
-        assert torch.allclose(picture, cards[4], atol=1e-6)
+        assert torch.allclose(picture, cards()[4], atol=1e-6)
     else:  # JPEG: another decoder may round otherwise
         large = photos(LARGE)["flower"]
         assert picture.shape == (3, LARGE // 2, LARGE // 2)
@@ -157,8 +158,8 @@ def test_parameters_from_the_same_random_numbers_are_the_package_s(maths, size):
         assert torch.allclose(torch.tensor([p[name] for p in found]).to(values), values, atol=1e-5), name
 
 
-def test_the_meter_is_the_package_s(maths, cards):  # noqa: F811
-    views = ops.two_views(cards[:64], PRESETS["crop and flip"], Generator().manual_seed(0))
+def test_the_meter_is_the_package_s(maths):
+    views = ops.two_views(cards()[:64], PRESETS["crop and flip"], Generator().manual_seed(0))
     found = maths.evaluate(
         """([view1, view2]) => {
             const task = lab.shortcutRates(view1.map(image), view2.map(image))
@@ -169,5 +170,5 @@ def test_the_meter_is_the_package_s(maths, cards):  # noqa: F811
     expected = {name: shortcut.shortcut_rate(*views, feature) for name, feature in shortcut.FEATURES.items()}
     assert found == pytest.approx(expected) and len(set(expected.values())) == 3
     for name, feature in shortcut.FEATURES.items():
-        values = maths.evaluate("([name, given]) => [...lab.FEATURES[name](image(given))]", [name, pack(cards[0])])
-        assert torch.allclose(torch.tensor(values), feature(cards[:1])[0], atol=1e-5)
+        values = maths.evaluate("([name, given]) => [...lab.FEATURES[name](image(given))]", [name, pack(cards()[0])])
+        assert torch.allclose(torch.tensor(values), feature(cards()[:1])[0], atol=1e-5)

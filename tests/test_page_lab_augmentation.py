@@ -9,41 +9,24 @@ import re
 import numpy as np
 import pytest
 from browser import wait_until
-from lab_pages import LabPage, in_browser, shown_by
+from lab_examples import augmentation
+from lab_pages import LabPage, in_browser
 
 from cl_course import augment as ops
-from cl_course.data import load, to_float
-from cl_course.lessons.shared.lab_page import page_lab
-from cl_course.lessons.two_views import lab_augmentation
-from cl_course.lessons.two_views.lab_augmentation import LARGE, PRESETS, photos
+from cl_course.lessons.two_views.lab_augmentation import PRESETS
 
 pytestmark = in_browser
 
 
-@pytest.fixture(scope="module")
-def cards():
-    return to_float(load("shapes", "val", limit=80).images)
-
-
-@pytest.fixture(scope="module")
-def widget(cards):
-    pictures = {"flower": photos(LARGE)["flower"], "card": cards[4]}
-    return shown_by(lab_augmentation, lab_augmentation.augmentation_lab, pictures=pictures, cards=cards, seed=3)
-
-
-def opened(browser, widget, **settings) -> LabPage:
-    page = LabPage(browser, widget, **settings)
-    rest(page)
+def opened(browser, **settings) -> LabPage:
+    page = LabPage(browser, augmentation(), **settings)
+    page.rest()
     return page
 
 
-def rest(page: LabPage) -> None:
-    wait_until(lambda: page.page.locator(".cl-lab").get_attribute("aria-busy") == "false", "pictures and meter")
-
-
 @pytest.fixture
-def lab(browser, widget):
-    page = opened(browser, widget)
+def lab(browser):
+    page = opened(browser)
     yield page
     page.close("augmentation used")
 
@@ -95,7 +78,7 @@ def test_the_box_is_resized_and_dragged_by_the_mouse(lab):
     assert place_of_box(lab) == [20, 10, 48, 80]
     drag(page, frame, 400, 400)
     assert place_of_box(lab) == [64, 32, 48, 80], "it stays on the picture"
-    wait_until(lambda: "crop of 31 % of the area" in lab.words, "the words follow")
+    wait_until(lambda: "crop of 31% of the area" in lab.words, "the words follow")
 
 
 def test_the_box_follows_the_arrow_keys_keeps_the_focus_and_never_vanishes(lab):
@@ -113,8 +96,8 @@ def test_the_box_follows_the_arrow_keys_keeps_the_focus_and_never_vanishes(lab):
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Crop box"
 
 
-def test_the_box_follows_a_finger(browser, widget):
-    lab = opened(browser, widget, touch=True, width=480)
+def test_the_box_follows_a_finger(browser):
+    lab = opened(browser, touch=True, width=480)
     by_hand(lab)
     lab.page.evaluate(
         """() => {
@@ -183,7 +166,7 @@ def test_the_seed_brings_views_back_and_new_draws_are_others(lab):
 def test_a_view_can_be_taken_over_by_hand(lab):
     page = lab.page
     page.get_by_role("button", name="too strong").click()
-    rest(lab)
+    lab.rest()
     tiles = page.locator(".aug-view")
     spoken = tiles.nth(2).get_attribute("aria-label")
     tiles.nth(2).focus()
@@ -211,83 +194,27 @@ def test_meter_and_words_follow_the_recipe(lab):
     lab.page.get_by_role("button", name="nothing", exact=True).click()
     wait_until(lambda: "a pixel value (0 to 1) moves by 0.00" in lab.words, "nothing moves")
     assert "meter" in lab.words  # being read, or read
-    rest(lab)
-    assert "among 64 cards by mean colour 100 %, colour histogram 100 %, raw pixels 100 %" in lab.words
+    lab.rest()
+    assert "among 64 cards by mean colour 100%, colour histogram 100%, raw pixels 100%" in lab.words
     lab.page.get_by_role("button", name="the recipe").click()
     wait_until(lambda: "is being read" in lab.words, "the meter of another recipe")
-    rest(lab)
-    rates = [int(rate) for rate in re.findall(r"(\d+) %", lab.words)][:3]
-    assert max(rates) < 20 and "guessing 1.6 %" in lab.words
-    alt = lab.page.evaluate("document.getElementById('lab').labAlt()")
-    assert alt == f"Augmentation lab. {lab.words}"
+    lab.rest()
+    rates = [int(rate) for rate in re.findall(r"(\d+)%", lab.words)][:3]
+    assert max(rates) < 20 and "guessing 1.6%" in lab.words
+    assert lab.alt == f"Augmentation lab. {lab.words}"
 
 
-def test_it_says_that_pictures_are_being_read_until_they_are(browser, widget):
-    page = LabPage(browser, page_lab(lab_augmentation.__file__, "lab_augmentation", **widget.data))
+def test_it_says_that_pictures_are_being_read_until_they_are(browser):
+    page = LabPage(browser, augmentation())
     first = page.page.evaluate(
         """data => {
             const el = document.createElement("div")
             lab.default.render({ model: { get: () => data }, el })
             return [el.labAlt(), el.inert]
         }""",
-        json.loads(json.dumps(widget.data)),
+        json.loads(json.dumps(augmentation().data)),
     )
     assert first == ["Augmentation lab. The pictures are being read.", True]
-    rest(page)
+    page.rest()
     assert not page.page.evaluate("document.getElementById('lab').inert")
     page.close("augmentation early")
-
-
-@pytest.mark.parametrize("width", [480, 1400])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_and_can_be_read(browser, widget, width, theme):
-    lab = opened(browser, widget, width=width, theme=theme)
-    for mode in ("random", "exact"):
-        assert lab.page.evaluate("document.documentElement.scrollWidth") <= width
-        cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
-        assert lab.page.locator(".aug-group, .aug-view, .aug-line").evaluate_all(cut) == []
-        if mode == "random":
-            by_hand(lab)
-    ink, ground = lab.page.locator(".cl-lab").evaluate(
-        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
-    )
-    brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
-    assert abs(brightness[0] - brightness[1]) > 400
-    lab.close(f"augmentation {width} {theme}")
-
-
-def test_five_hundred_moves_leave_no_more_nodes(lab):
-    page, count = lab.page, "document.querySelectorAll('*').length"
-    before = page.evaluate(count)
-    page.get_by_role("slider", name="contrast").first.focus()
-    for number in range(250):
-        page.keyboard.press("ArrowLeft" if number % 2 else "ArrowRight")
-    by_hand(lab)
-    page.get_by_role("slider", name="Crop box, top left corner").focus()
-    for number in range(250):
-        page.keyboard.press("ArrowUp" if number % 2 else "ArrowDown")
-    assert page.evaluate(count) == before
-
-
-@pytest.mark.parametrize(
-    "wrong, sentence",
-    [
-        ({"pictures": []}, "Augmentation lab cannot be shown: it needs a picture, and cards for its meter."),
-        ({"cards": {}}, "Augmentation lab cannot be shown: it needs a picture, and cards for its meter."),
-        ("flower", 'Augmentation lab cannot be shown: "flower" is no picture that this browser can read'),
-        ("cards", 'Augmentation lab cannot be shown: "cards of the meter" is no picture that this browser can read'),
-    ],
-)
-def test_what_cannot_be_shown_is_said_in_its_place(browser, widget, wrong, sentence):
-    data = json.loads(json.dumps(widget.data))
-    if wrong == "flower":
-        data["pictures"][0]["src"] = "data:image/jpeg;base64,AAAA"
-    elif wrong == "cards":
-        data["cards"]["src"] = "data:image/jpeg;base64,AAAA"
-    else:
-        data |= wrong
-    broken = LabPage(browser, page_lab(lab_augmentation.__file__, "lab_augmentation", **data))
-    alert = broken.page.get_by_role("alert")
-    alert.wait_for()
-    assert alert.count() == 1 and sentence in alert.text_content()
-    broken.close("augmentation broken")

@@ -6,54 +6,13 @@ import re
 import numpy as np
 import pytest
 from browser import wait_until
-from lab_pages import LabPage, in_browser, shown_by
+from lab_examples import ABLATION, CLINIC, HELD, ablation, clinic
+from lab_pages import LabPage, in_browser
 
-from cl_course.lessons.pitfalls_and_clinic import lab_clinic
 from cl_course.lessons.pitfalls_and_clinic.evidence import against
 from cl_course.lessons.pitfalls_and_clinic.patients import FAULTS, PATIENTS, health_of, sheet
-from cl_course.lessons.shared.lab_page import page_lab
-from cl_course.lessons.simclr import lab_ablation
-from cl_course.running import records
 
 pytestmark = in_browser
-HELD = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}
-KNOWN = (tuple(HELD.values()),)
-ABLATION = records.read("ablation")["runs"]
-CLINIC = records.read("clinic")["runs"]
-NODES = "document.querySelectorAll('*').length"
-
-
-def ablation(runs=ABLATION, revealed=KNOWN, start=HELD):
-    return shown_by(lab_ablation, lab_ablation.ablation_lab, runs=runs, start=start, revealed=revealed)
-
-
-def clinic(patient="all"):
-    return shown_by(lab_clinic, lab_clinic.clinic_lab, runs=CLINIC, patient=patient)
-
-
-LABS = {"ablation": ablation, "clinic": clinic, "patient": lambda: clinic("C")}
-
-
-@pytest.mark.parametrize("name", LABS)
-@pytest.mark.parametrize("width", [480, 1400])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_and_can_be_read(browser, width, theme, name):
-    page = LabPage(browser, LABS[name](), width=width, theme=theme)
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
-    ink, ground = page.page.locator(".cl-lab").evaluate(
-        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
-    )
-    brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
-    assert abs(brightness[0] - brightness[1]) > 400
-    cut = page.page.evaluate(
-        """() => [...document.querySelectorAll("svg.lab-sheet text")].filter(text => {
-            const box = text.getBBox(), view = text.ownerSVGElement.viewBox.baseVal
-            return text.getBoundingClientRect().width && (
-                text.getBoundingClientRect().right > text.ownerSVGElement.getBoundingClientRect().right + 1)
-        }).map(text => text.textContent)"""
-    )
-    assert cut == [], "no text ends outside its drawing"
-    page.close(f"{name} {width} {theme}")
 
 
 @pytest.fixture
@@ -98,14 +57,10 @@ def test_profiles_and_scores_are_python_s(ablation_page):
     assert distance == pytest.approx(np.mean(np.abs(expected)), abs=1e-5)
 
 
-def alt(page) -> str:
-    return page.page.locator(".cl-lab").evaluate("e => e.labAlt()")
-
-
 def test_a_setting_is_covered_until_it_is_guessed(ablation_page):
     page = ablation_page.page
     start = f"temperature 0.3, augmentation + jitter + grey, batch size 128: mean {mean_at(*HELD.values()):.3f}"
-    assert start in ablation_page.words and alt(ablation_page).count("covered") == 5
+    assert start in ablation_page.words and ablation_page.alt.count("covered") == 5
     reveal, guess = page.get_by_role("button", name="Reveal", exact=True), page.get_by_role("slider", name="Your guess")
     assert reveal.get_attribute("aria-disabled") == "true" and guess.is_disabled()
     page.get_by_role("radio", name="crop + flip").check()
@@ -129,12 +84,12 @@ def test_a_setting_is_covered_until_it_is_guessed(ablation_page):
 def test_reveal_all_opens_everything_and_scores_nothing(ablation_page):
     page = ablation_page.page
     page.get_by_role("button", name="Reveal all").press("Space")
-    assert "covered" not in alt(ablation_page) and "guessed" not in ablation_page.words
+    assert "covered" not in ablation_page.alt and "guessed" not in ablation_page.words
     for value in ("0.05", "1.0"):
         page.get_by_role("radio", name=value).check()
         wait_until(lambda value=value: f"temperature {value}" in ablation_page.words, "another setting")
         assert f"mean {mean_at(float(value), '+ jitter + grey', 128):.3f}" in ablation_page.words
-        assert "covered" not in alt(ablation_page)
+        assert "covered" not in ablation_page.alt
 
 
 def column(page, panel: int, number: int) -> dict:
@@ -174,14 +129,14 @@ def test_a_setting_that_was_not_run_is_said_to_be_missing(browser):
     page.page.get_by_role("radio", name="crop + flip").check()
     wait_until(lambda: "not among the recorded runs" in page.words, "it says so")
     page.page.get_by_role("button", name="Reveal", exact=True).press("Space")
-    assert "guessed" not in page.words and "crop + flip: not run" in alt(page)
+    assert "guessed" not in page.words and "crop + flip: not run" in page.alt
     page.close("ablation not run")
 
 
 def test_where_all_is_revealed_there_is_nothing_to_guess(browser):
     page = LabPage(browser, ablation(revealed=[tuple(run[f] for f in HELD) for run in ABLATION]))
     assert page.page.get_by_role("button").count() == 0 and page.page.get_by_role("slider").count() == 0
-    assert "covered" not in alt(page)
+    assert "covered" not in page.alt
     page.close("ablation revealed")
 
 
@@ -209,7 +164,7 @@ def test_every_verdict_is_python_s(clinic_page):
         run, healthy = sheet(CLINIC, letter)
         ends = [r["rows"][-1]["knn"] for r in CLINIC if r["run"] == own]
         about = f"Patient {letter}, {run['method']}. {health_of(run).sentence} kNN {np.mean(ends):.2f} (seeds "
-        assert about in alt(clinic_page) and f"a healthy run's {healthy['rows'][-1]['knn']:.2f}." in alt(clinic_page)
+        assert about in clinic_page.alt and f"a healthy run's {healthy['rows'][-1]['knn']:.2f}." in clinic_page.alt
         for fault in FAULTS:
             if fault != own:
                 ask(clinic_page, fault)
@@ -281,29 +236,4 @@ def test_examine_opens_a_patient_and_keeps_the_keyboard(clinic_page):
     wait_until(lambda: page.locator("svg.lab-sheet:visible").count() == 4, "one patient is left")
     assert page.evaluate("document.activeElement.value") == "F"
     choose(clinic_page, "all six")
-    assert page.locator("svg.lab-sheet:visible").count() == 24 and "all patients" in alt(clinic_page)
-
-
-def test_five_hundred_moves_leave_no_more_nodes(clinic_page, ablation_page):
-    slider = clinic_page.page.get_by_role("slider").first
-    ablation_page.page.get_by_role("radio", name="+ jitter", exact=True).check()
-    guess = ablation_page.page.get_by_role("slider", name="Your guess")
-    for page, control in ((clinic_page.page, slider), (ablation_page.page, guess)):
-        control.focus()
-        page.keyboard.press("ArrowLeft")
-        before = page.evaluate(NODES)
-        for move in range(500):
-            page.keyboard.press("ArrowLeft" if move % 8 < 4 else "ArrowRight")
-        assert page.evaluate(NODES) == before
-
-
-def test_without_their_records_the_labs_say_so(browser):
-    nothing = {"settings": [], "factors": [], "start": [], "revealed": [], "chance": 0.1, "measure": "kNN"}
-    healthy_missing = clinic().data | {"healthy": {}}
-    for module, name, data, words in (
-        (lab_ablation, "lab_ablation", nothing, "Ablation lab cannot be shown: it has no recorded runs"),
-        (lab_clinic, "lab_clinic", healthy_missing, "Clinic lab cannot be shown: recorded runs of patients or of a"),
-    ):
-        broken = LabPage(browser, page_lab(module.__file__, name, **data))
-        assert words in broken.page.get_by_role("alert").text_content()
-        broken.close(f"{name} broken")
+    assert page.locator("svg.lab-sheet:visible").count() == 24 and "all patients" in clinic_page.alt

@@ -116,7 +116,7 @@ if dataset_name != "shapes":
 # ## Lab: eight views
 #
 # Besides two photos there are *cards*, the course's small drawn pictures (32 by 32 pixels): one object on a
-# background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: *in 30 %*
+# background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: *in 30%*
 # means in 30 % of the views. The others are strengths. *New draws* takes new random numbers. Press a view to take
 # over its parameters: then you see the eight steps that make it, and can drag the crop box. Find out with the
 # *random draws*, each time starting from *set to: nothing*:

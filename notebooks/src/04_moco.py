@@ -221,9 +221,9 @@ checks.moco_loss(my_moco_loss)
 #
 # </details>
 #
-# ## Belt lab
+# ## Queue lab
 #
-# The queue is a belt of keys. On top you see it as it lies in memory, dark what is new, light what is old; `oldest` is the place
+# On top you see it as it lies in memory, dark what is new, light what is old; `oldest` is the place
 # where the next keys go. Below, at the left: a network that follows with momentum $m$ is an average of *all* past query
 # networks, and the one of $j$ steps ago has the share $(1 - m) m^j$ in it. Below, at the right: how far apart two networks are
 # if the query network moves at random, each step in a direction of its own. Both hold after many steps. (The lab says *encoder*
@@ -231,7 +231,7 @@ checks.moco_loss(my_moco_loss)
 #
 # **Predict**, then move the sliders:
 #
-# 1. 4,096 keys, 128 a step. How old does a key get before it falls off? And with 32 a step?
+# 1. 4,096 keys, 128 a step. How old does a key get before it is replaced? And with 32 a step?
 # 2. Momentum 0, 0.9, 0.99, 0.999: how many steps is the key network behind, on average?
 # 3. From momentum 0 to 0.999, which distance grows and which shrinks: query network to key network, or key network now to the
 #    one that made the oldest key?

@@ -125,5 +125,3 @@ def test_the_lab_hands_its_start_to_the_page(monkeypatch):
 def test_the_lab_refuses_what_it_cannot_show(settings, words):
     with pytest.raises(ValueError, match=words):
         circle_lab(**settings)
-
-

@@ -111,4 +111,3 @@ class TestLab:
             temperature_lab("soft")
         with pytest.raises(ValueError, match="temperature must be a finite number at least 0.01 and at most 2, got 0"):
             temperature_lab(temperature=0)
-

@@ -311,9 +311,7 @@ def test_a_plan_counts_all_steps_of_the_run(images, monkeypatch):
     monkeypatch.setattr(plans, "estimate", lambda method, images, config: float(config.epochs * len(images)))
     said = plan(replace(recipe("simclr"), config=TrainConfig(compile=True)), images)
     assert (
-        said.seconds == 20 * 40
-        and "about 13.3 minutes here" in str(said)
-        and "float32, compiled, on cpu" in str(said)
+        said.seconds == 20 * 40 and "about 13.3 minutes here" in str(said) and "float32, compiled, on cpu" in str(said)
     )
 
 

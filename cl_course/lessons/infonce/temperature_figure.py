@@ -1,4 +1,4 @@
-"""One view against its candidates at a temperature, and what a temperature does over all of them."""
+"""What a temperature does over all views of a data set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, subplots
-
-KINDS = {"partner": BLUE, "other class": ORANGE, "same class": PINK}
-HATCH = {"same class": "////"}  # for those who cannot tell the colours apart
-MARKERS = {"other class": "o", "same class": "D"}
 
 
 def temperature_sweep(

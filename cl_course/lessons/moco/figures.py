@@ -1,20 +1,16 @@
-"""MoCo as a picture, and its queue as a conveyor belt: how old each key is, and whose work it is."""
+"""MoCo as a picture, and what its recorded runs say of the ages of keys, of starts and of epochs."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from cl_course.lessons.shared.diagram import arrow, box, note, picture, sheet
 from cl_course.lessons.shared.seeds import seed_curves
 from cl_course.lessons.shared.style import BLUE, GREEN, INK, MUTED, ORANGE, PINK, RED, subplots
 
-FRESH_TO_OLD = LinearSegmentedColormap.from_list("age", ["#08427a", "#5aa2d0", "#dcebf5"])
-MOMENTA = (0, 0.5, 0.9, 0.99, 0.999)
 LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "D"), (PINK, ":", "^"), (INK, "-", "v"), (RED, "-.", "x"))
-MANY = 80  # batches on the belt beyond which the lines between them would be all one saw
 
 
 def moco_figure(image: np.ndarray, view1: np.ndarray, view2: np.ndarray, earlier: np.ndarray) -> Figure:
@@ -148,6 +144,3 @@ def epochs_figure(groups: Mapping[str, Sequence[Mapping]], measures: Mapping[str
         panel.set_title(title, fontsize=10, loc="left")
     figure.legend(loc="outside lower center", ncols=min(len(groups), 3), frameon=False, handlelength=2.6)
     return figure
-
-
-_KEYS = ((GREEN, "o", "its own key, made now"), (ORANGE, "s", "the oldest in the queue"))

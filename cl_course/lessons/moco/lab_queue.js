@@ -1,7 +1,8 @@
-// The belt lab: MoCo's queue in memory, which query encoders a key is made of, and how far encoders lie apart.
+// The queue lab: MoCo's queue in memory, which query encoders a key is made of, and how far encoders lie apart.
 // The formulas are those of lab_queue.py, where they are explained.
 import {
-  axisBottom, axisLeft, button, h, line, oncePerFrame, report, s, scaleLinear, scaleLog, select, sheet, slider, widget,
+  axisBottom, axisLeft, h, line, oncePerFrame, player, put, report, s, scaleLinear, scaleLog, select, sheet, slider,
+  widget,
 } from "../shared/js/kit.js";
 
 export const lag = (m) => m / (1 - m);
@@ -19,7 +20,8 @@ export function ages(length, batch, step) {
   });
 }
 
-const WIDTH = 860, COUNT = (value) => value.toLocaleString("en-US");
+const WIDTH = 860, TICKS = [0, 0.9, 0.99, 0.999]; // of momentum
+const count = (value) => value.toLocaleString("en-US");
 
 /** A slider over a list of values. */
 function among({ label, values, value, spoken, onchange }) {
@@ -31,27 +33,34 @@ function among({ label, values, value, spoken, onchange }) {
 
 function lab(data, root) {
   const heard = report(), draw = oncePerFrame(paint);
-  const momentum = among({ label: "Momentum m", values: data.momenta, value: data.momentum, spoken: String, onchange: draw });
-  const length = among({ label: "Queue", values: data.queues, value: data.queue_size, spoken: (v) => `${COUNT(v)} keys`, onchange: draw });
-  const batch = among({ label: "Batch", values: data.batches, value: data.batch_size, spoken: (v) => `${v} keys`, onchange: draw });
-  const step = slider({ label: "Step", min: 0, max: data.last_step, value: data.step, spoken: String, onchange: draw });
-  let timer = null;
-  const play = button("Play", () => (timer ? stop() : go()), { "aria-pressed": "false" });
-  root.append(h("div", { class: "lab-controls" }, momentum.element, length.element, batch.element, step.element, play));
+  const keys = (value) => `${count(value)} keys`;
+  const momentum = among({
+    label: "Momentum m", values: data.momenta, value: data.momentum, spoken: String, onchange: draw,
+  });
+  const length = among({ label: "Queue", values: data.queues, value: data.queue_size, spoken: keys, onchange: draw });
+  const batch = among({ label: "Batch", values: data.batches, value: data.batch_size, spoken: keys, onchange: draw });
+  const step = slider({ label: "Step", min: 0, max: data.last_step, value: data.step, onchange: draw });
+  const play = player({
+    start: () => { if (step.value >= data.last_step) step.set(0); },
+    advance: () => { step.set(step.value + 1); paint(); return step.value < data.last_step; },
+    wait: 250,
+  });
+  const controls = [momentum, length, batch, step, play].map(({ element }) => element);
+  root.append(h("div", { class: "lab-controls" }, ...controls));
 
-  const belt = sheet(WIDTH, 92, "The queue in memory, place by place");
+  const belt = sheet(WIDTH, 46, "The queue in memory, place by place");
   const cells = s("g"), pointer = s("path", { d: "M0,0 l7,12 h-14 z", fill: "var(--red)" });
-  const where = s("text", { y: 84, style: "fill: var(--red)" });
-  belt.append(
-    s("text", { x: 6, y: 14, class: "muted" }, "The queue in memory (strong: new, pale: old, grey: still the random start)"),
-    cells, pointer, where, s("text", { x: 6, y: 62, class: "muted" }, "0"));
-  const end = belt.appendChild(s("text", { x: WIDTH - 6, y: 62, "text-anchor": "end", class: "muted" }));
+  // Words beside the wide drawing, not in it: on a narrow page they would shrink with it.
+  const title = h("p", { class: "muted", style: "margin: 0" });
+  const where = h("p", { style: "margin: 0 0 8px; color: var(--red)" });
+  belt.append(cells, pointer);
   const work = sheet(420, 270, "Share of each past query encoder in a key's encoder");
   const apart = sheet(420, 270, "Distance of encoders by momentum");
-  root.append(belt, h("div", { class: "lab-panels" }, work, apart), heard.element);
+  root.append(title, belt, where, h("div", { class: "lab-panels" }, work, apart), heard.element);
 
   const share = scaleLog([2e-4, 1.5], [225, 40]), back = scaleLinear([0, 100], [50, 410]);
-  select(work.appendChild(s("g", { transform: "translate(50,0)" }))).call(axisLeft(share).tickValues([1e-3, 1e-2, 0.1, 1]).tickFormat(String));
+  select(work.appendChild(s("g", { transform: "translate(50,0)" })))
+    .call(axisLeft(share).tickValues([1e-3, 1e-2, 0.1, 1]).tickFormat(String));
   const backAxis = work.appendChild(s("g", { transform: "translate(0,225)" }));
   work.append(
     s("text", { x: 6, y: 14 }, "Share of each past query encoder in the encoder"),
@@ -64,10 +73,11 @@ function lab(data, root) {
     mean: work.appendChild(s("line", { y1: 40, y2: 225, stroke, "stroke-dasharray": "2 4" })),
   }));
 
-  const nines = (m) => -Math.log10(1 - m), across2 = scaleLinear([0, 3], [50, 405]), far = scaleLinear([0, 24], [225, 40]).clamp(true);
+  const nines = (m) => -Math.log10(1 - m), along = scaleLinear([0, 3], [50, 400]);
+  const far = scaleLinear([0, 24], [225, 40]).clamp(true);
   select(apart.appendChild(s("g", { transform: "translate(50,0)" }))).call(axisLeft(far).ticks(5));
   select(apart.appendChild(s("g", { transform: "translate(0,225)" }))).call(
-    axisBottom(across2).tickValues([0, 0.9, 0.99, 0.999].map(nines)).tickFormat((v) => [0, 0.9, 0.99, 0.999][Math.round(v)]));
+    axisBottom(along).tickValues(TICKS.map(nines)).tickFormat((_, i) => TICKS[i]));
   apart.append(
     s("text", { x: 6, y: 14 }, "Distance of two encoders, if the query encoder"),
     s("text", { x: 6, y: 30 }, "moves at random (in lengths of a training step)"),
@@ -75,28 +85,14 @@ function lab(data, root) {
     s("text", { x: 60, y: 52, style: "fill: var(--pink)" }, "query encoder to key encoder"),
     s("text", { x: 60, y: 68, style: "fill: var(--blue)" }, "key encoder now to the oldest key's"));
   const grid = Array.from({ length: 61 }, (_, i) => 1 - 10 ** (-i / 20));
-  const curve = (f) => line((m) => across2(nines(m)), (m) => far(f(m)))(grid);
+  const curve = (f) => line((m) => along(nines(m)), (m) => far(f(m)))(grid);
   apart.append(s("path", { d: curve(behind), fill: "none", stroke: "var(--pink)", "stroke-width": 2 }));
-  const ends = apart.appendChild(s("path", { fill: "none", stroke: "var(--blue)", "stroke-width": 2, "stroke-dasharray": "6 3" }));
+  const ends = apart.appendChild(
+    s("path", { fill: "none", stroke: "var(--blue)", "stroke-width": 2, "stroke-dasharray": "6 3" }));
   const now = apart.appendChild(s("line", { y1: 40, y2: 225, stroke: "var(--muted)" }));
   const marks = [s("circle", { r: 5, fill: "var(--pink)" }), s("rect", { width: 9, height: 9, fill: "var(--blue)" })];
   apart.append(...marks);
 
-  function go() {
-    play.textContent = "Pause";
-    play.setAttribute("aria-pressed", "true");
-    timer = setInterval(() => {
-      if (!root.isConnected || step.value >= data.last_step) return stop();
-      step.set(step.value + 1);
-      paint();
-    }, 250);
-  }
-  function stop() {
-    clearInterval(timer);
-    timer = null;
-    play.textContent = "Play";
-    play.setAttribute("aria-pressed", "false");
-  }
   function paint() {
     const m = momentum.value, K = length.value, n = batch.value, age = longest(K, n), all = ages(K, n, step.value);
     const place = scaleLinear([0, K], [6, WIDTH - 6]), runs = [];
@@ -104,18 +100,16 @@ function lab(data, root) {
     cells.replaceChildren(...runs.map(([from, a], i) => {
       const to = runs[i + 1]?.[0] ?? K, x = place(from);
       return s("rect", {
-        x, width: Math.max(0.5, place(to) - x), y: 22, height: 26, fill: a === null ? "var(--grid)" : "var(--blue)",
+        x, width: Math.max(0.5, place(to) - x), y: 4, height: 26, fill: a === null ? "var(--grid)" : "var(--blue)",
         "fill-opacity": a === null ? 1 : 1 - (0.85 * (a - 1)) / Math.max(1, age - 1),
         stroke: runs.length <= 80 ? "var(--ground)" : "none",
-        "stroke-dasharray": null,
       });
     }));
     const at = place(oldest(K, n, step.value));
-    pointer.setAttribute("transform", `translate(${at},52)`);
-    where.textContent = `oldest: the next ${n} keys go here`;
-    where.setAttribute("x", at);
-    where.setAttribute("text-anchor", at < 0.6 * WIDTH ? "start" : "end");
-    end.textContent = COUNT(K);
+    pointer.setAttribute("transform", `translate(${at},32)`);
+    title.textContent = `The queue in memory, places 0 to ${count(K - 1)} ` +
+      "(strong: new, pale: old, grey: still the random start)";
+    where.textContent = `▲ oldest: the next ${n} keys go here`;
 
     const reach = Math.max(60, Math.floor(1.5 * age));
     back.domain([0, reach]);
@@ -128,32 +122,32 @@ function lab(data, root) {
       }
       path.setAttribute("d", m ? line()(points) : `M${points[0][0]},225 V${points[0][1]}`);
       const x = back(from + lag(m));
-      mean.setAttribute("visibility", x > 410 ? "hidden" : "visible"); // further back than is shown
-      mean.setAttribute("x1", x);
-      mean.setAttribute("x2", x);
+      put(mean, { x1: x, x2: x, visibility: x > 410 ? "hidden" : "visible" }); // further back than is shown
     });
     ends.setAttribute("d", curve((x) => across(x, age)));
-    const x = across2(nines(m));
-    now.setAttribute("x1", x);
-    now.setAttribute("x2", x);
-    marks[0].setAttribute("cx", x);
-    marks[0].setAttribute("cy", far(behind(m)));
-    marks[1].setAttribute("x", x - 4.5);
-    marks[1].setAttribute("y", far(across(m, age)) - 4.5);
+    const x = along(nines(m));
+    put(now, { x1: x, x2: x });
+    put(marks[0], { cx: x, cy: far(behind(m)) });
+    put(marks[1], { x: x - 4.5, y: far(across(m, age)) - 4.5 });
     heard.say(sentence(m, K, n, age, all));
   }
   function sentence(m, K, n, age, all) {
     const filled = all.filter((a) => a !== null).length, three = (x) => Number(x.toPrecision(3)).toString();
-    const start = filled === K ? "" : ` ${COUNT(filled)} of them have been made so far, the rest are still the random start.`;
-    const many = K > data.images ? " That is more keys than images: every image also meets its own earlier keys, as negatives." : "";
-    return `Step ${step.value}: ${COUNT(K)} keys, ${n} a step, so the oldest is ${age} steps old ` +
-      `(${Number((K / data.images).toPrecision(2))} epochs of ${COUNT(data.images)} images).${start}${many} At momentum ${m} a key made now ` +
-      `is made by query encoders ${three(lag(m))} steps old on average, the oldest key by some ${three(age + lag(m))} steps old. ` +
+    const start = filled === K ? ""
+      : ` ${count(filled)} of them have been made so far, the rest are still the random start.`;
+    const many = K > data.images
+      ? " That is more keys than images: every image also meets its own earlier keys, as negatives." : "";
+    const epochs = Number((K / data.images).toPrecision(2));
+    return `Step ${step.value}: ${count(K)} keys, ${n} a step, so the oldest is ${age} steps old ` +
+      `(${epochs} epochs of ${count(data.images)} images).${start}${many} At momentum ${m} a key made now is made by ` +
+      `query encoders ${three(lag(m))} steps old on average, ` +
+      `the oldest key by some ${three(age + lag(m))} steps old. ` +
       `If the query encoder moves at random, the key encoder is ${behind(m).toFixed(1)} step lengths from it, and ` +
-      `${across(m, age).toFixed(1)} from the one that made the oldest key (without momentum ${across(0, age).toFixed(1)}).`;
+      `${across(m, age).toFixed(1)} from the one that made the oldest key ` +
+      `(without momentum ${across(0, age).toFixed(1)}).`;
   }
   paint();
-  return { alt: () => `Queue lab. ${heard.text}`, stop };
+  return { alt: () => `Queue lab. ${heard.text}`, stop: play.stop };
 }
 
 export default widget("Queue lab", lab);

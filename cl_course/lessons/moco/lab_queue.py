@@ -1,4 +1,4 @@
-"""Belt lab: the keys in MoCo's queue, how old they are, and which encoder made them.
+"""Queue lab: the keys in MoCo's queue, how old they are, and which encoder made them.
 
 With q_t the query encoder's weights after t steps, the key encoder's are k_t = m k_{t-1} + (1 - m) q_t
 (MoCo, eq. 2), hence an average of all past query encoders in which that of j steps ago has the share
@@ -88,13 +88,6 @@ class Belt:
             put_in - 1 - (put_in - 1 - np.arange(self.queue_size)) % self.queue_size
         )  # number of the last key put there
         return np.where(last >= 0, self.step - last // self.batch_size, np.nan)
-
-    @property
-    def title(self) -> str:
-        return (
-            f"momentum {self.momentum:g}, {self.queue_size:,} keys, {self.batch_size} a step: "
-            f"key encoder {lag(self.momentum):.3g} steps behind, oldest keys {self.longest} steps old"
-        )
 
     @property
     def sentence(self) -> str:

@@ -1,8 +1,8 @@
 // The clinic lab: the health panels of recorded patients, each over a healthy run of the same method, and a verdict on
 // every diagnosis. All that is said against a wrong one comes from Python (evidence.py).
 import {
-  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, place, report, s, scaleLinear, select, sheet,
-  widget,
+  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, place, put, report, s, scaleLinear, select,
+  sheet, widget,
 } from "../shared/js/kit.js";
 
 const WIDTH = 206, HEIGHT = 190, LEFT = 30, RIGHT = 200, TOP = 54, BOTTOM = 150;
@@ -21,17 +21,17 @@ const PANELS = [
 const PAIRS = [["strangers", "negative", "var(--orange)"], ["partners", "positive", "var(--blue)"]];
 
 /** What is known of one patient: which faults were tried, and the last. A right one stays, whatever is tried later. */
-export function diagnose(before, fault) {
+function diagnose(before, fault) {
   return { tried: [...new Set([...(before?.tried ?? []), fault])], last: fault };
 }
 
 /** The letters of the patients whose own fault has been tried. */
-export function named(patients, asked) {
+function named(patients, asked) {
   return patients.filter((p) => asked[p.letter]?.tried.includes(p.fault)).map((p) => p.letter);
 }
 
 /** The answer to a diagnosis; nothing where `fault` was not asked last. */
-export function verdict(patient, faults, fault, asked) {
+function verdict(patient, faults, fault, asked) {
   if (!fault || asked?.last !== fault) return "";
   if (fault === patient.fault) return "Yes, that is it.";
   const number = faults.findIndex(({ name }) => name === fault) + 1;
@@ -249,10 +249,6 @@ function dot(shape, x, y, r, fill) {
 
 function speak(control, value, text) {
   put(control, { "aria-valuenow": value, "aria-valuetext": text });
-}
-
-function put(element, attributes) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
 }
 
 function show(element, seen) {

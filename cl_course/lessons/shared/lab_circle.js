@@ -1,15 +1,17 @@
 // The circle lab: two views of every image as points on a circle. Drag any of them, or let the loss move all.
 // There is no network: the angles themselves follow the gradient of NT-Xent (or of its pulling or pushing part).
 import {
-  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, report, s, scaleLinear, select, sheet, slider, uniform, widget,
+  axisBottom, axisLeft, button, choice, draggable, h, line, oncePerFrame, player, put, report, s, scaleLinear, select,
+  sheet, slider, uniform, widget,
 } from "./js/kit.js";
 
 const RATE = 0.05, MOMENTUM = 0.9; // of gradient descent on the angles, per push of 2n T times the gradient
+const LONGEST = 2000; // steps that are drawn: far beyond where the points settle
 const NAMES = "ABCDEFGHIJKL";
 const GOALS = [["both", "both"], ["alignment", "alignment alone"], ["uniformity", "uniformity alone"]];
 
 /** Softmax of each view over all others, at similarity cos(difference) / T: p[i][j], with p[i][i] = 0. */
-export function softmax(angles, temperature) {
+function softmax(angles, temperature) {
   const views = angles.length;
   return angles.map((a, i) => {
     const logits = angles.map((b, j) => (i === j ? -Infinity : Math.cos(a - b) / temperature));
@@ -32,7 +34,8 @@ export function measures(angles, temperature) {
 /** Minus the gradient with respect to each angle, times 2n T. */
 export function push(angles, temperature, goal) {
   const views = angles.length, n = views / 2, p = softmax(angles, temperature);
-  const weight = (i, j) => (goal === "alignment" ? 0 : p[i][j]) - (goal !== "uniformity" && j === (i + n) % views ? 1 : 0);
+  const weight = (i, j) =>
+    (goal === "alignment" ? 0 : p[i][j]) - (goal !== "uniformity" && j === (i + n) % views ? 1 : 0);
   return angles.map((a, i) => angles.reduce((sum, b, j) => sum + (weight(i, j) + weight(j, i)) * Math.sin(a - b), 0));
 }
 
@@ -44,12 +47,12 @@ export function step(angles, velocity, temperature, goal) {
 }
 
 /** The least uniformity that 2n points on a circle can have: evenly spread. */
-export function evenUniformity(n) {
+function evenUniformity(n) {
   return measures(Array.from({ length: 2 * n }, (_, i) => (Math.PI * i) / n), 1).uniformity;
 }
 
 /** A repeatable start: view 1 anywhere, view 2 up to a third of the circle from it. */
-export function start(n, seed) {
+function start(n, seed) {
   const random = uniform(seed);
   const first = Array.from({ length: n }, () => 2 * Math.PI * random());
   return [...first, ...first.map((a) => a + ((2 * random() - 1) * 2 * Math.PI) / 3)];
@@ -60,23 +63,28 @@ const degrees = (angle) => Math.round((((angle * 180) / Math.PI) % 360 + 360) % 
 function lab(data, root) {
   if (!(data.n >= 2 && data.temperature > 0)) throw new Error("it needs 2 images or more and a temperature above 0.");
   const n = data.n, size = 360, centre = size / 2, radius = 130;
-  let seed = data.seed, angles = data.angles ? [...data.angles] : start(n, seed), velocity = angles.map(() => 0), playing = false, frame = 0;
+  let seed = data.seed, angles = data.angles ? [...data.angles] : start(n, seed), velocity = angles.map(() => 0);
   let past = [];
   const heard = report();
 
-  const goal = choice({ label: "Loss", options: GOALS, value: data.want, onchange: () => restartCurves() });
+  const goal = choice({ label: "Loss", options: GOALS, value: data.want, onchange: restartCurves });
   const heat = slider({
     label: "Temperature T", min: 0.05, max: 2, step: 0.01, value: data.temperature, scale: "log",
-    spoken: (t) => t.toFixed(2), onchange: () => restartCurves(),
+    spoken: (t) => t.toFixed(2), onchange: restartCurves,
   });
-  const play = button("Play", () => (playing ? stop() : go()), { "aria-pressed": "false" });
-  const one = button("One step", () => { stop(); advance(1); draw(); });
-  const other = button("Other start", () => { stop(); reset(seed + 1); });
-  root.append(h("div", { class: "lab-controls" }, goal.element, heat.element, h("span", {}, play, " ", one, " ", other)));
+  const play = player({
+    start: () => { if (past.length > LONGEST) restartCurves(); },
+    advance: () => { advance(1); paint(); return past.length <= LONGEST; },
+  });
+  const one = button("One step", () => { play.stop(); advance(1); draw(); });
+  const other = button("Other start", () => { play.stop(); reset(seed + 1); });
+  const buttons = h("span", {}, play.element, " ", one, " ", other);
+  root.append(h("div", { class: "lab-controls" }, goal.element, heat.element, buttons));
 
   const circle = sheet(size, size, "Points on a circle");
   circle.setAttribute("role", "group"); // its points are controls
-  circle.append(s("circle", { cx: centre, cy: centre, r: radius, fill: "none", stroke: "var(--grid)", "stroke-width": 2 }));
+  circle.append(
+    s("circle", { cx: centre, cy: centre, r: radius, fill: "none", stroke: "var(--grid)", "stroke-width": 2 }));
   const colours = ["--blue", "--orange", "--green", "--red", "--pink", "--muted"];
   const chords = [], dots = [], letters = [], arrows = [];
   for (let i = 0; i < n; i++) {
@@ -90,8 +98,8 @@ function lab(data, root) {
     const shape = v < n ? s("circle", { r: 11 }) : s("rect", { x: -8, y: -8, width: 16, height: 16 });
     shape.setAttribute("fill", colour);
     shape.setAttribute("stroke", "var(--ground)");
-    const dot = circle.appendChild(s("g", { class: "lab-dot" }, shape));
-    const turn = (to) => { stop(); angles[v] = to; velocity.fill(0); restartCurves(); };
+    const dot = circle.appendChild(s("g", { class: "lab-dot", "aria-valuemin": 0, "aria-valuemax": 359 }, shape));
+    const turn = (to) => { play.stop(); angles[v] = to; velocity.fill(0); restartCurves(); };
     draggable(dot, circle, {
       label: `Image ${NAMES[v % n]}, view ${v < n ? 1 : 2}, angle in degrees`,
       move: (x, y) => turn(Math.atan2(centre - y, x - centre)),
@@ -101,18 +109,19 @@ function lab(data, root) {
   }
 
   const curves = sheet(420, size, "Alignment and uniformity by step");
-  const x = scaleLinear([0, 200], [50, 405]), y = scaleLinear([Math.min(-2.4, evenUniformity(n) - 0.4), 4.1], [size - 40, 20]);
+  const even = evenUniformity(n), x = scaleLinear([0, 200], [50, 405]);
+  const y = scaleLinear([Math.min(-2.4, even - 0.4), 4.1], [size - 40, 20]);
   const bottom = curves.appendChild(s("g", { transform: `translate(0,${size - 40})` }));
   select(curves.appendChild(s("g", { transform: "translate(50,0)" }))).call(axisLeft(y).ticks(6));
   curves.append(
     s("text", { x: 228, y: size - 6, "text-anchor": "middle" }, "step"),
-    s("line", { x1: 50, x2: 405, y1: y(evenUniformity(n)), y2: y(evenUniformity(n)), stroke: "var(--orange)", "stroke-dasharray": "2 4" }),
-    s("text", { x: 405, y: y(evenUniformity(n)) + 15, "text-anchor": "end", class: "muted" }, "uniformity of even points"),
+    s("line", { x1: 50, x2: 405, y1: y(even), y2: y(even), stroke: "var(--orange)", "stroke-dasharray": "2 4" }),
+    s("text", { x: 405, y: y(even) + 15, "text-anchor": "end", class: "muted" }, "uniformity of even points"),
     s("text", { x: 405, y: 30, "text-anchor": "end", style: "fill: var(--blue)" }, "alignment (0: partners meet)"),
     s("text", { x: 405, y: 48, "text-anchor": "end", style: "fill: var(--orange)" }, "uniformity (lower: more even)"),
   );
-  const paths = ["alignment", "uniformity"].map((name, i) => [
-    name, curves.appendChild(s("path", { fill: "none", "stroke-width": 2, stroke: `var(${i ? "--orange" : "--blue"})` })),
+  const paths = [["alignment", "var(--blue)"], ["uniformity", "var(--orange)"]].map(([name, stroke]) => [
+    name, curves.appendChild(s("path", { fill: "none", "stroke-width": 2, stroke })),
   ]);
   root.append(h("div", { class: "lab-panels" }, circle, curves), heard.element);
 
@@ -120,20 +129,10 @@ function lab(data, root) {
   function restartCurves() { past = []; remember(); draw(); }
   function reset(to) { seed = to; angles = start(n, seed); velocity = angles.map(() => 0); restartCurves(); }
   function advance(steps) {
-    for (let i = 0; i < steps; i++) { [angles, velocity] = step(angles, velocity, heat.value, goal.value); remember(); }
-  }
-  function go() {
-    playing = true;
-    play.textContent = "Pause";
-    play.setAttribute("aria-pressed", "true");
-    const tick = () => { if (playing && root.isConnected) { advance(1); paint(); frame = requestAnimationFrame(tick); } };
-    frame = requestAnimationFrame(tick);
-  }
-  function stop() {
-    playing = false;
-    cancelAnimationFrame(frame);
-    play.textContent = "Play";
-    play.setAttribute("aria-pressed", "false");
+    for (let i = 0; i < steps; i++) {
+      [angles, velocity] = step(angles, velocity, heat.value, goal.value);
+      remember();
+    }
   }
   const draw = oncePerFrame(paint);
   function paint() {
@@ -141,15 +140,13 @@ function lab(data, root) {
     const at = angles.map((a) => [centre + radius * Math.cos(a), centre - radius * Math.sin(a)]);
     for (let v = 0; v < 2 * n; v++) {
       const [px, py] = at[v], along = 40 * Math.max(-0.9, Math.min(0.9, 0.6 * force[v]));
-      dots[v].setAttribute("transform", `translate(${px},${py})`);
-      const degree = degrees(angles[v]);
-      dots[v].setAttribute("aria-valuenow", degree);
-      dots[v].setAttribute("aria-valuetext", `${degree} degrees`);
-      between(arrows[v], px, py, px - along * Math.sin(angles[v]), py - along * Math.cos(angles[v]));
+      const degree = degrees(angles[v]), told = { "aria-valuenow": degree, "aria-valuetext": `${degree} degrees` };
+      put(dots[v], { transform: `translate(${px},${py})`, ...told });
+      const [x2, y2] = [px - along * Math.sin(angles[v]), py - along * Math.cos(angles[v])];
+      put(arrows[v], { x1: px, y1: py, x2, y2 });
       if (v < n) {
-        between(chords[v], px, py, ...at[v + n]);
-        letters[v].setAttribute("x", centre + 1.16 * (px - centre));
-        letters[v].setAttribute("y", centre + 1.16 * (py - centre));
+        put(chords[v], { x1: px, y1: py, x2: at[v + n][0], y2: at[v + n][1] });
+        put(letters[v], { x: centre + 1.16 * (px - centre), y: centre + 1.16 * (py - centre) });
       }
     }
     const last = Math.max(200, past.length - 1);
@@ -158,20 +155,19 @@ function lab(data, root) {
       path.setAttribute("d", line((_, i) => x(i), (m) => y(m[name]))(past) ?? "");
     heard.say(sentence());
   }
-  function between(element, x1, y1, x2, y2) {
-    for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) element.setAttribute(name, value);
-  }
   function sentence() {
     const now = past[past.length - 1];
-    return `Step ${past.length - 1} at T = ${heat.value.toFixed(2)}: alignment ${now.alignment.toFixed(2)} (0: partners meet), ` +
-      `uniformity ${now.uniformity.toFixed(2)} (even points: ${evenUniformity(n).toFixed(2)}, collapse: 0), ` +
+    const alone = goal.value === "both" ? "" : ` of ${goal.value} alone`;
+    return `Step ${past.length - 1}${alone} at T = ${heat.value.toFixed(2)}: ` +
+      `alignment ${now.alignment.toFixed(2)} (0: partners meet), ` +
+      `uniformity ${now.uniformity.toFixed(2)} (even points: ${even.toFixed(2)}, collapse: 0), ` +
       `NT-Xent ${now.loss.toFixed(2)} (chance ${Math.log(2 * n - 1).toFixed(2)}).`;
   }
   remember();
   paint();
   // At the start the curves are empty: a picture shows where the points end.
   const pose = () => { advance(200); paint(); };
-  return { alt: () => `Circle lab, ${n} images with two views each. ${sentence()}`, pose, stop };
+  return { alt: () => `Circle lab, ${n} images with two views each. ${sentence()}`, pose, stop: play.stop };
 }
 
 export default widget("Circle lab", lab);

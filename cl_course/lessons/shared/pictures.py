@@ -26,9 +26,12 @@ def data_uri(image: np.ndarray, photo: bool = False) -> str:
     Args:
         photo: as JPEG, with its colours at full resolution: a quarter of a PNG of photos or of noisy cards.
     """
-    kind, options = ("jpeg", {"quality": 85, "subsampling": 0}) if photo else ("png", {})
+    return _address(image, "jpeg", quality=85, subsampling=0) if photo else _address(image, "png")
+
+
+def _address(image: np.ndarray, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
-    Image.fromarray((255 * image).round().astype(np.uint8)).save(buffer, kind, optimize=True, **options)
+    Image.fromarray((255 * image).clip(0, 255).round().astype(np.uint8)).save(buffer, kind, optimize=True, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -52,11 +55,8 @@ def sprite(images: Tensor, columns: int = 20) -> dict[str, Any]:
     sheet = np.zeros((rows, side, columns, side, 3))
     for i, image in enumerate(channels_last(images)):
         sheet[i // columns, :, i % columns] = image
-    whole = Image.fromarray((255 * sheet.reshape(rows * side, columns * side, 3)).clip(0, 255).round().astype(np.uint8))
-    buffer = io.BytesIO()
-    whole.save(buffer, "jpeg", quality=75, subsampling=0, optimize=True)
-    address = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return {"image": address, "columns": columns, "rows": rows}
+    image = _address(sheet.reshape(rows * side, columns * side, 3), "jpeg", quality=75, subsampling=0)
+    return {"image": image, "columns": columns, "rows": rows}
 
 
 def operations_figure(rows: Sequence[tuple[str, np.ndarray, Sequence[str]]], width: float = 8.5) -> Figure:

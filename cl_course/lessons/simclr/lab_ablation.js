@@ -1,7 +1,7 @@
 // The ablation lab: recorded runs around a chosen setting. Each panel changes one factor and holds the others; what was
 // measured at a setting is covered until it has been guessed, with the slider or in the chart.
 import {
-  axisLeft, button, choice, h, line, oncePerFrame, place, report, s, scaleLinear, select, sheet, slider, widget,
+  axisLeft, button, choice, h, line, oncePerFrame, place, put, report, s, scaleLinear, select, sheet, slider, widget,
 } from "../shared/js/kit.js";
 
 const LEFT = 34, TOP = 26, BOTTOM = 208, HEIGHT = 252;
@@ -129,7 +129,7 @@ function lab(data, root) {
     panels.forEach(({ band, level, path, columns }, factor) => {
       const places = along(chosen, factor, columns.length);
       band.setAttribute("x", columns[chosen[factor]].centre - columns[chosen[factor]].half + 4);
-      put(level, here, { y1: y(guess.value), y2: y(guess.value) });
+      put(level, { visibility: seenIf(here), y1: y(guess.value), y2: y(guess.value) });
       const means = places.map((at) => (known.has(at) && scores.has(at) ? mean(scores.get(at)) : null));
       path.setAttribute("d", line((_, i) => columns[i].centre, y).defined((m) => m !== null)(means) ?? "");
       columns.forEach((column, value) =>
@@ -140,21 +140,21 @@ function lab(data, root) {
   function paintColumn(column, at, average, aimed) {
     const seen = average !== null, all = seen ? scores.get(at) : [];
     const beside = (i) => (all.length > 1 ? (i / (all.length - 1) - 0.5) * 0.48 * column.half : 0);
-    column.dots.forEach((dot, i) => put(dot, i < all.length, { cx: column.centre + beside(i), cy: y(all[i] ?? 0) }));
-    put(column.bar, seen, { y1: y(average ?? 0), y2: y(average ?? 0) });
+    column.dots.forEach((dot, i) =>
+      put(dot, { visibility: seenIf(i < all.length), cx: column.centre + beside(i), cy: y(all[i] ?? 0) }));
+    put(column.bar, { visibility: seenIf(seen), y1: y(average ?? 0), y2: y(average ?? 0) });
     const low = seen && average < 0.3; // then there is room only above the dots
-    put(column.number, seen, { y: seen ? (low ? y(Math.max(...all)) - 9 : y(Math.min(...all)) + 18) : 0 });
+    const beyond = () => (low ? y(Math.max(...all)) - 9 : y(Math.min(...all)) + 18);
+    put(column.number, { visibility: seenIf(seen), y: seen ? beyond() : 0 });
     column.number.textContent = seen ? average.toFixed(2) : "";
-    put(column.guessed, seen && guesses.has(at), { transform: `translate(0,${y(guesses.get(at) ?? 0)})` });
+    const judged = seen && guesses.has(at);
+    put(column.guessed, { visibility: seenIf(judged), transform: `translate(0,${y(guesses.get(at) ?? 0)})` });
     const height = y(aimed ? guess.value : 0.5);
-    put(column.ring, covered(at), { cy: height, r: aimed ? 18 : 11, ...(aimed ? AIMED : COVERED) });
-    put(column.query, !seen, { y: height });
+    const ring = { cy: height, r: aimed ? 18 : 11, ...(aimed ? AIMED : COVERED) };
+    put(column.ring, { visibility: seenIf(covered(at)), ...ring });
+    put(column.query, { visibility: seenIf(!seen), y: height });
     column.query.textContent = aimed ? guess.value.toFixed(2) : scores.has(at) ? "?" : "not run";
     column.hit.style.touchAction = aimed ? "none" : "pan-y"; // a finger drags the guess there, and scrolls elsewhere
-  }
-  function put(element, visible, attributes) {
-    element.setAttribute("visibility", visible ? "visible" : "hidden");
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   }
   function sentence() {
     const setting = chosen.map((value, i) => `${data.factors[i].label} ${data.factors[i].values[value]}`).join(", ");
@@ -181,6 +181,8 @@ function lab(data, root) {
   const name = `Ablation lab, ${data.measure} accuracy on test`;
   return { alt: () => `${name}. Chosen: ${sentence()} Around it, by ${profiles()}.` };
 }
+
+const seenIf = (visible) => (visible ? "visible" : "hidden");
 
 /** The mark of a guess: no circle, so that it is told from a seed by its shape, too. */
 function diamond(x, top) {

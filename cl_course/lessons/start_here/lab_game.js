@@ -1,6 +1,6 @@
 // The card game: which of six views is the same card as the anchor? Rounds and the simple players' answers come from
 // Python (lab_game.py); the page deals them, keeps the score of every level, and says who took what.
-import { button, choice, h, oncePerFrame, report, sprite, widget } from "../shared/js/kit.js";
+import { button, choice, h, isPlain, oncePerFrame, report, sprite, widget } from "../shared/js/kit.js";
 
 const LETTERS = "ABCDEF", SAME = "same card", SIZE = 96;
 const STYLE = `
@@ -27,7 +27,7 @@ const STYLE = `
 `;
 
 /** Who won how many of the rounds played at a level: { played, you, ...players }. taken: round -> the place taken. */
-export function score(rounds, players, taken, level) {
+function score(rounds, players, taken, level) {
   const of = rounds.map((round, i) => [round, taken[i]])
     .filter(([round, place]) => round.level === level && place !== undefined);
   const won = (place) => of.filter(([round, yours]) => round.kinds[place(round, yours)] === SAME).length;
@@ -37,8 +37,8 @@ export function score(rounds, players, taken, level) {
   ]);
 }
 
-/** The round after `now`: the next of its level that is not played yet, else the first at all; null when all are. */
-export function following(rounds, taken, now) {
+/** The round after `now`: one of its level that is not played yet, else the next of all that are not, or null. */
+function following(rounds, taken, now) {
   const free = rounds.map((_, i) => i).filter((i) => taken[i] === undefined);
   const here = free.filter((i) => rounds[i].level === rounds[now].level);
   return here[0] ?? free.find((i) => i > now) ?? free[0] ?? null;
@@ -90,7 +90,7 @@ function lab(data, root) {
       h("tbody", {}, ...scoreRows.map(([, row]) => row))));
   root.addEventListener("keydown", (event) => {
     const place = ["1", "2", "3", "4", "5", "6"].indexOf(event.key);
-    if (place < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (place < 0 || !isPlain(event)) return;
     event.preventDefault();
     event.stopPropagation();
     take(place);
@@ -98,7 +98,7 @@ function lab(data, root) {
 
   function moved(event) {
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (!step) return;
+    if (!step || !isPlain(event)) return;
     event.preventDefault();
     event.stopPropagation();
     point((hand.findIndex(({ element }) => element === document.activeElement) + step + hand.length) % hand.length);
@@ -129,8 +129,8 @@ function lab(data, root) {
     title.textContent = `${round.level}: round ${all.indexOf(now) + 1} of ${all.length}`;
     pictures.turn(anchor, 7 * now);
     hand.forEach(({ letter, card, words, takers, element }, i) => {
-      const kind = round.kinds[i], 
-        by = [...(i === place ? ["you"] : []), ...players.filter((name) => round.picks[name] === i)];
+      const kind = round.kinds[i];
+      const by = [...(i === place ? ["you"] : []), ...players.filter((name) => round.picks[name] === i)];
       pictures.turn(card, 7 * now + 1 + i);
       const mark = kind === SAME ? "✓ " : i === place ? "✗ " : "";
       words.textContent = played ? `${letter} ${mark}${kind}` : letter;

@@ -16,7 +16,7 @@ export function blank(width, height) {
 }
 
 /** The box [top, left, height, width] in pixels, resized (bilinear) to the image's size, and mirrored: a new image. */
-export function resizedCrop(image, [top, left, height, width], flipped = false) {
+function resizedCrop(image, [top, left, height, width], flipped = false) {
   const out = blank(image.width, image.height), { data } = image, w = image.width, h = image.height, n = w * h;
   const columns = positions(left, width, w), rows = positions(top, height, h);
   if (flipped) columns.reverse();
@@ -46,14 +46,14 @@ function positions(start, length, size) {
 }
 
 /** Multiply by `factor`: 0 is black, 1 leaves as is. */
-export function adjustBrightness(image, factor) {
+function adjustBrightness(image, factor) {
   const { data } = image;
   if (factor !== 1) for (let i = 0; i < data.length; i++) data[i] = cut(factor * data[i]);
   return image;
 }
 
 /** Scale each value's distance from the image's mean grey by `factor`: 0 is flat. */
-export function adjustContrast(image, factor) {
+function adjustContrast(image, factor) {
   if (factor === 1) return image;
   const { data } = image, n = data.length / 3;
   let grey = 0;
@@ -63,7 +63,7 @@ export function adjustContrast(image, factor) {
 }
 
 /** Scale each value's distance from its pixel's grey by `factor`: 0 is grey. */
-export function adjustSaturation(image, factor) {
+function adjustSaturation(image, factor) {
   if (factor === 1) return image;
   const { data } = image, n = data.length / 3;
   for (let i = 0; i < n; i++) {
@@ -74,7 +74,7 @@ export function adjustSaturation(image, factor) {
 }
 
 /** Turn every pixel's hue by `shift` of the circle, in [-0.5, 0.5]; HSV's saturation and value stay. */
-export function adjustHue(image, shift) {
+function adjustHue(image, shift) {
   if (shift === 0) return image;
   const { data } = image, n = data.length / 3;
   const turns = HUES.map((hue) => shift - hue + 2); // plus 2, so that what follows is positive
@@ -95,14 +95,14 @@ export function adjustHue(image, shift) {
 }
 
 /** Replace the colours by their luma where `greyed`. */
-export function greyscale(image, greyed) {
+function greyscale(image, greyed) {
   const { data } = image, n = data.length / 3;
   for (let i = 0; greyed && i < n; i++) data[i] = data[i + n] = data[i + 2 * n] = luma(data, i, n);
   return image;
 }
 
 /** Blur by a Gaussian of `sigma` pixels, along columns and then along rows; 0 leaves as is. */
-export function gaussianBlur(image, sigma) {
+function gaussianBlur(image, sigma) {
   if (sigma === 0) return image;
   const { width, height, data } = image, n = width * height;
   // The kernel spans a tenth of the height, and no more than the image can be reflected by at its edges.

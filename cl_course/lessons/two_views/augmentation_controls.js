@@ -1,7 +1,7 @@
 // The controls of the augmentation lab: the strengths of a recipe, and the parameters of one view; each in words, too.
 import { h, slider, toggle } from "../shared/js/kit.js";
 
-export const percent = (x) => `${Math.round(100 * x)} %`;
+export const percent = (x) => `${Math.round(100 * x)}%`;
 const signed = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`;
 const times = (x) => `× ${x.toFixed(2)}`;
 const chance = { max: 1, spoken: (x) => `in ${percent(x)}` }, factor = { max: 2, spoken: times };

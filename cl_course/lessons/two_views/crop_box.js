@@ -1,6 +1,6 @@
 // A picture with a crop box on it: the box is dragged, and resized by its corners, by mouse, touch or arrow keys. Or it
 // shows the boxes of several random crops.
-import { draggable, h, place, s, sheet } from "../shared/js/kit.js";
+import { draggable, h, place, put, s, sheet } from "../shared/js/kit.js";
 
 const SIDE = 300, MARK = 12, REACH = 30; // of the sheet, of a corner's mark, and of what a finger may hit
 const CORNERS = { "top left": [0, 0], "top right": [1, 0], "bottom left": [0, 1], "bottom right": [1, 1] };
@@ -65,19 +65,15 @@ export function cropBox(views, onchange) {
     shade.setAttribute("d", `${around}M${left * unit},${top * unit}h${wide * unit}v${tall * unit}h${-wide * unit}Z`);
     const share = Math.round((100 * tall * wide) / (width * height));
     for (const control of [frame, ...corners.map(([corner]) => corner)]) {
-      control.setAttribute("aria-valuenow", share);
-      control.setAttribute("aria-valuetext", `${share} % of the area: from left ${left}, top ${top}, ${sides}`);
+      const text = `${share}% of the area: from left ${left}, top ${top}, ${sides}`;
+      put(control, { "aria-valuenow": share, "aria-valuetext": text });
     }
     for (const [corner, right, bottom] of corners)
       corner.setAttribute("transform", `translate(${(left + right * wide) * unit},${(top + bottom * tall) * unit})`);
   }
   function fit(group, [top, left, tall, wide]) {
-    for (const rect of group.children) {
-      rect.setAttribute("x", left * unit);
-      rect.setAttribute("y", top * unit);
-      rect.setAttribute("width", wide * unit);
-      rect.setAttribute("height", tall * unit);
-    }
+    const sides = { x: left * unit, y: top * unit, width: wide * unit, height: tall * unit };
+    for (const rect of group.children) put(rect, sides);
   }
   return {
     element: h("div", { class: "aug-picture" }, drawing),
@@ -89,9 +85,7 @@ export function cropBox(views, onchange) {
       const [left, right] = [at[1], at[1] + at[3]].map((x) => Math.round((x * image.width) / width));
       ({ width, height } = image);
       unit = SIDE / Math.max(width, height);
-      picture.setAttribute("href", src);
-      picture.setAttribute("width", width * unit);
-      picture.setAttribute("height", height * unit);
+      put(picture, { href: src, width: width * unit, height: height * unit });
       picture.style.imageRendering = drawn ? "pixelated" : "auto";
       const [y, x] = [Math.min(top, height - 1), Math.min(left, width - 1)]; // at least one pixel is left
       set([y, x, Math.max(bottom - y, 1), Math.max(right - x, 1)]);

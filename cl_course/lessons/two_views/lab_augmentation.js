@@ -1,6 +1,6 @@
 // The augmentation lab: a picture, and eight views of it. In one mode they are random draws from a recipe, in the other
 // the eight steps that lead to one view under exactly these parameters. The shortcut meter reads the recipe on cards.
-import { button, choice, h, oncePerFrame, report, uniform, widget } from "../shared/js/kit.js";
+import { button, choice, h, oncePerFrame, report, sayBroken, uniform, widget } from "../shared/js/kit.js";
 import { augment, DRAWN, drawParameters, neutral, STEPS } from "./augment.js";
 import {
   asCode, controlGroups, EXACT, inWords, percent, RECIPE, stepInWords, values,
@@ -11,7 +11,7 @@ import { readPictures } from "./read_pictures.js";
 import { FEATURES, shortcutRates } from "./shortcut.js";
 
 export * from "./augment.js";
-export { decoded, readPictures, shrunk } from "./read_pictures.js";
+export { readPictures } from "./read_pictures.js";
 export { FEATURES, shortcutRates };
 
 const VIEWS = 8;
@@ -24,7 +24,7 @@ const HINTS = {
 };
 
 /** How far a value of `image` moves in the mean, over all views. */
-export function meanChange(image, views) {
+function meanChange(image, views) {
   let sum = 0;
   for (const { data } of views) for (let i = 0; i < data.length; i++) sum += Math.abs(data[i] - image.data[i]);
   return sum / (views.length * image.data.length);
@@ -186,7 +186,7 @@ function lab(data, root) {
     }
     const found = bars.map(({ name }) => `${name} ${percent(rates[name])}`).join(", ");
     heard.say(`${moved} Shortcut meter, partner found among ${cards.length} cards by ${found}; ` +
-      `guessing ${(100 / cards.length).toFixed(1)} % (the thin marks).`);
+      `guessing ${(100 / cards.length).toFixed(1)}% (the thin marks).`);
     wait(false);
   }
   /** The meter's work goes on in the pauses between two pictures. */
@@ -213,9 +213,8 @@ function lab(data, root) {
     draws();
     show();
     setExact(neutral(shown.image));
-  }).catch(({ message }) => {
-    const broken = h("p", { class: "lab-broken", role: "alert" }, `Augmentation lab cannot be shown: ${message}`);
-    root.replaceChildren(broken);
+  }).catch((error) => {
+    sayBroken(root, error);
     root.inert = false;
     wait(false);
   });

@@ -3,7 +3,7 @@ import { h } from "../shared/js/kit.js";
 import { blank } from "./augment.js";
 
 /** A part [left, top, width, height] of pixels (RGBA bytes) as an image; a value is the mean of times x times bytes. */
-export function shrunk({ data, width }, [left, top, wide, tall], times = 1) {
+function shrunk({ data, width }, [left, top, wide, tall], times = 1) {
   const image = blank(Math.floor(wide / times), Math.floor(tall / times)), n = image.width * image.height;
   for (let y = 0; y < image.height * times; y++) {
     for (let x = 0; x < image.width * times; x++) {
@@ -15,7 +15,7 @@ export function shrunk({ data, width }, [left, top, wide, tall], times = 1) {
 }
 
 /** The bytes of a picture whose address holds it. */
-export async function decoded(src, name) {
+async function decoded(src, name) {
   const picture = new Image();
   picture.src = src;
   await picture.decode().catch(() => {

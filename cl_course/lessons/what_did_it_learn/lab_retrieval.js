@@ -1,6 +1,6 @@
 // The retrieval lab: the neighbours lab, and below it what the cards that were found have in common with the query
-// beyond its kind: the mean difference in each factor, beside that of all cards that are searched.
-import { h, s, scaleLinear, sheet, widget } from "../shared/js/kit.js";
+// beyond its class: the mean difference in each factor, beside that of all cards that are searched.
+import { h, put, s, scaleLinear, sheet, widget } from "../shared/js/kit.js";
 import { neighboursLab } from "../shared/js/neighbours.js";
 
 export { decode, nearest } from "../shared/js/neighbours.js";
@@ -48,8 +48,7 @@ function shared({ factors, encoders, queries, labels }) {
     show(query, found) {
       const parts = panels.map(({ factor, x, rows, chance, allWords }) => {
         const ofAll = difference(factor, query, gallery.filter((card) => card !== query));
-        chance.setAttribute("x1", x(ofAll));
-        chance.setAttribute("x2", x(ofAll));
+        put(chance, { x1: x(ofAll), x2: x(ofAll) });
         allWords.textContent = `all cards ${ofAll.toFixed(2)}`;
         const means = found.map((list, i) => {
           const mean = difference(factor, query, list.map(({ card }) => card)), { bar, value } = rows[i];

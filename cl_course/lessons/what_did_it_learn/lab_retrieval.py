@@ -1,4 +1,4 @@
-"""Retrieval lab: any card, its nearest under each encoder, and what these have in common with it beyond their kind."""
+"""Retrieval lab: any card, its nearest under each encoder, and what these have in common with it beyond the class."""
 
 import torch
 from IPython.display import display

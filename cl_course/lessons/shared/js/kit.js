@@ -8,7 +8,10 @@ import { line } from "d3-shape";
 export { axisBottom, axisLeft, line, scaleBand, scaleLinear, scaleLog, select };
 
 const SVG = "http://www.w3.org/2000/svg";
+// Each bundle has its own kit, and several labs share a page: a count alone would give two of them the same name.
+const own = Math.random().toString(36).slice(2, 8);
 let made = 0;
+const unique = (kind) => `lab-${kind}-${own}-${++made}`;
 
 /** An HTML element: h("div", { class: "row", onclick: f }, child, "text"). */
 export function h(name, attributes = {}, ...children) {
@@ -30,9 +33,15 @@ function dress(element, attributes, children) {
   return element;
 }
 
+/** Set attributes: put(circle, { cx: 1, cy: 2 }). */
+export function put(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+}
+
 /** An SVG sheet of width x height units that shrinks with the page; `label` is its name for screen readers. */
 export function sheet(width, height, label) {
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "lab-sheet", role: "img", "aria-label": label });
+  const viewBox = `0 0 ${width} ${height}`;
+  return s("svg", { viewBox, width, height, class: "lab-sheet", role: "img", "aria-label": label });
 }
 
 /**
@@ -43,7 +52,7 @@ export function sheet(width, height, label) {
 export function slider({ label, min, max, step = 1, value, scale = "linear", spoken = String, onchange }) {
   const inner = scale === "log" ? Math.log10 : (x) => x;
   const outer = scale === "log" ? (x) => 10 ** x : (x) => x;
-  const id = `lab-slider-${++made}`;
+  const id = unique("slider");
   const output = h("output", { for: id, class: "lab-value" });
   const input = h("input", {
     type: "range", id, min: inner(min), max: inner(max), step,
@@ -71,9 +80,37 @@ export function button(label, onclick, attributes = {}) {
   return h("button", { type: "button", class: "lab-button", onclick, ...attributes }, label);
 }
 
+/**
+ * A button that plays and pauses. `start()` is called when it is pressed, then `advance()` every `wait` milliseconds,
+ * until it returns false or the lab leaves the page. Returns { element, stop() }.
+ */
+export function player({ start = () => {}, advance, wait = 0 }) {
+  let frame = 0, last = 0;
+  const element = button("Play", () => {
+    if (frame) return stop();
+    start();
+    element.textContent = "Pause";
+    frame = requestAnimationFrame(tick);
+  });
+  function tick(now) {
+    if (!element.isConnected) return stop();
+    if (now - last >= wait) {
+      last = now;
+      if (!advance()) return stop();
+    }
+    frame = requestAnimationFrame(tick);
+  }
+  function stop() {
+    cancelAnimationFrame(frame);
+    frame = 0;
+    element.textContent = "Play";
+  }
+  return { element, stop };
+}
+
 /** One of several: radio buttons in a group with a name. options: [[value, label], ...]. */
 export function choice({ label, options, value, onchange }) {
-  const name = `lab-choice-${++made}`;
+  const name = unique("choice");
   const inputs = options.map(([key, text]) => {
     const input = h("input", {
       type: "radio", name, value: key, checked: key === value, "data-lm-suppress-shortcuts": "true",
@@ -100,7 +137,7 @@ export function toggle({ label, value = false, onchange }) {
   };
 }
 
-/** A line of text that screen readers hear when it changes, at most twice a second. */
+/** A line of text that screen readers say when it changes and has rested for half a second; the first is silent. */
 export function report() {
   const element = h("p", { class: "lab-report" });
   const heard = h("span", { class: "lab-heard", "aria-live": "polite" });
@@ -108,9 +145,10 @@ export function report() {
   return {
     element: h("div", {}, element, heard),
     say(text) {
-      element.textContent = text;
+      if (text === element.textContent) return;
       clearTimeout(waiting);
-      waiting = setTimeout(() => { heard.textContent = text; }, 500);
+      if (element.textContent) waiting = setTimeout(() => { heard.textContent = text; }, 500);
+      element.textContent = text;
     },
     get text() { return element.textContent; },
   };
@@ -120,10 +158,11 @@ export function report() {
  * Let something in a drawing be dragged by mouse or touch and moved by the arrow keys.
  *   move(x, y): in the sheet's own units; nudge(dx, dy): an arrow key was pressed, each -1, 0 or 1.
  */
-export function draggable(element, svg, { label, move, nudge, role = "slider" }) {
-  dress(element, { tabindex: "0", role, "aria-label": label, "data-lm-suppress-shortcuts": "true" }, []);
+export function draggable(element, svg, { label, move, nudge }) {
+  put(element, { tabindex: "0", role: "slider", "aria-label": label, "data-lm-suppress-shortcuts": "true" });
   element.style.touchAction = "none";
   element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
     element.setPointerCapture(event.pointerId);
     element.focus({ preventScroll: true });
     event.preventDefault();
@@ -133,18 +172,24 @@ export function draggable(element, svg, { label, move, nudge, role = "slider" })
   });
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   element.addEventListener("keydown", (event) => {
-    if (arrows[event.key]) { nudge(...arrows[event.key]); event.preventDefault(); event.stopPropagation(); }
+    if (!arrows[event.key] || !isPlain(event)) return;
+    nudge(...arrows[event.key]);
+    event.preventDefault();
+    event.stopPropagation();
   });
 }
 
+/** Whether a key was pressed without Ctrl, Alt or Meta: with them it is the browser's own. */
+export const isPlain = (event) => !(event.ctrlKey || event.altKey || event.metaKey);
+
 /**
  * Many small images in one picture, as Python's `sprite` packs them: { image, columns, rows }.
- * Returns { style, card(i, size), turn(card, i) }: a rule to append once, a new card of `size` pixels, and a function that
- * puts another image on a card.
+ * Returns { style, card(i, size), turn(card, i) }: a rule to append once, a new card of `size` pixels, and a function
+ * that puts another image on a card.
  */
 export function sprite({ image, columns, rows }) {
   if (!String(image).startsWith("data:image/")) throw new Error("its pictures are missing.");
-  const name = `lab-sprite-${++made}`;
+  const name = unique("sprite");
   function turn(card, i) {
     card.style.setProperty("--column", i % columns);
     card.style.setProperty("--row", Math.floor(i / columns));
@@ -164,10 +209,11 @@ export function sprite({ image, columns, rows }) {
 /** Where a pointer is, in the units of an SVG sheet. */
 export function place(event, svg) {
   const box = svg.getBoundingClientRect(), view = svg.viewBox.baseVal;
-  return [((event.clientX - box.left) / box.width) * view.width, ((event.clientY - box.top) / box.height) * view.height];
+  const x = ((event.clientX - box.left) / box.width) * view.width;
+  return [x, ((event.clientY - box.top) / box.height) * view.height];
 }
 
-/** Random numbers from 0 to 1 that a seed repeats: a linear congruential generator modulo 2^32, its first numbers left out. */
+/** Random numbers from 0 to 1 that a seed repeats: a linear congruential generator modulo 2^32. */
 export function uniform(seed) {
   let state = (seed + 1) >>> 0;
   const next = () => (state = (Math.imul(1664525, state) + 1013904223) >>> 0) / 2 ** 32;
@@ -185,9 +231,16 @@ export function oncePerFrame(draw) {
   };
 }
 
+/** Put the reason why a lab cannot be shown in its place. */
+export function sayBroken(root, { message }) {
+  const text = `${root.getAttribute("aria-label")} cannot be shown: ${message}`;
+  root.replaceChildren(h("p", { class: "lab-broken", role: "alert" }, text));
+}
+
 /**
  * The render function of an anywidget from a lab: lab(data, root, model) -> { alt(), pose?(), stop?() }.
- *   alt: what is seen now, in a sentence or two; pose: show what a picture of the lab should show; stop: the page lets go.
+ *   alt: what is seen now, in a sentence or two; pose: show what a picture of the lab should show; stop: the page lets
+ *   go of it.
  * A lab that cannot be drawn says why in its place, in one sentence.
  */
 export function widget(name, lab) {
@@ -202,7 +255,7 @@ export function widget(name, lab) {
         el.labPose = made.pose;
         return made.stop;
       } catch (error) {
-        el.append(h("p", { class: "lab-broken", role: "alert" }, `${name} cannot be shown: ${error.message}`));
+        sayBroken(el, error);
       }
     },
   };

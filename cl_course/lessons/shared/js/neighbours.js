@@ -1,6 +1,6 @@
 // A sheet of cards, and the nearest of the one chosen under each encoder; a neighbour that is pressed is the next
 // query. Python hands in the features as whole numbers (neighbour_cards.py says why), and they are searched here.
-import { button, choice, h, oncePerFrame, report, sprite } from "./kit.js";
+import { button, choice, h, isPlain, oncePerFrame, report, sprite } from "./kit.js";
 
 /** The codes of an encoder, one row of `dimensions` after another, from base64. */
 export function decode(text) {
@@ -54,7 +54,7 @@ export function neighboursLab(data, root, below = () => null) {
   if (encoders.some(({ codes, dimensions }) => codes.length !== total * dimensions)) {
     throw new Error("features and cards differ in number.");
   }
-  const kind = (card) => classes[labels[card]], origin = (card) => (card < queries ? "new" : "searched");
+  const classOf = (card) => classes[labels[card]], origin = (card) => (card < queries ? "new" : "searched");
   let query = 0, walked = [];
 
   const redraw = oncePerFrame(paint);
@@ -62,7 +62,7 @@ export function neighboursLab(data, root, below = () => null) {
     const [place, among] = card < queries ? [card + 1, queries] : [card - queries + 1, total - queries];
     return h("div", {
       role: "option", class: "near-option", tabindex: "-1", "data-lm-suppress-shortcuts": "true",
-      "aria-label": `${kind(card)}, ${origin(card)} card ${place} of ${among}`,
+      "aria-label": `${classOf(card)}, ${origin(card)} card ${place} of ${among}`,
       onclick: () => { choose(card); options[card].focus({ preventScroll: true }); },
     }, pictures.card(card, 32));
   });
@@ -88,8 +88,8 @@ export function neighboursLab(data, root, below = () => null) {
   root.append(
     pictures.style, h("style", {}, STYLE), h("div", { class: "lab-controls" }, which.element), ...sheets,
     h("div", { class: "near-query" }, own, h("div", {}, name, back), h("p", { class: "lab-key" },
-      h("span", {}, h("span", { class: "near-frame same" }), "✓ the query's kind"),
-      h("span", {}, h("span", { class: "near-frame" }), "✗ another kind"),
+      h("span", {}, h("span", { class: "near-frame same" }), "✓ the query's class"),
+      h("span", {}, h("span", { class: "near-frame" }), "✗ another class"),
       h("span", {}, "number: cosine similarity to the query; press a card to search with it"))),
     ...rows.map(({ element }) => element),
     ...(extra ? [extra.element] : []), heard.element);
@@ -123,7 +123,7 @@ export function neighboursLab(data, root, below = () => null) {
       ArrowLeft: from - 1, ArrowRight: from + 1, ArrowUp: from - columns, ArrowDown: from + columns,
       Home: first, End: end - 1, Enter: from, " ": from,
     }[event.key];
-    if (to === undefined || from < 0) return;
+    if (to === undefined || from < 0 || !isPlain(event)) return;
     event.preventDefault();
     event.stopPropagation();
     if (to < first || to >= end) return;
@@ -134,7 +134,7 @@ export function neighboursLab(data, root, below = () => null) {
   function paint() {
     const found = encoders.map((encoder) => nearest(encoder, query, queries, k));
     pictures.turn(own, query);
-    name.textContent = `Query: ${kind(query)}, a ${origin(query)} card`;
+    name.textContent = `Query: ${classOf(query)}, a ${origin(query)} card`;
     back.setAttribute("aria-disabled", String(!walked.length));
     const right = found.map((list, row) => {
       list.forEach(({ card, similarity }, place) => {
@@ -143,16 +143,16 @@ export function neighboursLab(data, root, below = () => null) {
         pictures.turn(entry.card, card);
         entry.element.classList.toggle("same", same);
         entry.text.textContent = `${same ? "✓" : "✗"} ${cosine(similarity)}`;
-        entry.element.setAttribute("aria-label", `${kind(card)}, ${same ? "the query's kind" : "another kind"}, ` +
+        entry.element.setAttribute("aria-label", `${classOf(card)}, ${same ? "the query's class" : "another class"}, ` +
           `cosine similarity ${cosine(similarity)}: make it the query`);
       });
       const count = list.filter(({ card }) => labels[card] === labels[query]).length;
-      rows[row].title.textContent = `${rows[row].name}: ${count} of ${k} of the query's kind`;
+      rows[row].title.textContent = `${rows[row].name}: ${count} of ${k} of the query's class`;
       return `${rows[row].name} ${count}`;
     });
     const more = extra ? ` ${extra.show(query, found)}` : "";
-    heard.say(`Query: ${kind(query)}, a ${origin(query)} card. Of the ${k} nearest among ${total - queries} searched ` +
-      `cards, so many are of its kind: ${right.join(", ")}.${more}`);
+    heard.say(`Query: ${classOf(query)}, a ${origin(query)} card. Cards of its class among the ${k} nearest of ` +
+      `${total - queries} searched cards: ${right.join(", ")}.${more}`);
   }
   options[queries].setAttribute("tabindex", "0");
   enter();

@@ -1,0 +1,104 @@
+"""One example of every lab in the page: the widget that its lesson shows, on few cards."""
+
+from functools import cache
+
+import torch
+from lab_pages import shown_by
+
+from cl_course.data import load, to_float
+from cl_course.evaluate import embed
+from cl_course.lessons.byol import lab_collapse
+from cl_course.lessons.infonce import lab_temperature
+from cl_course.lessons.moco import lab_queue
+from cl_course.lessons.pitfalls_and_clinic import lab_clinic
+from cl_course.lessons.shared import lab_circle
+from cl_course.lessons.simclr import lab_ablation, lab_neighbours
+from cl_course.lessons.start_here import lab_game
+from cl_course.lessons.two_views import lab_augmentation
+from cl_course.lessons.two_views.lab_augmentation import LARGE, photos
+from cl_course.lessons.what_did_it_learn import lab_retrieval
+from cl_course.running import checkpoints, records
+
+HELD = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}  # the ablation's setting at first
+ABLATION = records.read("ablation")["runs"]
+KNOWN = (tuple(HELD.values()),)
+CLINIC = records.read("clinic")["runs"]
+
+
+def circle(**settings):
+    return shown_by(lab_circle, lab_circle.circle_lab, **settings)
+
+
+def temperature(**settings):
+    return shown_by(lab_temperature, lab_temperature.temperature_lab, **settings)
+
+
+def queue(**settings):
+    return shown_by(lab_queue, lab_queue.queue_lab, **settings)
+
+
+def collapse():
+    return shown_by(lab_collapse, lab_collapse.collapse_lab)
+
+
+def ablation(runs=ABLATION, revealed=KNOWN, start=HELD):
+    return shown_by(lab_ablation, lab_ablation.ablation_lab, runs=runs, start=start, revealed=revealed)
+
+
+def clinic(patient="all"):
+    return shown_by(lab_clinic, lab_clinic.clinic_lab, runs=CLINIC, patient=patient)
+
+
+@cache
+def queries():
+    return load("shapes", "val", limit=200)
+
+
+@cache
+def searched() -> dict:
+    """What the labs of neighbours search in."""
+    gallery = load("shapes", "train", limit=600)
+    encoders = {name: checkpoints.shipped(f"{name}_shapes")[0] for name in ("random", "simclr")}
+    features = {name: (embed(encoder, gallery), embed(encoder, queries())) for name, encoder in encoders.items()}
+    return {"gallery": gallery, "queries": queries(), "features": features}
+
+
+@cache
+def neighbours():
+    return shown_by(lab_neighbours, lab_neighbours.neighbours_lab, **searched())
+
+
+@cache
+def retrieval():
+    return shown_by(lab_retrieval, lab_retrieval.retrieval_lab, **searched())
+
+
+@cache
+def game():
+    return shown_by(lab_game, lab_game.card_game, cards=queries(), seed=0, rounds=2)
+
+
+@cache
+def cards() -> torch.Tensor:
+    return to_float(load("shapes", "val", limit=80).images)
+
+
+@cache
+def augmentation():
+    pictures = {"flower": photos(LARGE)["flower"], "card": cards()[4]}
+    return shown_by(lab_augmentation, lab_augmentation.augmentation_lab, pictures=pictures, cards=cards(), seed=3)
+
+
+EXAMPLES = {
+    "circle": circle,
+    "temperature": temperature,
+    "queue": queue,
+    "collapse": collapse,
+    "ablation": ablation,
+    "clinic": clinic,
+    "patient": lambda: clinic("C"),
+    "neighbours": neighbours,
+    "retrieval": retrieval,
+    "game": game,
+    "augmentation": augmentation,
+}
