@@ -13,7 +13,7 @@ from cl_course.lessons.moco import lab_queue
 from cl_course.lessons.pitfalls_and_clinic import lab_clinic
 from cl_course.lessons.shared import lab_circle
 from cl_course.lessons.simclr import lab_ablation, lab_neighbours
-from cl_course.lessons.start_here import lab_game
+from cl_course.lessons.start_here import lab_game, lab_playground
 from cl_course.lessons.two_views import lab_augmentation
 from cl_course.lessons.two_views.lab_augmentation import LARGE, photos
 from cl_course.lessons.what_did_it_learn import lab_retrieval
@@ -89,7 +89,12 @@ def augmentation():
     return shown_by(lab_augmentation, lab_augmentation.augmentation_lab, pictures=pictures, cards=cards(), seed=3)
 
 
+def playground():
+    return shown_by(lab_playground, lab_playground.playground)
+
+
 EXAMPLES = {
+    "playground": playground,
     "circle": circle,
     "temperature": temperature,
     "queue": queue,

@@ -3,20 +3,16 @@
 Skipped where there is no Chromium.
 """
 
-import importlib.util
 import re
 
 import pytest
-from browser import find_browser, wait_until
-from test_page_labs import LabPage, browser, shown_by  # noqa: F401 (browser is a fixture)
+from browser import wait_until
+from lab_pages import LabPage, in_browser, shown_by
 
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.start_here import lab_playground
 
-pytestmark = [
-    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
-]
+pytestmark = in_browser
 NO_WORKER = "window.Worker = undefined"
 REFUSED_AT_ONCE = "window.Worker = class { constructor() { throw new DOMException('refused', 'SecurityError') } }"
 REFUSED_LATER = """window.Worker = class {
@@ -38,7 +34,7 @@ def playground(**settings):
 
 
 @pytest.fixture
-def lab(browser):  # noqa: F811
+def lab(browser):
     page = LabPage(browser, playground())
     wait_until(lambda: "step 0" in page.words, "the first picture")
     yield page
@@ -86,7 +82,7 @@ def test_one_seed_gives_one_run_and_another_seed_another(lab):
 
 
 @pytest.mark.parametrize("why", [NO_WORKER, REFUSED_AT_ONCE, REFUSED_LATER])
-def test_where_no_worker_can_be_made_it_trains_on_the_page(browser, why):  # noqa: F811
+def test_where_no_worker_can_be_made_it_trains_on_the_page(browser, why):
     context = browser.new_context()
     context.add_init_script(why)
 
@@ -168,7 +164,7 @@ def test_training_leaves_no_more_nodes(lab):
 
 @pytest.mark.parametrize("width", [480, 1400])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_and_can_be_read(browser, width, theme):  # noqa: F811
+def test_it_fits_and_can_be_read(browser, width, theme):
     page = LabPage(browser, playground(), width=width, theme=theme)
     wait_until(lambda: "step 0" in page.words, "the first picture")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
@@ -180,7 +176,7 @@ def test_it_fits_and_can_be_read(browser, width, theme):  # noqa: F811
     page.close(f"playground {width} {theme}")
 
 
-def test_its_picture_shows_a_network_that_has_learned_a_little(browser):  # noqa: F811
+def test_its_picture_shows_a_network_that_has_learned_a_little(browser):
     page = LabPage(browser, page_lab(lab_playground.__file__, "lab_playground", seed=0, posed=3))
     alt = page.page.evaluate("() => { const el = document.getElementById('lab'); el.labPose(); return el.labAlt() }")
     assert "SimCLR, step 3:" in alt and "kNN accuracy" in alt and "effective rank" in alt
@@ -190,7 +186,7 @@ def test_its_picture_shows_a_network_that_has_learned_a_little(browser):  # noqa
     page.close("playground posed")
 
 
-def test_without_a_seed_it_says_so(browser):  # noqa: F811
+def test_without_a_seed_it_says_so(browser):
     broken = LabPage(browser, page_lab(lab_playground.__file__, "lab_playground", seed=-1, posed=0))
     assert "Playground cannot be shown: it needs a seed" in broken.page.get_by_role("alert").text_content()
     broken.close("playground broken")

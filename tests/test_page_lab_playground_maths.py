@@ -3,13 +3,11 @@
 Skipped where there is no Chromium.
 """
 
-import importlib.util
 import math
 
 import pytest
 import torch
-from browser import find_browser
-from test_page_labs import LabPage, browser, shown_by  # noqa: F401 (browser is a fixture)
+from lab_pages import LabPage, in_browser, shown_by
 from torch import Generator, nn
 
 from cl_course import losses
@@ -19,10 +17,7 @@ from cl_course.lessons.start_here import lab_playground
 from cl_course.methods import BYOL, MoCo, SimCLR
 from cl_course.models import predictor, projector
 
-pytestmark = [
-    pytest.mark.skipif(find_browser() is None, reason="no chromium on the PATH: apt-get install chromium"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright: pip install playwright"),
-]
+pytestmark = in_browser
 SETTINGS = {
     "method": "simclr", "temperature": 0.2, "batch": 8, "queue": 32, "momentum": 0.9, "predictor": True,
     "stopGradient": True, "crop": True, "flip": True, "colour": True, "seed": 3,
@@ -31,7 +26,7 @@ N, QUEUE, DIMENSIONS, FEATURES = SETTINGS["batch"], SETTINGS["queue"], 3, 32
 
 
 @pytest.fixture(scope="module")
-def page(browser):  # noqa: F811
+def page(browser):
     lab = LabPage(browser, shown_by(lab_playground, lab_playground.playground))
     yield lab.page
     lab.close("playground maths")
