@@ -65,12 +65,13 @@ class Process:
 
     Args:
         folder: where it may write; it is its working directory too.
-        memory: bytes; seconds: those that one cell may take, and that one exercise may take of it.
+        memory: bytes that it may hold.
+        seconds: that one cell may take.
     """
 
     def __init__(self, folder: Path, memory: int, seconds: float):
         self.folder, self.memory, self.seconds = folder, memory, seconds
-        self.deadline = 0.0
+        self.deadline = self.allowed = 0.0
         self.process: subprocess.Popen | None = None
         self.channel: socket | None = None
         self.walls: list[str] = []
@@ -95,7 +96,7 @@ class Process:
         )  # fmt: skip
         theirs.close()
         self.channel, self.calls = ours, 0
-        self.deadline = time.monotonic() + START_SECONDS
+        self.allow(START_SECONDS)
         self.walls = self._answer()[0]["walls"]
 
     def end(self) -> None:
@@ -110,7 +111,8 @@ class Process:
 
     def allow(self, seconds: float | None = None) -> None:
         """From now on it may take so many seconds, all answers together."""
-        self.deadline = time.monotonic() + (seconds or self.seconds)
+        self.allowed = seconds or self.seconds
+        self.deadline = time.monotonic() + self.allowed
 
     def cell(self, source: str) -> dict:
         self.allow()
@@ -130,12 +132,12 @@ class Process:
             head, blobs = self._receive()
             decoder = Decoder(decoder.known if decoder else [], blobs)
             try:
-                message = _plain(head)
+                message = _dict(json.loads(head))
                 if "ask" in message:
                     self._send(self._called_back(message, kept, decoder), [])
                     continue
-                if "error" not in message or "result" not in message:
-                    return decoder.message(head)
+                if request["do"] not in ("call", "backward"):
+                    return _dict(decoder.message(head))
                 result = decoder.decode(message["result"]["encoded"][0])
                 self._apply(message, decoder)
                 return message, result, decoder
@@ -176,7 +178,7 @@ class Process:
             return receive(self.channel)
         except TimeoutError:
             self.end()
-            raise Stopped(f"it was stopped after {self.seconds:g} seconds: look for a loop that never ends.") from None
+            raise Stopped(f"it was stopped after {self.allowed:g} seconds: look for a loop that never ends.") from None
         except (EOFError, OSError):
             self._ended()
         except WireError as error:
@@ -212,7 +214,7 @@ class Attempt:
         hooks = [(number, hook) for number, node in enumerate(nodes) if isinstance(node, Tensor)
                  for hook in (node._backward_hooks or {}).values()]  # fmt: skip
         request = {"do": "call", "name": self.__name__, "given": given, "keywords": keywords, "nodes": nodes}
-        request |= {"hooks": hooks, "grad": torch.is_grad_enabled()}
+        request |= {"hooks": hooks, "grads": _gradients(nodes), "grad": torch.is_grad_enabled()}
         inputs = [node for node in nodes if isinstance(node, Tensor) and node.requires_grad]
         message, result, decoder = self.process.ask(request, Decoder(nodes, []))
         graph, self.process.calls = self.process.calls, self.process.calls + 1
@@ -273,6 +275,12 @@ def _objects(value: Any, seen: set[int] | None = None) -> Iterator[Any]:
         yield from _objects(part, seen)
 
 
+def _gradients(nodes: list[Any]) -> dict[int, Tensor]:
+    """Number -> gradient; pickling a tensor leaves it out."""
+    leaves = ((number, node) for number, node in enumerate(nodes) if isinstance(node, Tensor) and node.is_leaf)
+    return {number: leaf.grad for number, leaf in leaves if leaf.grad is not None}
+
+
 def _take_over(node: Any, content: Any) -> None:
     """Give an object of the grader's what the attempt has put into it."""
     if isinstance(node, torch.Generator):
@@ -306,8 +314,7 @@ def _exchanged(value: Any, new: dict[int, Tensor]) -> Any:
     return {key: _exchanged(part, new) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def _plain(head: bytes) -> dict:
-    message = json.loads(head)
+def _dict(message: Any) -> dict:
     if not isinstance(message, dict):
         raise WireError("an answer of no known form")
     return message

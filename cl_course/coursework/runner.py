@@ -104,11 +104,13 @@ class Runner:
         self.pristine = now | self.pristine  # modules that have been imported meanwhile
         return changed[0] if changed else None
 
-    def call(self, name: str, given: tuple, keywords: dict, nodes: list, hooks: list, grad: bool) -> tuple:
+    def call(self, name: str, given: tuple, keywords: dict, nodes: list, hooks: list, grads: dict, grad: bool) -> tuple:
         """Call a function of the notebook: its answer or error, what it changed, which of the course's it called."""
         self.nodes = nodes
         for number, hook in hooks:
             nodes[number].register_hook(hook)
+        for number, gradient in grads.items():
+            nodes[number].grad = gradient
         self.before = self.contents()
         called: set[str] = set()
         own = {id(node) for node in nodes}
@@ -241,7 +243,7 @@ def described(error: BaseException) -> dict:
 
 
 def note_call(frame: types.FrameType, event: str, called: set[str], own: set[int]) -> None:
-    """Note a function of the course that is called from outside of it, unless it belongs to an argument's class."""
+    """Note a function of the course that is called from outside of it, unless it is a method of an argument."""
     code = frame.f_code
     if frame.f_globals.get("__name__") == WRAPPERS:
         return
@@ -255,8 +257,9 @@ def note_call(frame: types.FrameType, event: str, called: set[str], own: set[int
         above = above.f_back
     module = frame.f_globals.get("__name__", "")
     first = frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
-    of_argument = id(first) in own and module.startswith("cl_course.lessons.")
-    if code.co_name != "<module>" and not of_argument:
+    methods = (method for kind in type(first).__mro__ for method in vars(kind).values()) if id(first) in own else ()
+    is_method = any(getattr(method, "__code__", None) is code for method in methods)
+    if code.co_name != "<module>" and not (is_method and module.startswith("cl_course.lessons.")):
         called.add(f"{module}.{code.co_qualname}")
 
 

@@ -58,6 +58,7 @@ def enter(folder: Path, readable: Sequence[Path], memory: int) -> list[str]:
         why = os.strerror(ctypes.get_errno())
         missing.append(f"namespaces are not allowed here ({why}): the network is open, other processes can be reached")
     _follow_a_child(libc)
+    _follow_a_child(libc)  # once more: the first process of a namespace cannot be killed from inside of it
     if problem := _landlock(libc, folder, readable):
         missing.append(problem)
     return missing
@@ -74,7 +75,7 @@ def _limit(memory: int) -> list[str]:
 
 
 def _follow_a_child(libc: ctypes.CDLL) -> None:
-    """Go on in a child, the first process of its namespace: when it ends, all others in there end with it."""
+    """Go on in a child, and end as it ends. After the first process of a namespace all others in there end too."""
     child = os.fork()
     if child:
         os.closerange(3, 1024)  # so that the channel closes when the child ends
@@ -106,3 +107,9 @@ def _landlock(libc: ctypes.CDLL, folder: Path, readable: Sequence[Path]) -> str 
     failed = libc.syscall(RESTRICT_SELF, rules, 0)
     os.close(rules)
     return f"Landlock failed ({os.strerror(ctypes.get_errno())}): files can be changed by a notebook" if failed else None
+
+
+def end_with_parent() -> None:
+    """On Linux, this process is killed as soon as the one that started it has ended."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
