@@ -3,17 +3,19 @@
 import ast
 import csv
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from nbformat import NotebookNode
 
 from cl_course.coursework.variants import POINTS as VARIANT_POINTS
+from cl_course.files import write_atomically
 
 ROOT = Path(__file__).parents[2]
 POINTS = {"easy": 2, "medium": 4, "hard": 6}
@@ -41,24 +43,39 @@ class Task:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A lesson as it is set."""
+    """A lesson as it is set, with all that marking it needs.
+
+    Attributes:
+        own_cells: code that is the course's and not a student's.
+        allowed: check -> functions of the course that an attempt may call; None lets it call any.
+    """
 
     lesson: str
     tasks: tuple[Task, ...]
+    own_cells: frozenset[str]
+    allowed: dict[str, frozenset[str]] | None = None
 
-    @cached_property
     def learner(self) -> NotebookNode:
         """The notebook that learners open, not executed."""
         return builder().learner(source_of(self.lesson))
 
-    @cached_property
     def solved(self) -> NotebookNode:
+        """The same with the exercises done."""
         return builder().solved(source_of(self.lesson))
 
-    @cached_property
-    def own_cells(self) -> frozenset[str]:
-        """Code that is the course's and not a student's."""
-        return frozenset(cell.source.strip() for cell in self.learner.cells if cell.cell_type == "code")
+    def write(self, path: Path) -> None:
+        """Keep it in a file, for a place in which the course's sources are not, such as Gradescope."""
+        allowed = {check: sorted(names) for check, names in (self.allowed or {}).items()}
+        about = {"lesson": self.lesson, "tasks": [asdict(task) for task in self.tasks], "allowed": allowed}
+        text = json.dumps(about | {"own_cells": sorted(self.own_cells)}, indent=1)
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    @classmethod
+    def read(cls, path: Path) -> "Assignment":
+        about = json.loads(Path(path).read_text(encoding="utf-8"))
+        allowed = {check: frozenset(names) for check, names in about["allowed"].items()}
+        tasks = tuple(Task(**task) for task in about["tasks"])
+        return cls(about["lesson"], tasks, frozenset(about["own_cells"]), allowed)
 
     def with_number(self) -> "Assignment":
         """With the question that a variant adds: a number of each student's own."""
@@ -80,7 +97,7 @@ def assignments(name: str, points: Path | None = None) -> list[Assignment]:
 
     paths = find_lessons(name, solved=False)
     given = read_points(points) if points else {}
-    found = [Assignment(path.stem, tuple(_tasks(path.stem, given))) for path in paths]
+    found = [_assignment(path.stem, given) for path in paths]
     if given and name == "all":
         raise ValueError(f"{points}: lesson {next(iter(given))[0]} has no exercise {next(iter(given))[1]}")
     return found
@@ -98,7 +115,9 @@ def read_points(path: Path) -> dict[tuple[str, int], float]:
         except (KeyError, ValueError, AttributeError, TypeError):
             points = -1.0
         if not 0 <= points < 1e6:
-            raise ValueError(f"{path}, line {line}: a row needs lesson, exercise and points of at least 0, as in 02,4,8")
+            raise ValueError(
+                f"{path}, line {line}: a row needs lesson, exercise and points of at least 0, as in 02,4,8"
+            )
     return found
 
 
@@ -130,8 +149,13 @@ def check_of(source: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match and match[0] == ast.unparse(body[0]) else None
 
 
-def _tasks(lesson: str, given: dict[tuple[str, int], float]) -> Iterator[Task]:
+def _assignment(lesson: str, given: dict[tuple[str, int], float]) -> Assignment:
     cells = builder().learner(source_of(lesson)).cells
+    own = frozenset(cell.source.strip() for cell in cells if cell.cell_type == "code")
+    return Assignment(lesson, tuple(_tasks(lesson, cells, given)), own)
+
+
+def _tasks(lesson: str, cells: list[NotebookNode], given: dict[tuple[str, int], float]) -> Iterator[Task]:
     for index, exercise in sys.modules["minutes"].exercises_of(cells).items():
         check, attempt = check_of(cells[index + 1].source)
         points = given.pop((lesson[:2], exercise.number), POINTS[exercise.difficulty])

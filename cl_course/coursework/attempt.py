@@ -26,7 +26,7 @@ from socket import socket, socketpair
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cl_course.coursework.wire import Decoder, WireError, non_leaf, receive, send
 
@@ -88,7 +88,12 @@ class Process:
         readable = {sys.prefix, sys.base_prefix, str(COURSE), *(path for path in sys.path if "-packages" in path)}
         command = [sys.executable, "-m", "cl_course.coursework.runner", number, str(self.folder), str(self.memory)]
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        environment |= {"PYTHONPATH": str(course), "HOME": str(self.folder), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        environment |= {
+            "PYTHONPATH": str(course),
+            "HOME": str(self.folder),
+            "OMP_NUM_THREADS": "1",
+            "MPLBACKEND": "agg",
+        }
         environment |= {"IPYTHONDIR": str(self.folder), "TMPDIR": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
             [*command, *sorted(readable)], cwd=self.folder, env=environment, pass_fds=[theirs.fileno()],

@@ -19,7 +19,9 @@ SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/|~)|-checkpoint\.ipynb$")
 # How platforms name what they give: Moodle's "Name_1234567_assignsubmission_file_...", Canvas's "name_LATE_123_456_...".
 MOODLE = re.compile(r"^(?P<student>.+?)_\d+_assignsubmission_\w+?(_|/|$)")
 CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_\d{2,}_\d{2,}_")
-LESSON = re.compile(r"[ _-]*(?<!\d)0[0-7]_[a-z][a-z_]*[a-z]([ _-]*\(?\d{1,2}\)?)?(?=\.ipynb$|$|[ _-])[ _-]*", re.IGNORECASE)
+LESSON = re.compile(
+    r"[ _-]*(?<!\d)0[0-7]_[a-z][a-z_]*[a-z]([ _-]*\(?\d{1,2}\)?)?(?=\.ipynb$|$|[ _-])[ _-]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def _entries(content: bytes, where: str, depth: int) -> Iterator[Handed]:
                 raise _Refused("the archive is refused: one of its paths leads out of it")
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise _Refused("the archive is refused: it holds a link")
-        one = len([name for name in names if name.lower().endswith((".ipynb", ".zip")) and not SKIPPED.search(name)]) == 1
+        one = (
+            len([name for name in names if name.lower().endswith((".ipynb", ".zip")) and not SKIPPED.search(name)]) == 1
+        )
         for entry, name in zip(entries, names):
             if SKIPPED.search(name) or not name.lower().endswith((".ipynb", ".zip")):
                 continue

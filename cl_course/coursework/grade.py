@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from cl_course.coursework import sandbox
 from cl_course.coursework.assignment import Assignment
 from cl_course.coursework.attempt import Process, Stopped
 from cl_course.coursework.collect import Handed
-from cl_course.coursework.marking import Limits, Mark, mark
+from cl_course.coursework.marking import Limits, Mark, mark, nothing_for, self_tested
 from cl_course.coursework.submission import Notebook, Unreadable, lesson_of, read
 from cl_course.coursework.variants import Variant
 from cl_course.files import write_atomically
@@ -100,13 +100,16 @@ def grade(handed: Sequence[Handed], lessons: Sequence[Assignment], out: Path, li
     if rows:
         tell(f"{len(rows)} of {len(planned)} notebooks were judged before; {len(todo)} are left")
     asked = {job.assignment.lesson: job.assignment for job in todo if not job.problem}
-    allowed = {lesson: _allowed(assignment, limits) for lesson, assignment in asked.items()}
-    for job, found in _side_by_side(todo, allowed, limits, seed, jobs):
+    ready = {lesson: self_tested(assignment, limits) for lesson, assignment in asked.items()}
+    todo = [replace(job, assignment=ready.get(job.assignment.lesson, job.assignment)) for job in todo]
+    for job, found in _side_by_side(todo, limits, seed, jobs):
         rows[job.key] = found
         journal.put(job.key, found)
         write_marks(out, [row for job in planned for row in rows.get(job.key, ())])
         points, possible = sum(row.points for row in found), sum(row.possible for row in found)
-        tell(f"{len(rows)} of {len(planned)}: {job.handed.student}, {job.assignment.lesson}, {points:g} of {possible:g}")
+        tell(
+            f"{len(rows)} of {len(planned)}: {job.handed.student}, {job.assignment.lesson}, {points:g} of {possible:g}"
+        )
     every = [row for job in planned for row in rows[job.key]]
     write_marks(out, every)
     return every
@@ -124,7 +127,9 @@ def plan(handed: Sequence[Handed], lessons: Sequence[Assignment], seed: int, lim
                 problem = str(unreadable)
         found = lesson_of(notebook or Notebook((), {}), one.where, lessons)
         if found is None and not problem:
-            problem = "none of the lesson's check cells is in the notebook, so it may not be the one that was handed out"
+            problem = (
+                "none of the lesson's check cells is in the notebook, so it may not be the one that was handed out"
+            )
         assignment = found or lessons[0]
         place = one.student.casefold(), assignment.lesson
         job = Job(one, assignment, _key(one, assignment, seed, limits), problem)
@@ -133,7 +138,7 @@ def plan(handed: Sequence[Handed], lessons: Sequence[Assignment], seed: int, lim
     return [chosen[place] for place in sorted(chosen)]
 
 
-def marks_of(job: Job, allowed: dict, limits: Limits, seed: int) -> list[Row]:
+def marks_of(job: Job, limits: Limits, seed: int) -> list[Row]:
     """What one notebook gets; runs in a process of its own."""
     if job.problem:
         return nothing(job, f"not judged: {job.problem}.")
@@ -145,13 +150,13 @@ def marks_of(job: Job, allowed: dict, limits: Limits, seed: int) -> list[Row]:
             return nothing(job, f"not judged: this is the variant of {str(whose)[:60]}, and another student's numbers.")
     own = variant or Variant(job.handed.student, assignment.lesson)
     with tempfile.TemporaryDirectory(prefix="cl-course-", ignore_cleanup_errors=True) as folder:
-        marks = mark(notebook, assignment, Path(folder).resolve(), limits, seed + own.seed, allowed, variant)
+        marks = mark(notebook, assignment, Path(folder).resolve(), limits, seed + own.seed, variant)
     return [_row(job, one) for one in marks]
 
 
 def nothing(job: Job, sentence: str) -> list[Row]:
     """No points at all, for one and the same reason."""
-    return [_row(job, Mark(task, 0.0, sentence)) for task in job.assignment.tasks]
+    return [_row(job, one) for one in nothing_for(job.assignment, sentence)]
 
 
 def write_marks(out: Path, rows: Iterable[Row]) -> None:
@@ -176,23 +181,7 @@ def missing_walls() -> list[str]:
             process.end()
 
 
-def _allowed(assignment: Assignment, limits: Limits) -> dict[str, frozenset[str]]:
-    """Check -> the course's functions that the lesson's own solution calls. It must have full marks.
-
-    Raises:
-        ValueError: it has not, so that no one's marks would mean anything.
-    """
-    cells = tuple(cell.source for cell in assignment.solved.cells if cell.cell_type == "code")
-    with tempfile.TemporaryDirectory(prefix="cl-course-", ignore_cleanup_errors=True) as folder:
-        marks = mark(Notebook(cells, {}), assignment, Path(folder).resolve(), limits, seed=0)
-    for one in marks:
-        if not one.full:
-            what = f"{assignment.lesson}, exercise {one.task.number}: {one.sentence}"
-            raise ValueError(f"the lesson's own solution does not pass here, so nobody can be judged ({what})")
-    return {one.task.check: frozenset(one.called) for one in marks}
-
-
-def _side_by_side(todo: list[Job], allowed: dict, limits: Limits, seed: int, jobs: int) -> Iterable:
+def _side_by_side(todo: list[Job], limits: Limits, seed: int, jobs: int) -> Iterable:
     """(job, its rows) as they are done, each from a process of its own."""
     context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else "spawn")
     waiting, running = list(todo), {}
@@ -201,8 +190,7 @@ def _side_by_side(todo: list[Job], allowed: dict, limits: Limits, seed: int, job
             while waiting and len(running) < max(1, jobs):
                 job = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
-                work = job, allowed.get(job.assignment.lesson, {}), limits, seed, theirs
-                process = context.Process(target=_judge, args=work, daemon=True)
+                process = context.Process(target=_judge, args=(job, limits, seed, theirs), daemon=True)
                 process.start()
                 theirs.close()
                 running[ours] = job, process, time.monotonic() + limits.notebook + GRACE
@@ -219,10 +207,10 @@ def _side_by_side(todo: list[Job], allowed: dict, limits: Limits, seed: int, job
             process.kill()
 
 
-def _judge(job: Job, allowed: dict, limits: Limits, seed: int, answer: Connection) -> None:
+def _judge(job: Job, limits: Limits, seed: int, answer: Connection) -> None:
     sandbox.end_with_parent()
     try:
-        rows = marks_of(job, allowed, limits, seed)
+        rows = marks_of(job, limits, seed)
     except Exception as error:  # whatever a notebook has made of the grader, it is no points
         rows = nothing(job, f"not judged: the grader stopped ({type(error).__name__}). Look at this notebook by hand.")
     answer.send(rows)
@@ -233,7 +221,9 @@ def _result(ready: Connection, job: Job) -> list[Row]:
     try:
         return ready.recv()
     except (EOFError, OSError):
-        return nothing(job, "not judged: its grader ended before it had a result. Judge it again, or look at it by hand.")
+        return nothing(
+            job, "not judged: its grader ended before it had a result. Judge it again, or look at it by hand."
+        )
     finally:
         ready.close()
 
@@ -253,6 +243,7 @@ def _key(one: Handed, assignment: Assignment, seed: int, limits: Limits) -> str:
 
 def _is_theirs(whose: str, handed: Handed) -> bool:
     """Whether the id of a variant stands in the name of whoever handed it in, or in the names of the files."""
+
     def plain(text: str) -> str:
         return "".join(c for c in text.casefold() if c.isalnum())
 
@@ -262,4 +253,6 @@ def _is_theirs(whose: str, handed: Handed) -> bool:
 
 def _harmless(cell: str) -> str:
     """No formula: a spreadsheet would run a name that begins with =."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or cell[:1] == "-" and not cell[1:2].isdigit() else cell
+    return (
+        f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or cell[:1] == "-" and not cell[1:2].isdigit() else cell
+    )

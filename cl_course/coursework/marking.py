@@ -16,9 +16,10 @@ Not defended against: a solution copied by hand, from the public notebook or fro
 """
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cl_course import checks
@@ -30,6 +31,7 @@ from cl_course.coursework.variants import Variant
 from cl_course.lessons.shared.exercise import (
     NOT_ATTEMPTED,
     Exercise,
+    ExerciseError,
     Fault,
     NotAttempted,
     Raised,
@@ -75,17 +77,18 @@ class Mark:
 
 
 def mark(notebook: Notebook, assignment: Assignment, folder: Path, limits: Limits, seed: int,
-         allowed: Mapping[str, frozenset[str]] | None = None, variant: Variant | None = None) -> list[Mark]:  # fmt: skip
+         variant: Variant | None = None) -> list[Mark]:  # fmt: skip
     """The marks of a notebook, in the order of the lesson's exercises.
 
     Args:
         folder: an empty one, for what the notebook writes.
         seed: of the hidden inputs.
-        allowed: check -> functions of the course that an attempt may call; None lets it call any.
         variant: the student's own numbers, where the lesson was handed out with them.
     """
     planned, missing = steps(notebook, assignment)
-    gone = "its check cell, checks.{}({}), is not in the notebook as it was handed out: put it back, below the exercise."
+    gone = (
+        "its check cell, checks.{}({}), is not in the notebook as it was handed out: put it back, below the exercise."
+    )
     marks = {task: Mark(task, 0.0, gone.format(task.check, task.attempt)) for task in missing}
     session = _Session(planned, folder, limits)
     try:
@@ -97,11 +100,32 @@ def mark(notebook: Notebook, assignment: Assignment, folder: Path, limits: Limit
             if session.stop:
                 marks[step.task] = Mark(step.task, 0.0, session.stop)
                 continue
-            points, sentence, called = session.judge(step.task, seed, allowed, variant)
+            points, sentence, called = session.judge(step.task, seed, assignment.allowed, variant)
             marks[step.task] = Mark(step.task, points, sentence, time.monotonic() - began, tuple(sorted(called)))
     finally:
         session.process.end()
     return [marks[task] for task in assignment.tasks]
+
+
+def nothing_for(assignment: Assignment, sentence: str) -> list[Mark]:
+    """No points at all, for one and the same reason."""
+    return [Mark(task, 0.0, sentence) for task in assignment.tasks]
+
+
+def self_tested(assignment: Assignment, limits: Limits) -> Assignment:
+    """The assignment with what its attempts may call of the course: what the lesson's own solution calls.
+
+    Raises:
+        ValueError: the solution has not got full marks, so that no one's marks would mean anything here.
+    """
+    cells = tuple(cell.source for cell in assignment.solved().cells if cell.cell_type == "code")
+    with tempfile.TemporaryDirectory(prefix="cl-course-", ignore_cleanup_errors=True) as folder:
+        marks = mark(Notebook(cells, {}), assignment, Path(folder).resolve(), limits, seed=0)
+    for one in marks:
+        if not one.full:
+            what = f"{assignment.lesson}, exercise {one.task.number}: {one.sentence}"
+            raise ValueError(f"the lesson's own solution does not pass here, so nobody can be judged ({what})")
+    return replace(assignment, allowed={one.task.check: frozenset(one.called) for one in marks})
 
 
 class _Session:
@@ -117,6 +141,7 @@ class _Session:
         self.until = time.monotonic() + limits.notebook
         self.stop = ""
         self.done: list[Step] = []
+        self.error = ""  # of the last cell that stopped
 
     def run(self, step: Step) -> None:
         """Run a cell, unless the notebook has been stopped before."""
@@ -135,7 +160,11 @@ class _Session:
         except Stopped as stopped:
             return f"{place}: {stopped}"
         if ended.get("replaced"):
-            return f"{place}: it replaces {str(ended['replaced'])[:100]}. Leave the course, torch and Python as they are."
+            return (
+                f"{place}: it replaces {str(ended['replaced'])[:100]}. Leave the course, torch and Python as they are."
+            )
+        if ended.get("error"):
+            self.error = f" (Code cell {step.cell + 1} stopped with {str(ended['error'])[:60]}.)"
         if ended.get("error") in ("SystemExit", "KeyboardInterrupt"):
             return f"{place}: it raises {ended['error']}, which ends the program. Leave it out."
         return ""
@@ -157,7 +186,8 @@ class _Session:
             there = self.process.ask({"do": "find", "name": task.attempt})
             kind, value = there["kind"], there["value"]
             if kind == "missing":
-                return 0.0, f"there is no {task.attempt} in the notebook at this point: keep the name as it was.", set()
+                gone = f"there is no {task.attempt} in the notebook at this point: keep the name as it was.{self.error}"
+                return 0.0, gone, set()
             if task.check == "number":
                 return *_number(task, variant, value), set()
             if kind != "function":
@@ -235,3 +265,18 @@ def _number(task: Task, variant: Variant | None, value: object) -> tuple[float, 
     given = value[0] if isinstance(value, list) and value else None
     right, sentence = variant.judge(given)
     return (task.points if right else 0.0), sentence
+
+
+def graded(name: str, attempt: Callable, points: float, seed: int) -> float:
+    """For a cell with hidden tests, in the notebook's own process: the points, as nbgrader reads them from a cell.
+
+    That process is the student's, so this is the second line of defence alone: the configuration that comes with the
+    exported lessons judges with `mark`, outside of it.
+
+    Raises:
+        ExerciseError: there are no points.
+    """
+    share, sentence = judged(getattr(checks, name), name, attempt, seed)
+    if not share:
+        raise ExerciseError(sentence)
+    return round(share * points, 2)

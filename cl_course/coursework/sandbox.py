@@ -106,7 +106,9 @@ def _landlock(libc: ctypes.CDLL, folder: Path, readable: Sequence[Path]) -> str 
     libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     failed = libc.syscall(RESTRICT_SELF, rules, 0)
     os.close(rules)
-    return f"Landlock failed ({os.strerror(ctypes.get_errno())}): files can be changed by a notebook" if failed else None
+    return (
+        f"Landlock failed ({os.strerror(ctypes.get_errno())}): files can be changed by a notebook" if failed else None
+    )
 
 
 def end_with_parent() -> None:

@@ -45,7 +45,9 @@ class Notebook:
 def read(content: bytes) -> Notebook:
     """The notebook of a file's bytes; an Unreadable says in one sentence why there is none."""
     if len(content) > MOST_BYTES:
-        raise Unreadable(f"the file has {len(content) / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}: clear its outputs")
+        raise Unreadable(
+            f"the file has {len(content) / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}: clear its outputs"
+        )
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
@@ -68,13 +70,13 @@ def steps(notebook: Notebook, assignment: Assignment) -> tuple[list[Step], list[
     judged = {index: task for task, index in places.items()}
     numbers = [task for task in assignment.tasks if task.check == "number"]  # a value, with no check in the notebook
     planned = []
-    wanted = _needed(notebook.cells, assignment, {task.attempt for task in (*places, *numbers)})
+    to_run = needed(notebook.cells, assignment.own_cells, {task.attempt for task in (*places, *numbers)})
     for index, source in enumerate(notebook.cells):
         if check_of(source) is not None:
             rest = _without_first(source)
             if rest or index in judged:
                 planned.append(Step(index, rest, judged.get(index)))
-        elif index in wanted:
+        elif index in to_run:
             planned.append(Step(index, source))
     planned += [Step(len(notebook.cells), "", task) for task in numbers]
     return planned, [task for task in assignment.tasks if task not in places and task not in numbers]
@@ -96,18 +98,18 @@ def _without_first(source: str) -> str:
     return "\n".join(ast.unparse(statement) for statement in body[1:])
 
 
-def _needed(cells: Sequence[str], assignment: Assignment, names: set[str]) -> set[int]:
-    """Indices of the cells to run."""
+def needed(cells: Sequence[str], own_cells: frozenset[str], names: set[str]) -> set[int]:
+    """Indices of the cells to run: a student's, and of the course's those that define one of the names, or help to."""
     about = [names_of(source) for source in cells]
-    own = [source.strip() in assignment.own_cells for source in cells]
+    own = [source.strip() in own_cells for source in cells]
     chosen = {index for index in range(len(cells)) if not own[index]}
-    needed, count = set(names), -1
-    while count != len(needed):
-        count = len(needed)
+    wanted, count = set(names), -1
+    while count != len(wanted):
+        count = len(wanted)
         for index, (bound, used) in enumerate(about):
-            if bound & needed or "*" in bound and not own[index]:
+            if bound & wanted or "*" in bound and not own[index]:
                 chosen.add(index)
-                needed |= used
+                wanted |= used
     return chosen
 
 
