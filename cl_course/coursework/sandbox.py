@@ -45,7 +45,7 @@ def enter(folder: Path, readable: Sequence[Path], memory: int) -> list[str]:
     Returns:
         One sentence for each wall that this system does not offer.
     """
-    missing = _limit(memory)
+    missing = limit(memory)
     if not sys.platform.startswith("linux"):
         return [*missing, "only Linux can cut off the network and protect files and processes from a notebook"]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -64,7 +64,8 @@ def enter(folder: Path, readable: Sequence[Path], memory: int) -> list[str]:
     return missing
 
 
-def _limit(memory: int) -> list[str]:
+def limit(memory: int) -> list[str]:
+    """Set this process's limits of memory, in bytes, and of file size; one sentence where the system has none."""
     if resource is None:
         return ["this system has no limits of memory and file size for a process"]
     for name, value in (("RLIMIT_DATA", memory), ("RLIMIT_FSIZE", FILE_BYTES), ("RLIMIT_CORE", 0)):
