@@ -327,6 +327,8 @@ def _dict(message: Any) -> dict:
 
 def _error(about: dict) -> BaseException:
     """The attempt's error as one of the same name here; a Stopped where it would have ended the program."""
+    if about["kinds"][0] == "WireError":
+        raise Stopped(f"what your function gives cannot be judged: {str(about['message'])[:200]}.")
     if about["ends"]:
         raise Stopped(f"your code raises {str(about['kinds'][0])[:80]}, which ends the program: leave it out.")
     for name in about["kinds"]:

@@ -9,9 +9,10 @@ import stat
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cl_course.coursework.assignment import ROOT
 from cl_course.coursework.submission import MOST_BYTES
 
 MOST_ENTRIES, MOST_IN_ALL, MOST_RATIO, DEEPEST = 5_000, 2_000_000_000, 200, 2
@@ -19,9 +20,8 @@ SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/|~)|-checkpoint\.ipynb$")
 # How platforms name what they give: Moodle's "Name_1234567_assignsubmission_file_...", Canvas's "name_LATE_123_456_...".
 MOODLE = re.compile(r"^(?P<student>.+?)_\d+_assignsubmission_\w+?(_|/|$)")
 CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_\d{2,}_\d{2,}_")
-LESSON = re.compile(
-    r"[ _-]*(?<!\d)0[0-7]_[a-z][a-z_]*[a-z]([ _-]*\(?\d{1,2}\)?)?(?=\.ipynb$|$|[ _-])[ _-]*", re.IGNORECASE
-)
+LESSONS = "|".join(sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")))
+LESSON = re.compile(rf"[ _-]*(?<!\d)({LESSONS})(?![a-z])[ _-]*(-\d{{1,2}}(?=\.|$))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def student_of(where: str) -> str:
 
 
 def _without_lesson(name: str) -> str:
-    return LESSON.sub("", name).strip(" _-")
+    left = LESSON.sub("", name).strip(" _-")
+    return "" if re.fullmatch(r"\(\d+\)", left) else left  # a browser's second copy
 
 
 def _read(path: Path) -> tuple[bytes | None, str]:
@@ -119,36 +120,35 @@ def _entries(content: bytes, where: str, depth: int) -> Iterator[Handed]:
                 raise _Refused("the archive is refused: one of its paths leads out of it")
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise _Refused("the archive is refused: it holds a link")
-        one = (
-            len([name for name in names if name.lower().endswith((".ipynb", ".zip")) and not SKIPPED.search(name)]) == 1
-        )
+        notebooks = [name for name in names if name.lower().endswith((".ipynb", ".zip")) and not SKIPPED.search(name)]
+        of_one = len({_first(name) for name in notebooks}) == 1 and not _by_platform(notebooks[0])
         for entry, name in zip(entries, names):
-            if SKIPPED.search(name) or not name.lower().endswith((".ipynb", ".zip")):
+            if name not in notebooks:
                 continue
             if entry.file_size > MOST_BYTES or entry.file_size > MOST_RATIO * max(entry.compress_size, 10_000):
                 raise _Refused("the archive is refused: unpacked, it would be far larger than notebooks are")
-            inside = f"{where}/{name}"
-            whose = where if one and depth == 1 else inside if depth == 1 and not _by_platform(where) else where
+            student = student_of(where if of_one or depth > 1 or _by_platform(where) else name)
             with archive.open(entry) as file:
                 data = file.read(MOST_BYTES + 1)  # whatever the head says of its size
             if len(data) > MOST_BYTES:
                 raise _Refused("the archive is refused: unpacked, it would be far larger than notebooks are")
-            if name.lower().endswith(".zip"):
-                if depth >= DEEPEST:
-                    raise _Refused("the archive is refused: it holds archives in archives")
-                yield from (Handed(student_of(_inner(whose, where)), h.where, h.content, h.problem, h.when)
-                            for h in _in_archive(data, inside, depth + 1))  # fmt: skip
+            if not name.lower().endswith(".zip"):
+                yield Handed(student, f"{where}/{name}", data, "", _seconds(entry))
+            elif depth >= DEEPEST:
+                raise _Refused("the archive is refused: it holds archives in archives")
             else:
-                yield Handed(student_of(_inner(whose, where)), inside, data, "", _seconds(entry))
+                inside = _in_archive(data, f"{where}/{name}", depth + 1)
+                yield from (replace(handed, student=student) for handed in inside)
+
+
+def _first(name: str) -> str:
+    """What tells students' work apart in an archive: the outermost folder, or a file's name without the lesson's."""
+    folder, _, rest = name.partition("/")
+    return folder if rest else _without_lesson(PurePosixPath(name).stem)
 
 
 def _by_platform(where: str) -> bool:
     return any(MOODLE.match(part) or CANVAS.match(part) for part in PurePosixPath(where).parts)
-
-
-def _inner(path: str, archive: str) -> str:
-    """Of an archive with many students' work, the path inside it; of one student's, the archive's own."""
-    return path.removeprefix(f"{archive}/") if path != archive else path
 
 
 def _name(entry: zipfile.ZipInfo) -> str:

@@ -180,8 +180,9 @@ def _prepared(assignment: Assignment, variant: Variant | None = None) -> Noteboo
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     attempts = {task.attempt for task in assignment.tasks}
     wanted = needed([cell.source for cell in code], assignment.own_cells, attempts)
+    imports = re.compile(r"^(import|from) ", re.MULTILINE)  # a solution may need any of them
     for index, cell in enumerate(code):
-        if index not in wanted and not check_of(cell.source):
+        if not (index in wanted or check_of(cell.source) or imports.search(cell.source)):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), *LEFT_OUT]
         if variant is not None and "parameters" in cell.metadata.get("tags", []):
             cell.source = SEED_LINE.sub(f"seed = {variant.seed}", cell.source)

@@ -149,5 +149,5 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
         if isinstance(root, ast.Name):
             yield root.id
     for inner in ast.iter_child_nodes(node):
-        if not isinstance(inner, ast.Lambda):
+        if not isinstance(inner, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             yield from _bound_by(inner)

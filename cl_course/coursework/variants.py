@@ -49,7 +49,7 @@ QUESTIONS = {
     "01": Question(
         "Each view is mirrored with probability {p}, by a coin of its own. In what share of the images is exactly one "
         "of the two views mirrored?",
-        lambda draw: {"p": int(draw.integers(10, 45)) / 100},
+        lambda draw: {"p": int(draw.integers(100, 450)) / 1000},
         lambda p: 2 * p * (1 - p),
         "two coins, and two ways in which they differ.",
     ),
@@ -75,7 +75,7 @@ QUESTIONS = {
     "04": Question(
         "The key network has momentum {m}. After how many steps is half of its way to a query network gone that "
         "stands still?",
-        lambda draw: {"m": int(draw.integers(900, 998)) / 1000},
+        lambda draw: {"m": int(draw.integers(9000, 9980)) / 10_000},
         lambda m: math.log(2) / -math.log(m),
         "m to the power of the steps is one half.",
     ),
