@@ -20,12 +20,13 @@ CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name differs
 FROM_PIP = {"playwright"}  # conda-forge gives this name to another package
 DISTRIBUTIONS = {
     "IPython": "ipython",
+    "otter": "otter-grader",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
-HEADLESS = {"papermill", "nbclient", "nbformat"}  # of the extra `dev`; cl-course run says so where they are missing
+HEADLESS = {"papermill", "nbclient", "nbformat"}  # of extras; cl-course run says so where they are missing
 
 
 def named(*groups: list[str]) -> set[str]:
@@ -39,7 +40,7 @@ def conda_name(requirement: str) -> str:
 
 def test_conda_environment_matches_the_package():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    requirements = [line for line in PROJECT["dependencies"] + EXTRAS["lab"] + EXTRAS["dev"] if "[" not in line]
+    requirements = [line for line in PROJECT["dependencies"] + EXTRAS["lab"] + EXTRAS["coursework"] + EXTRAS["dev"] if "[" not in line]
     wanted = [f"python{PROJECT['requires-python']}", "pip"]
     wanted += [conda_name(line) for line in requirements if line not in FROM_PIP]
     *given, from_pip = environment["dependencies"]
@@ -80,11 +81,11 @@ def third_party(folder: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("cl_course", named(PROJECT["dependencies"]) | HEADLESS),
+        ("cl_course", named(PROJECT["dependencies"], EXTRAS["coursework"]) | HEADLESS),
         ("notebooks/src", named(PROJECT["dependencies"])),
-        ("notebooks", named(PROJECT["dependencies"], EXTRAS["dev"])),
-        ("benchmarks", named(PROJECT["dependencies"], EXTRAS["dev"], EXTRAS["bench"])),
-        ("tests", named(PROJECT["dependencies"], EXTRAS["dev"], EXTRAS["bench"])),
+        ("notebooks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"])),
+        ("benchmarks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"], EXTRAS["bench"])),
+        ("tests", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"], EXTRAS["bench"])),
     ],
 )
 def test_every_import_is_a_declared_dependency(folder, allowed):
@@ -104,7 +105,7 @@ def test_every_declared_dependency_is_imported():
 
 def test_only_running_lessons_needs_the_headless_packages():
     users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
-    assert users == {"cl_course/running/headless.py"}
+    assert {file for file in users if "/coursework/" not in file} == {"cl_course/running/headless.py"}
 
 
 def test_every_test_called_slow_is_there():

@@ -17,7 +17,7 @@ from cl_course.coursework.submission import MOST_BYTES
 
 MOST_ENTRIES, MOST_IN_ALL, MOST_RATIO, DEEPEST = 5_000, 2_000_000_000, 200, 2
 SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/|~)|-checkpoint\.ipynb$")
-# How platforms name what they give: Moodle's "Name_1234567_assignsubmission_file_...", Canvas's "name_LATE_123_456_...".
+# How platforms name what they give: Moodle "Name_1234567_assignsubmission_file_...", Canvas "name_LATE_123_456_...".
 MOODLE = re.compile(r"^(?P<student>.+?)_\d+_assignsubmission_\w+?(_|/|$)")
 CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_\d{2,}_\d{2,}_")
 LESSONS = "|".join(sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")))

@@ -2,7 +2,8 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 EXAMPLES = {
@@ -24,7 +25,9 @@ def add(command: Callable[[str, Callable, str], argparse.ArgumentParser]) -> Non
     """Add the three to the command line."""
     one = command("export", export, "lessons to hand out, with points: plain, for nbgrader or for Otter")
     one.add_argument("lesson", help="03, 03_simclr or all")
-    one.add_argument("--to", required=True, choices=("nbgrader", "otter", "plain"), help="whose form the notebooks have")
+    one.add_argument(
+        "--to", required=True, choices=("nbgrader", "otter", "plain"), help="whose form the notebooks have"
+    )
     one.add_argument("--out", type=Path, default=Path("build/coursework"), help="a folder (default: %(default)s)")
     one.add_argument("--points", type=Path, metavar="FILE", help="a CSV with the columns lesson, exercise, points")
     one.add_argument("--without-solutions", action="store_true", help="leave them out of the instructor's files too")
@@ -35,7 +38,9 @@ def add(command: Callable[[str, Callable, str], argparse.ArgumentParser]) -> Non
     one.add_argument("-o", "--out", type=Path, default=Path("marks.csv"), help="a .csv (default: %(default)s)")
     one.add_argument("--lesson", default="all", help="03, 03_simclr, or all: told by each notebook (default: all)")
     one.add_argument("--points", type=Path, metavar="FILE", help="as for export")
-    one.add_argument("--seed", type=int, default=0, metavar="N", help="a number that students do not know: hidden inputs")
+    one.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="a number that students do not know: hidden inputs"
+    )
     one.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="notebooks side by side")
     one.add_argument("--cell-seconds", type=float, default=120.0, metavar="S", help="that one cell may take")
     one.add_argument("--exercise-seconds", type=float, default=60.0, metavar="S", help="that one exercise may take")
@@ -53,12 +58,15 @@ def add(command: Callable[[str, Callable, str], argparse.ArgumentParser]) -> Non
 
 def export(chosen: argparse.Namespace) -> int:
     """Notebooks to hand out; for Otter the solution is marked first, since Gradescope has no sources to do it."""
-    from cl_course.coursework import export as exports
-    from cl_course.coursework.assignment import assignments
-    from cl_course.coursework.marking import Limits, self_tested
+    with _extra():
+        from cl_course.coursework import export as exports
+        from cl_course.coursework.assignment import assignments
+        from cl_course.coursework.marking import Limits, self_tested
 
     if chosen.students and chosen.to != "plain":
-        raise ValueError("--students makes variants for --to plain alone; nbgrader and Otter hand out one notebook to all")
+        raise ValueError(
+            "--students makes variants for --to plain alone; nbgrader and Otter hand out one notebook to all"
+        )
     students = _students(chosen.students) if chosen.students else []
     found = assignments(chosen.lesson, chosen.points)
     if chosen.to == "otter":
@@ -72,11 +80,12 @@ def grade(chosen: argparse.Namespace) -> int:
     """Marks of a class; a cut run goes on where it was."""
     import torch
 
-    from cl_course.coursework import grade as grading
-    from cl_course.coursework.assignment import assignments
-    from cl_course.coursework.collect import collect
-    from cl_course.coursework.marking import NOTEBOOK_SECONDS, Limits
-    from cl_course.coursework.report import write_feedback, write_report
+    with _extra():
+        from cl_course.coursework import grade as grading
+        from cl_course.coursework.assignment import assignments
+        from cl_course.coursework.collect import collect
+        from cl_course.coursework.marking import NOTEBOOK_SECONDS, Limits
+        from cl_course.coursework.report import write_feedback, write_report
     from cl_course.files import alone
     from cl_course.values import MAX_SEED, real, whole
 
@@ -106,7 +115,8 @@ def grade(chosen: argparse.Namespace) -> int:
 
 def leaderboard(chosen: argparse.Namespace) -> int:
     """Encoders within a budget, the best first."""
-    from cl_course.coursework.project import Budget, board, hidden_split, write_board
+    with _extra():
+        from cl_course.coursework.project import Budget, board, hidden_split, write_board
     from cl_course.values import MAX_SEED, real, whole
 
     seed = whole("--seed", chosen.seed, 0, MAX_SEED)
@@ -119,10 +129,21 @@ def leaderboard(chosen: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Imports of packages that only coursework needs; a sentence where they are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise ValueError(f"coursework needs {missing.name}: pip install -e '.[coursework]'") from None
+
+
 def _students(path: Path) -> list[str]:
     """Ids, one a line; the first column of a CSV."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     ids = [line.split(",")[0].strip() for line in lines if line.strip()]
     if not ids or len({one.casefold() for one in ids}) < len(ids):
-        raise ValueError(f"{path} must hold one id a line, each once; it has {len(ids)}, {len(set(ids))} of them different")
+        raise ValueError(
+            f"{path} must hold one id a line, each once; it has {len(ids)}, {len(set(ids))} of them different"
+        )
     return ids

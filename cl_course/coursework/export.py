@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -18,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 
 from cl_course.coursework.assignment import Assignment, Task, builder, check_of, source_of
-from cl_course.coursework.submission import Notebook, needed
+from cl_course.coursework.submission import needed
 from cl_course.coursework.variants import Variant
 from cl_course.files import write_atomically
 
@@ -192,7 +193,10 @@ def _prepared(assignment: Assignment, variant: Variant | None = None) -> Noteboo
             for task in assignment.tasks:
                 stated = f"Exercise {task.number}: {task.title} ("
                 cell.source = re.sub(
-                    rf"^(#+ {re.escape(stated)}[^)\n]*)\)$", rf"\1, {task.points:g} points)", cell.source, flags=re.M
+                    rf"^(#+ {re.escape(stated)}[^)\n]*)\)$",
+                    rf"\1, {task.points:g} points)",
+                    cell.source,
+                    flags=re.MULTILINE,
                 )
     about = (
         f"**To hand in**: {len(assignment.tasks)} exercises, {assignment.points:g} points. Leave the check cells and "
@@ -211,7 +215,7 @@ def _solution_cells(assignment: Assignment) -> dict[str, tuple[str, str]]:
 
     cells = [c for c in jupytext.read(source_of(assignment.lesson), fmt="py:percent").cells if c.cell_type == "code"]
     found = {}
-    for cell, after in zip(cells, cells[1:]):
+    for cell, after in pairwise(cells):
         if "exercise" in cell.metadata.get("tags", []):
             found[builder().SOLUTION.sub(rf"\1{STUB}", cell.source)] = check_of(after.source)[1], cell.source
     return found
@@ -264,7 +268,9 @@ def _otter(assignment: Assignment, out: Path, solutions: bool) -> Path:
     zips = sorted((made / "autograder").glob("*.zip"))
     if done.returncode or not zips:
         last = (f"{done.stdout}\n{done.stderr}".strip().splitlines() or ["it said nothing"])[-1]
-        raise ValueError(f"otter assign could not split {master} ({last}); pip install 'cl-course[coursework]' has Otter 7")
+        raise ValueError(
+            f"otter assign could not split {master} ({last}); pip install 'cl-course[coursework]' has Otter 7"
+        )
     return zips[-1]
 
 

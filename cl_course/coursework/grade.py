@@ -20,9 +20,9 @@ from pathlib import Path
 
 from cl_course.coursework import sandbox
 from cl_course.coursework.assignment import Assignment
-from cl_course.coursework.attempt import Process, Stopped
 from cl_course.coursework.collect import Handed
 from cl_course.coursework.marking import Limits, Mark, mark, nothing_for, self_tested
+from cl_course.coursework.process import Process, Stopped
 from cl_course.coursework.submission import Notebook, Unreadable, lesson_of, read
 from cl_course.coursework.variants import Variant
 from cl_course.files import write_atomically

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from cl_course import checks
 from cl_course.coursework.assignment import Assignment, Task
-from cl_course.coursework.attempt import Attempt, Process, Stopped
+from cl_course.coursework.attempt import Attempt
 from cl_course.coursework.hidden import WRONG_ELSEWHERE, right_on_other_inputs
+from cl_course.coursework.process import Process, Stopped
 from cl_course.coursework.submission import Notebook, Step, steps
 from cl_course.coursework.variants import Variant
 from cl_course.lessons.shared.exercise import (

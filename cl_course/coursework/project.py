@@ -84,7 +84,9 @@ def judge(path: Path, student: str, parts: Sequence[ImageSet], seed: int, budget
     if parameters > budget.parameters:
         return Entry(student, 0, 0, parameters, minutes, f"over the budget of {budget.parameters:,} parameters")
     if not minutes <= budget.minutes:
-        return Entry(student, 0, 0, parameters, minutes, f"its card states no training within {budget.minutes:g} minutes")
+        return Entry(
+            student, 0, 0, parameters, minutes, f"its card states no training within {budget.minutes:g} minutes"
+        )
     train_h, val_h, test_h = (embed(encoder, part) for part in parts)
     train_y, val_y, test_y = (part.labels for part in parts)
     knn = knn_accuracy(train_h, train_y, test_h, test_y, k=min(20, len(train_y)))

@@ -72,7 +72,7 @@ class Runner:
 
     def serve(self) -> None:
         while True:
-            head, blobs = receive(self.channel)
+            head, _ = receive(self.channel)
             request = Unpickler(head, self).load()
             answer = getattr(self, request.pop("do"))(**request)
             send(self.channel, *(answer if isinstance(answer, tuple) else Encoder({}).message(answer)))

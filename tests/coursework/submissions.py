@@ -37,6 +37,8 @@ def notebook(
 
 def as_file(of: Notebook) -> bytes:
     """Its bytes as Jupyter writes them."""
-    cells = [{"cell_type": "code", "source": s, "metadata": {}, "outputs": [], "execution_count": None} for s in of.cells]
+    cells = [
+        {"cell_type": "code", "source": s, "metadata": {}, "outputs": [], "execution_count": None} for s in of.cells
+    ]
     about = {"metadata": {"cl_course": of.about}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps({"cells": [{"id": f"c{i}"} | cell for i, cell in enumerate(cells)]} | about).encode()

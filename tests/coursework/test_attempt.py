@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from cl_course.coursework.attempt import Attempt, Process, Stopped
+from cl_course.coursework.attempt import Attempt
+from cl_course.coursework.process import Process, Stopped
 
 MEMORY = 4 << 30
 
@@ -83,7 +84,7 @@ def test_networks_optimizers_and_functions_cross(define):
     network, seen = nn.Sequential(nn.Linear(3, 2), nn.Tanh()), []
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
     before = network[0].weight.detach().clone()
-    view = lambda images: seen.append(images.shape) or images * 2  # noqa: E731 - one that cannot be pickled
+    view = lambda images: seen.append(images.shape) or images * 2
     _, first, whole = define(code)(network, optimizer, view, torch.ones(4, 3))
     assert first is network[0] and whole is network and not network.training
     assert seen == [(4, 3)], "the function was called here"
@@ -119,7 +120,7 @@ def test_errors_keep_their_name_and_message(define):
         "raise KeyboardInterrupt",
         "x = []; x.append(x); return x",
         "return torch.zeros(30_000_000)",
-        "import os\n    for number in range(3, 64):\n        try: os.write(number, b'garbage' * 99)\n        except OSError: pass",
+        "import os\n    for n in range(3, 64):\n        try: os.write(n, b'garbage' * 99)\n        except OSError: pass",
     ],
 )
 def test_what_cannot_be_judged_stops_and_no_check_can_catch_it(body, define):
@@ -166,8 +167,8 @@ def test_the_walls_hold(define, started, tmp_path):
         "network": "__import__('socket').create_connection(('127.0.0.1', 9), 1)",
         "grader": f"__import__('os').kill({os.getpid()}, 0)",
     }
-    code = "import os\nfrom cl_course import checks\ndef f(what):\n    try:\n        eval(what)\n    except OSError as error:"
-    attempt = define(f"{code}\n        return type(error).__name__\n    return 'done'")
+    code = "from cl_course import checks\ndef f(what):\n    try:\n        eval(what)\n    except OSError as error:\n"
+    attempt = define(f"{code}        return type(error).__name__\n    return 'done'")
     assert attempt("open('mine.txt', 'w')") == "done", "its own folder is open"
     assert {name: attempt(what) for name, what in tried.items() if attempt(what) == "done"} == {}
     assert secret.read_text() == "secret"

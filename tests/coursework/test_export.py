@@ -22,7 +22,9 @@ def code(notebook) -> list:
 
 def solutions(name: str) -> list[str]:
     """The lines of the lesson's solutions that no stub has."""
-    stub = {line for cell in lesson(name).learner().cells if cell.cell_type == "code" for line in cell.source.splitlines()}
+    stub = {
+        line for cell in lesson(name).learner().cells if cell.cell_type == "code" for line in cell.source.splitlines()
+    }
     cells = [cell.source for cell in lesson(name).solved().cells if "exercise" in cell.metadata.get("tags", [])]
     return [line for cell in cells for line in cell.splitlines() if line.strip() and line not in stub]
 
@@ -32,13 +34,16 @@ def test_plain_has_points_and_no_solutions(name):
     notebook = plain(lesson(name))
     nbformat.validate(notebook)
     text = "\n".join(cell.source for cell in notebook.cells)
-    assert not [line for line in solutions(name) for cell in code(notebook) if line in cell.source] and "Solution</summary>" not in text
+    assert (
+        not [line for line in solutions(name) for cell in code(notebook) if line in cell.source]
+        and "Solution</summary>" not in text
+    )
     for task in lesson(name).tasks:
         assert re.search(rf"^### Exercise {task.number}: .*, {task.points:g} points\)$", text, re.MULTILINE)
     checks = [cell for cell in code(notebook) if check_of(cell.source)]
     assert len(checks) == len(lesson(name).tasks)
     assert all(cell.metadata.editable is False and cell.metadata.deletable is False for cell in checks)
-    planned, missing = steps(Notebook(tuple(c.source for c in code(notebook)), {}), lesson(name))
+    _, missing = steps(Notebook(tuple(c.source for c in code(notebook)), {}), lesson(name))
     assert not missing and plain(lesson(name)) == notebook, "the same export is the same file"
 
 
@@ -80,7 +85,9 @@ def test_nbgrader_s_cells(name, with_solutions):
 def test_files_of_nbgrader_and_variants(tmp_path):
     said = []
     export([lesson("00")], "nbgrader", tmp_path, True, [], said.append)
-    assert (tmp_path / "source/00_start_here/00_start_here.ipynb").is_file() and (tmp_path / "nbgrader_config.py").is_file()
+    assert (tmp_path / "source/00_start_here/00_start_here.ipynb").is_file() and (
+        tmp_path / "nbgrader_config.py"
+    ).is_file()
     back = Assignment.read(tmp_path / "lessons/00_start_here.json")
     assert back.tasks == lesson("00").tasks and back.own_cells == lesson("00").own_cells
     export([lesson("00")], "plain", tmp_path / "class", True, ["Zoë Ünal", "../evil"], said.append)

@@ -26,7 +26,10 @@ def quick(monkeypatch):
         if "die" in of.cells[0]:
             os.kill(os.getpid(), signal.SIGKILL)
         right = "right" in of.cells[0]
-        return [Mark(task, task.points * right, "well done" if right else "=wrong, <b>badly</b>") for task in assignment.tasks]
+        return [
+            Mark(task, task.points * right, "well done" if right else "=wrong, <b>badly</b>")
+            for task in assignment.tasks
+        ]
 
     monkeypatch.setattr(module, "mark", mark)
     monkeypatch.setattr(module, "self_tested", lambda assignment, limits: assignment)
@@ -49,7 +52,10 @@ def table(folder: Path) -> list[dict]:
 
 def test_the_marks_of_a_class(quick, tmp_path):
     what = [handed("Zoë van der Müller"), handed("ann"), handed("Ben", "wrong"), handed("=cmd|' /C calc'!A0")]
-    what += [Handed("broken", "broken/02_infonce.ipynb", b"{"), Handed("zip", "zip.zip", None, "the archive is damaged")]
+    what += [
+        Handed("broken", "broken/02_infonce.ipynb", b"{"),
+        Handed("zip", "zip.zip", None, "the archive is damaged"),
+    ]
     what += [handed("dies", "die")]
     marked(tmp_path, what)
     rows = table(tmp_path)
@@ -107,7 +113,9 @@ def test_of_several_the_last_that_can_be_read_counts(quick):
 
 
 def test_a_notebook_of_another_course_is_said(quick):
-    (job,) = plan([Handed("ann", "x.ipynb", as_file(type(notebook("02", True))(("print(1)",), {})))], [lesson("02")], 0, LIMITS)
+    (job,) = plan(
+        [Handed("ann", "x.ipynb", as_file(type(notebook("02", True))(("print(1)",), {})))], [lesson("02")], 0, LIMITS
+    )
     assert all("none of the lesson's check cells" in row.sentence for row in marks_of(job, LIMITS, 0))
 
 

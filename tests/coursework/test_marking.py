@@ -9,10 +9,10 @@ from cl_course.coursework.marking import Limits, Mark, mark, self_tested
 from cl_course.coursework.variants import Variant
 
 LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07")
-SHORT = Limits(cell=20.0, task=4.0)  # for what never ends
+USUAL = Limits()
 
 
-def marks(of, name: str, folder: Path, limits: Limits = Limits(), assignment=None, variant=None) -> dict[str, Mark]:
+def marks(of, name: str, folder: Path, limits: Limits = USUAL, assignment=None, variant=None) -> dict[str, Mark]:
     found = mark(of, assignment or lesson(name), folder, limits, seed=11, variant=variant)
     return {one.task.attempt: one for one in found}
 
@@ -98,7 +98,10 @@ def test_answers_that_are_not_a_students_own_have_no_points(tmp_path):
 @pytest.mark.parametrize(
     "cell, said",
     [
-        ("from cl_course import checks\nchecks.counts = lambda attempt: print('✔')", "replaces cl_course.checks.counts"),
+        (
+            "from cl_course import checks\nchecks.counts = lambda attempt: print('✔')",
+            "replaces cl_course.checks.counts",
+        ),
         ("from cl_course.lessons.shared.exercise import Exercise\nExercise.judge = print", "replaces"),
         ("import torch\ntorch.allclose = lambda *a, **k: True", "replaces torch.allclose"),
         ("import builtins\nbuiltins.len = lambda _: 3", "replaces builtins.len"),

@@ -29,7 +29,14 @@ def test_names_that_a_cell_binds_and_uses(source, bound, used):
 
 def test_of_the_course_s_own_cells_only_what_is_needed_runs():
     own = frozenset({"import torch", "h = train_for_minutes()", "z = h + 1", "show(z)"})
-    cells = ["import torch", "h = train_for_minutes()", "z = h + 1", "show(z)", "print('mine')", "def f(x): return torch.sin(x)"]
+    cells = [
+        "import torch",
+        "h = train_for_minutes()",
+        "z = h + 1",
+        "show(z)",
+        "print('mine')",
+        "def f(x): return torch.sin(x)",
+    ]
     assert needed(cells, own, {"f"}) == {0, 4, 5}
     assert needed([*cells[:5], "def f(x): return z"], own, {"f"}) == {1, 2, 4, 5}
 
