@@ -2,9 +2,10 @@
 
     nice -n 19 python benchmarks/grade_class.py [--students 30] [--jobs 2]
 
-Ten notebooks are right, five empty, five wrong in one exercise each, ten hostile; every student has a variant. The class
-is marked once in one go, and once more with a kill in the middle. Missed is the bar where the first takes longer than six
-minutes on two cores, a right one has less than all points, an empty or hostile one has any, or the two CSVs differ.
+A third of the notebooks are right, a third hostile, the rest empty or wrong in one exercise; each student has a
+variant. The class is marked in one go, and once more with a kill in the middle. The bar is missed where the first takes
+longer than six minutes on two cores, a right one has less than all points, an empty or hostile one has any, or the CSVs
+differ.
 Seconds of the processor are printed beside those of the clock, since the clock means little on a machine that is busy.
 """
 
@@ -58,8 +59,8 @@ def hand_in(folder: Path, assignment: Assignment, students: int) -> dict[str, st
             code[-1].source = f"my_number = {variant.answer}"
         exercises = [cell for cell in code if cell.source.startswith("def my_")]
         if kind == "wrong":
-            exercises[number % len(exercises)].source += "\n    return 0"
-            exercises[number % len(exercises)].source = exercises[number % len(exercises)].source.replace("return ", "0, ", 1)
+            one = exercises[number % len(exercises)]
+            one.source = f"{one.source.partition('(')[0]}(*given):\n    return 0"
         if kind == "hostile":
             place = notebook.cells.index(exercises[0])
             notebook.cells.insert(place, nbformat.v4.new_code_cell(HOSTILE[number % len(HOSTILE)]))

@@ -40,7 +40,8 @@ def conda_name(requirement: str) -> str:
 
 def test_conda_environment_matches_the_package():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    requirements = [line for line in PROJECT["dependencies"] + EXTRAS["lab"] + EXTRAS["coursework"] + EXTRAS["dev"] if "[" not in line]
+    groups = (PROJECT["dependencies"], EXTRAS["lab"], EXTRAS["coursework"], EXTRAS["dev"])
+    requirements = [line for group in groups for line in group if "[" not in line]
     wanted = [f"python{PROJECT['requires-python']}", "pip"]
     wanted += [conda_name(line) for line in requirements if line not in FROM_PIP]
     *given, from_pip = environment["dependencies"]
