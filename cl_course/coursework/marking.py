@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from cl_course import checks
 from cl_course.coursework.assignment import Assignment, Task
 from cl_course.coursework.attempt import Attempt
@@ -29,6 +31,7 @@ from cl_course.coursework.hidden import WRONG_ELSEWHERE, right_on_other_inputs
 from cl_course.coursework.process import Process, Stopped
 from cl_course.coursework.submission import Notebook, Step, steps
 from cl_course.coursework.variants import Variant
+from cl_course.lessons.pitfalls_and_clinic import check_diagnosis
 from cl_course.lessons.shared.exercise import (
     NOT_ATTEMPTED,
     Exercise,
@@ -91,7 +94,8 @@ def mark(notebook: Notebook, assignment: Assignment, folder: Path, limits: Limit
         "its check cell, checks.{}({}), is not in the notebook as it was handed out: put it back, below the exercise."
     )
     marks = {task: Mark(task, 0.0, gone.format(task.check, task.attempt)) for task in missing}
-    session = _Session(planned, folder, limits)
+    session, threads = _Session(planned, folder, limits), torch.get_num_threads()
+    torch.set_num_threads(1)  # the inputs are tiny, and other notebooks are judged beside this one
     try:
         for step in planned:
             began = time.monotonic()
@@ -105,6 +109,7 @@ def mark(notebook: Notebook, assignment: Assignment, folder: Path, limits: Limit
             marks[step.task] = Mark(step.task, points, sentence, time.monotonic() - began, tuple(sorted(called)))
     finally:
         session.process.end()
+        torch.set_num_threads(threads)
     return [marks[task] for task in assignment.tasks]
 
 
@@ -213,6 +218,7 @@ def judged(exercise: Exercise, name: str, attempt: Callable, seed: int) -> tuple
     check's further demands, such as a gradient that passes. Where no value is right or wrong by itself, as of random
     views, all of the demands must hold.
     """
+    check_diagnosis.named.clear()  # a right diagnosis stays for a learner, and must not for the next student
     try:
         seen = observed(exercise.observe, attempt)
     except NotAttempted:

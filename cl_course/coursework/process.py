@@ -16,6 +16,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from socket import socket, socketpair
 from typing import Any
@@ -100,12 +101,12 @@ class Process:
 
     def end(self) -> None:
         if self.process is not None:
-            try:
+            self.channel.close()  # one that waits for a request ends by itself
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=0.5)
+            with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
-            self.channel.close()
         self.process = self.channel = None
 
     def allow(self, seconds: float | None = None) -> None:

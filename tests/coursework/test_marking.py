@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from submissions import lesson, notebook
 
-from cl_course.coursework.marking import Limits, Mark, mark, self_tested
+from cl_course import checks
+from cl_course.coursework.marking import Limits, Mark, judged, mark, self_tested
 from cl_course.coursework.variants import Variant
 
 LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07")
@@ -127,6 +128,14 @@ def test_a_check_cell_that_is_removed_or_overwritten_is_no_points(tmp_path):
     ):
         found = marks(type(right)(cells, {}), "02", tmp_path)
         assert all(one.points == 0 and "its check cell" in one.sentence for one in found.values())
+
+
+def test_what_one_student_has_found_does_not_count_for_the_next():
+    """The check of lesson 07 remembers right diagnoses, for a learner who finds one patient after the other."""
+    right = checks.diagnosis.make()()
+    assert judged(checks.diagnosis, "diagnosis", lambda: dict(right), 0)[0] == 1
+    share, sentence = judged(checks.diagnosis, "diagnosis", lambda: {"A": right["A"]}, 0)
+    assert share == 0 and "1 of 6 are named" in sentence
 
 
 def test_a_number_of_ones_own_is_marked_by_the_student_s_id(tmp_path):
