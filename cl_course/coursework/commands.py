@@ -14,7 +14,7 @@ EXAMPLES = {
   cl-course export 02 --to plain --students ids.txt              a variant for each student""",
     "grade": """examples:
   cl-course grade submissions -o marks.csv                       marks, feedback and a report of the class
-  cl-course grade moodle.zip.d -o marks.csv --lesson 02 --seed 7341 --jobs 2
+  cl-course grade moodle -o marks.csv --lesson 02 --seed 7341 --jobs 2
   (the same command once more goes on after a cut)""",
     "leaderboard": """example:
   cl-course leaderboard encoders -o leaderboard.csv --seed 7341 --most-minutes 5""",

@@ -74,6 +74,8 @@ class Process:
 
     def start(self) -> None:
         """Raises Stopped where it does not come up."""
+        if sys.platform == "win32":
+            raise Stopped("notebooks can be judged on Linux and macOS; on Windows, use WSL.")
         course = self.folder / "course"
         course.mkdir(parents=True, exist_ok=True)
         if not (course / "cl_course").exists():

@@ -71,7 +71,10 @@ def limit(memory: int) -> list[str]:
     for name, value in (("RLIMIT_DATA", memory), ("RLIMIT_FSIZE", FILE_BYTES), ("RLIMIT_CORE", 0)):
         most = resource.getrlimit(getattr(resource, name))[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
-        resource.setrlimit(getattr(resource, name), (value, value))
+        try:
+            resource.setrlimit(getattr(resource, name), (value, value))
+        except (ValueError, OSError) as error:
+            return [f"{name} cannot be set on this system ({error})"]
     return []
 
 

@@ -10,7 +10,7 @@ from cl_course.running import cli
 
 def fails(capsys, *arguments) -> str:
     assert cli.main(list(map(str, arguments))) == 1
-    out, error = capsys.readouterr()
+    error = capsys.readouterr().err
     assert error.startswith("cl-course: ") and error.count("\n") == 1, error
     return error
 
