@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import headless_browser, wait_until
 
 STEPS = 900
-SIZE = {"width": 1280, "height": 900}
+SIZE = {"width": 1400, "height": 1000}
 
 
 def step_of(page) -> int:
@@ -36,4 +36,4 @@ if __name__ == "__main__":
         page.get_by_role("button", name="Pause").click()
         page.mouse.move(SIZE["width"] - 5, 5)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(ROOT / "figures" / "site.png", optimize=True)
+    picture.save(ROOT / "figures" / "site.png", optimize=True)

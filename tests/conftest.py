@@ -13,6 +13,12 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 # They train, start kernels or servers, or go through many combinations. So is every file that uses a browser.
 SLOW: dict[str, tuple[str, ...] | None] = {
     "test_notebooks.py": None,
+    "test_attempt.py": None,
+    "test_marking.py": None,
+    "test_project.py": ("test_the_board",),
+    "test_tools.py": None,
+    "test_hidden.py": ("test_right_work_is_right_and_typed_in_answers_are_wrong",),
+    "test_grade.py": ("test_the_marks_of_a_class",),
     "test_build.py": ("test_execution", "test_a_failed_cell_leaves_the_old_notebook"),
     "test_checks_byol.py": (
         "test_wrong_steps",

@@ -31,6 +31,7 @@ FLOORS = (
     {"running.plans", "running.doctor", "running.headless"},
     {"lessons"},
     {"checks"},
+    {"coursework"},
     {"running.cli"},
     {"__main__"},
 )
@@ -122,9 +123,15 @@ def test_every_path_a_page_names_is_there(page):
 
 
 def test_nothing_of_the_library_imports_a_lesson():
-    """Only `checks`, the one name under which notebooks find every check."""
+    """Only `checks`, the one name under which notebooks find every check, and the marking that looks into them."""
     users = {module_of(path) for path in FILES if any(name.startswith("lessons") for name in own_imports(path))}
-    assert {name for name in users if not name.startswith("lessons.")} == {"checks"}
+    marking = {"coursework.marking", "coursework.hidden"}
+    assert {name for name in users if not name.startswith("lessons.")} == {"checks"} | marking
+
+
+def test_only_the_command_line_imports_coursework():
+    users = {module_of(path) for path in FILES if any(name.startswith("coursework") for name in own_imports(path))}
+    assert {name for name in users if not name.startswith("coursework.")} == {"running.cli"}
 
 
 @pytest.mark.parametrize("module", ["evaluate", "running.checkpoints"])

@@ -20,13 +20,14 @@ CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name differs
 FROM_PIP = {"axe-playwright-python", "playwright"}  # not on conda-forge, or another package there
 DISTRIBUTIONS = {
     "IPython": "ipython",
+    "otter": "otter-grader",
     "PIL": "pillow",
     "axe_playwright_python": "axe-playwright-python",
     "sklearn": "scikit-learn",
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
-HEADLESS = {"papermill", "nbclient", "nbformat"}  # of the extra `dev`; cl-course run says so where they are missing
+HEADLESS = {"papermill", "nbclient", "nbformat"}  # of extras; cl-course run says so where they are missing
 
 
 def named(*groups: list[str]) -> set[str]:
@@ -40,8 +41,8 @@ def conda_name(requirement: str) -> str:
 
 def test_conda_environment_matches_the_package():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    lists = (PROJECT["dependencies"], EXTRAS["lab"], EXTRAS["site"], EXTRAS["dev"])
-    requirements = [line for lines in lists for line in lines if "[" not in line]
+    groups = (PROJECT["dependencies"], EXTRAS["lab"], EXTRAS["site"], EXTRAS["coursework"], EXTRAS["dev"])
+    requirements = [line for group in groups for line in group if "[" not in line]
     wanted = [f"python{PROJECT['requires-python']}", "pip"]
     wanted += [conda_name(line) for line in requirements if line not in FROM_PIP]
     *given, from_pip = environment["dependencies"]
@@ -83,12 +84,12 @@ def third_party(folder: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("cl_course", named(PROJECT["dependencies"]) | HEADLESS),
+        ("cl_course", named(PROJECT["dependencies"], EXTRAS["coursework"]) | HEADLESS),
         ("notebooks/src", named(PROJECT["dependencies"])),
-        ("notebooks", named(PROJECT["dependencies"], EXTRAS["dev"])),
-        ("benchmarks", named(PROJECT["dependencies"], EXTRAS["dev"], EXTRAS["bench"])),
+        ("notebooks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"])),
+        ("benchmarks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"], EXTRAS["bench"])),
         ("site", named(PROJECT["dependencies"], EXTRAS["site"], ["nbformat"])),  # what myst-nb reads notebooks as
-        ("tests", named(PROJECT["dependencies"], EXTRAS["site"], EXTRAS["dev"], EXTRAS["bench"])),
+        ("tests", named(PROJECT["dependencies"], *EXTRAS.values())),
     ],
 )
 def test_every_import_is_a_declared_dependency(folder, allowed):
@@ -101,14 +102,13 @@ def test_every_import_is_a_declared_dependency(folder, allowed):
 def test_every_declared_dependency_is_imported():
     """By the library or by a lesson: what nothing imports any more need not be installed."""
     used = third_party("cl_course").keys() | third_party("notebooks/src").keys()
-    assert named(PROJECT["dependencies"]) - used <= {
-        "torchvision"
-    }  # torch's companion: what we do is tested against it
+    # What we do is tested against torch's companion, and tqdm's bar in a notebook is a widget.
+    assert named(PROJECT["dependencies"]) - used <= {"torchvision", "ipywidgets"}
 
 
 def test_only_running_lessons_needs_the_headless_packages():
     users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
-    assert users == {"cl_course/running/headless.py"}
+    assert {file for file in users if "/coursework/" not in file} == {"cl_course/running/headless.py"}
 
 
 def test_every_test_called_slow_is_there():

@@ -1,4 +1,4 @@
-"""The command line: look at the machine, pre-train, evaluate, run lessons headless.
+"""The command line: look at the machine, pre-train, evaluate, run lessons headless, hand out and mark coursework.
 
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
 """
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+from cl_course.coursework import commands as coursework
 
 EXIT_CODES = """\
 exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage,
@@ -40,6 +42,7 @@ EXAMPLES = {
   cl-course run 03                                     as a learner opens it, into build/course/
   cl-course run 03 -p profile full -p dataset cifar10  with other parameters
   cl-course run all --solved --strict                  every lesson with its exercises done, graded""",
+    **coursework.EXAMPLES,
 }
 IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
     "encoder": (str, "NAME", "small or resnet18"),
@@ -275,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--solved", action="store_true", help="with the exercises done")
     one.add_argument("--strict", action="store_true", help="a failed or missing exercise stops the lesson")
     one.add_argument("--out", type=Path, default=Path("build/course"), help="a folder (default: %(default)s)")
+    coursework.add(command)
     return parser
 
 

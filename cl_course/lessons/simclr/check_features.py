@@ -59,13 +59,14 @@ def networks(training: bool) -> tuple[nn.Module, nn.Module]:
     return encoder.train(training), projector.train(training)
 
 
-def _taken(attempt: Callable, training: bool, images: Tensor = IMAGES) -> tuple[Tensor, nn.Module]:
+def _taken(attempt: Callable, training: bool, images: Tensor | None = None) -> tuple[Tensor, nn.Module]:
     """(features, encoder afterwards) of an encoder that comes in this mode.
 
     Raises:
         Fault: the images are changed, or no tensor came back.
     """
     encoder, projector = networks(training)
+    images = IMAGES if images is None else images
     given = images.clone()
     answer = call(lambda: attempt(encoder, projector, given))
     if not torch.equal(given, images):

@@ -113,7 +113,7 @@ def run(step: Callable, temperatures: tuple[float, ...] = TEMPERATURES) -> Run:
     optimizer = _LoggedSGD([w for network in networks.values() for w in network.parameters()], seen.calls)
     # In both networks, since a wrong loss may reach only one of them.
     for weight in (encoder[1].weight, projector[3].weight):
-        weight.register_hook(lambda gradient: seen.calls.append("backward"))
+        weight.register_hook(partial(_note_backward, seen.calls))
     for name, network in networks.items():
         network.register_forward_pre_hook(partial(_note_pass, seen, name))
     generator = Generator().manual_seed(0)
@@ -143,6 +143,10 @@ def _loss(answer: object) -> object:
     if value is not None:
         return torch.tensor(value)
     return answer.detach() if isinstance(answer, Tensor) else kind_of(answer)
+
+
+def _note_backward(calls: list[str], _: Tensor) -> None:
+    calls.append("backward")
 
 
 def _note_pass(seen: Run, name: str, network: nn.Module, given: tuple) -> None:

@@ -1,0 +1,139 @@
+"""What students hand in: names of learning platforms, archives in archives, and archives that mean harm."""
+
+import io
+import struct
+import unicodedata
+import zipfile
+import zlib
+
+import pytest
+
+from cl_course.coursework import collect as module
+from cl_course.coursework.collect import collect, student_of
+
+NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+
+
+def archive(files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", how) as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "where, student",
+    [
+        ("Zoë Müller_1234567_assignsubmission_file_/02_infonce.ipynb", "Zoë Müller"),  # Moodle
+        ("Zoë Müller_1234567_assignsubmission_file_02_infonce.ipynb", "Zoë Müller"),
+        ("mullerzoe_123456_7890123_02_infonce-1.ipynb", "mullerzoe"),  # Canvas
+        ("mullerzoe_LATE_123456_7890123_02_infonce.ipynb", "mullerzoe"),
+        ("zoe-m/02_infonce.ipynb", "zoe-m"),  # a folder each
+        ("02-infonce-zoe/work/02_infonce.ipynb", "02-infonce-zoe"),  # GitHub Classroom
+        ("zoe_02_infonce.ipynb", "zoe"),
+        ("02_infonce_zoe.ipynb", "zoe"),
+        ("02_infonce (3).ipynb", "02_infonce (3)"),
+        ("Zoë van der Müller.ipynb", "Zoë van der Müller"),
+        ("s1.zip/02_infonce.ipynb", "s1"),
+    ],
+)
+def test_whose_work_it_is(where, student):
+    assert student_of(where) == student
+
+
+def test_folders_and_archives_of_platforms(tmp_path):
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "02_infonce.ipynb").write_bytes(NOTEBOOK)
+    (tmp_path / "a b" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "a b" / ".ipynb_checkpoints" / "02_infonce-checkpoint.ipynb").write_bytes(NOTEBOOK)
+    inner = archive({"deep/02_infonce.ipynb": NOTEBOOK, "__MACOSX/deep/._02_infonce.ipynb": b"x"})
+    moodle = {
+        "Åsa Öst_11_assignsubmission_file_/02_infonce.ipynb": NOTEBOOK,
+        unicodedata.normalize("NFD", "José_12_assignsubmission_file_/02_infonce.ipynb"): NOTEBOOK,
+        "Ben_13_assignsubmission_file_/homework.zip": inner,
+        "Cy_14_assignsubmission_file_/notes.txt": b"sorry",
+    }
+    (tmp_path / "Lesson 2.zip").write_bytes(archive(moodle))
+    (tmp_path / "dora.zip").write_bytes(inner)
+    (tmp_path / "empty.zip").write_bytes(archive({"notes.txt": b"x"}))
+    found = {one.student: one for one in collect(tmp_path)}
+    assert set(found) == {"a b", "Åsa Öst", "José", "Ben", "dora", "empty"}
+    assert found["empty"].problem == "there is no notebook in the archive"
+    assert all(one.content == NOTEBOOK for name, one in found.items() if name != "empty")
+
+
+def test_a_zip_made_without_the_utf_8_mark_keeps_its_accents(tmp_path):
+    content = archive({"Zoë_1_assignsubmission_file_/02_infonce.ipynb": NOTEBOOK})
+    name, unmarked = "Zoë".encode(), bytearray(content)
+    for place, offset in ((content.find(b"PK\x03\x04"), 6), (content.find(b"PK\x01\x02"), 8)):
+        (flags,) = struct.unpack_from("<H", unmarked, place + offset)
+        struct.pack_into("<H", unmarked, place + offset, flags & ~0x800)
+    assert name in unmarked
+    (tmp_path / "all.zip").write_bytes(unmarked)
+    assert [one.student for one in collect(tmp_path)] == ["Zoë"]
+
+
+def link() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        entry = zipfile.ZipInfo("02_infonce.ipynb")
+        entry.external_attr = 0o120777 << 16
+        made.writestr(entry, "/etc/passwd")
+    return buffer.getvalue()
+
+
+def lying(size: int) -> bytes:
+    """An archive whose head says that its entry is small."""
+    content = bytearray(archive({"02_infonce.ipynb": b"\0" * size}))
+    for mark, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", content, content.find(mark) + offset, 10)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (archive({"../02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
+        (archive({"/etc/02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
+        (archive({"C:\\02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
+        (archive({"a/../../02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
+        (link(), "holds a link"),
+        (archive({"02_infonce.ipynb": b"\0" * 30_000_000}), "far larger"),
+        (lying(80_000_000), "damaged"),
+        (archive({"a.zip": archive({"b.zip": archive({"c.ipynb": NOTEBOOK})})}), "archives in archives"),
+        (archive({"02_infonce.ipynb": NOTEBOOK})[:-30], "damaged"),
+        (b"PK\x03\x04 no archive", "damaged"),
+        (b"", "damaged"),
+    ],
+)
+def test_archives_that_are_broken_or_mean_harm_are_refused_alone(content, said, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(content)
+    (tmp_path / "good.ipynb").write_bytes(NOTEBOOK)
+    found = {one.student: one for one in collect(tmp_path)}
+    assert said in found["bad"].problem and found["bad"].content is None
+    assert found["good"].content == NOTEBOOK and not (tmp_path.parent / "02_infonce.ipynb").exists()
+
+
+def test_an_archive_of_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ENTRIES", 3)
+    (tmp_path / "many.zip").write_bytes(archive({f"{i}.ipynb": NOTEBOOK for i in range(5)}))
+    assert "far larger" in collect(tmp_path)[0].problem
+
+
+def test_links_in_the_folder_are_not_followed(tmp_path):
+    outside = tmp_path / "outside.ipynb"
+    outside.write_bytes(NOTEBOOK)
+    inside = tmp_path / "in"
+    inside.mkdir()
+    (inside / "a.ipynb").symlink_to(outside)
+    with pytest.raises(ValueError, match="holds no .ipynb and no .zip"):
+        collect(inside)
+    with pytest.raises(ValueError, match="there is no folder"):
+        collect(tmp_path / "none")
+
+
+def test_crc_of_a_changed_entry_is_noticed(tmp_path):
+    content = archive({"02_infonce.ipynb": NOTEBOOK}, zipfile.ZIP_STORED)
+    (tmp_path / "x.zip").write_bytes(content.replace(b'"cells"', b'"CELLS"'))
+    assert zlib.crc32(NOTEBOOK) and "damaged" in collect(tmp_path)[0].problem

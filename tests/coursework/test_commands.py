@@ -1,0 +1,56 @@
+"""The three commands: what they refuse, in one sentence, and what a class looks like from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cl_course.running import cli
+
+
+def fails(capsys, *arguments) -> str:
+    assert cli.main(list(map(str, arguments))) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("cl-course: ") and error.count("\n") == 1, error
+    return error
+
+
+def test_what_grade_refuses(capsys, tmp_path):
+    assert "there is no folder" in fails(capsys, "grade", tmp_path / "none")
+    assert "holds no .ipynb and no .zip" in fails(capsys, "grade", tmp_path)
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": []}))
+    assert "must end in .csv" in fails(capsys, "grade", tmp_path, "-o", tmp_path / "marks.xlsx")
+    assert "there is no lesson '99'" in fails(capsys, "grade", tmp_path, "--lesson", "99")
+    for option, value in (("--jobs", "0"), ("--seed", "-1"), ("--memory", "0"), ("--cell-seconds", "0")):
+        assert option in fails(capsys, "grade", tmp_path, option, value)
+
+
+def test_what_export_refuses(capsys, tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("ann\nben\nANN\n")
+    out = ("--out", tmp_path / "out")
+    assert "each once" in fails(capsys, "export", "00", "--to", "plain", "--students", ids, *out)
+    assert "for --to plain alone" in fails(capsys, "export", "00", "--to", "otter", "--students", ids, *out)
+    assert "there is no lesson '42'" in fails(capsys, "export", "42", "--to", "plain", *out)
+    points = tmp_path / "points.csv"
+    points.write_text("lesson,exercise,points\n00,1,-2\n")
+    assert "line 2" in fails(capsys, "export", "00", "--to", "plain", "--points", points, *out)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        cli.main(["export", "00", "--to", "word"])
+
+
+def test_what_the_leaderboard_refuses(capsys, tmp_path):
+    assert "there is no folder" in fails(capsys, "leaderboard", tmp_path / "none", "--seed", 1)
+    assert "--most-parameters" in fails(capsys, "leaderboard", tmp_path, "--seed", 1, "--most-parameters", 0)
+    assert "holds no .safetensors" in fails(capsys, "leaderboard", tmp_path, "--seed", 1, "--limit", 20)
+
+
+def test_export_from_the_command_line(capsys, tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("\ufeffs01\ns02,Zoë\n\n")
+    assert cli.main(["export", "0", "--to", "plain", "--students", str(ids), "--out", str(tmp_path / "out")]) == 0
+    assert "00_start_here: 4 points, 2 variants" in capsys.readouterr().out
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.ipynb")) == [
+        Path(f"out/{student}/00_start_here.ipynb") for student in ("s01", "s02")
+    ]

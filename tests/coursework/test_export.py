@@ -1,0 +1,106 @@
+"""Lessons to hand out: no solutions for students, points and check cells that hold, a variant for each student."""
+
+import ast
+import json
+import re
+
+import nbformat
+import pytest
+from submissions import lesson
+
+from cl_course.coursework.assignment import Assignment, assignments, check_of
+from cl_course.coursework.export import LEFT_OUT, export, for_nbgrader, for_otter, plain
+from cl_course.coursework.submission import Notebook, steps
+from cl_course.coursework.variants import Variant
+
+LESSONS = ("00", "02", "07")
+
+
+def code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def solutions(name: str) -> list[str]:
+    """The lines of the lesson's solutions that no stub has."""
+    stub = {
+        line for cell in lesson(name).learner().cells if cell.cell_type == "code" for line in cell.source.splitlines()
+    }
+    cells = [cell.source for cell in lesson(name).solved().cells if "exercise" in cell.metadata.get("tags", [])]
+    return [line for cell in cells for line in cell.splitlines() if line.strip() and line not in stub]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_plain_has_points_and_no_solutions(name):
+    notebook = plain(lesson(name))
+    nbformat.validate(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert (
+        not [line for line in solutions(name) for cell in code(notebook) if line in cell.source]
+        and "Solution</summary>" not in text
+    )
+    for task in lesson(name).tasks:
+        assert re.search(rf"^### Exercise {task.number}: .*, {task.points:g} points\)$", text, re.MULTILINE)
+    checks = [cell for cell in code(notebook) if check_of(cell.source)]
+    assert len(checks) == len(lesson(name).tasks)
+    assert all(cell.metadata.editable is False and cell.metadata.deletable is False for cell in checks)
+    _, missing = steps(Notebook(tuple(c.source for c in code(notebook)), {}), lesson(name))
+    assert not missing and plain(lesson(name)) == notebook, "the same export is the same file"
+
+
+@pytest.mark.parametrize("make", [plain, lambda a: for_nbgrader(a, True), lambda a: for_otter(a, True)])
+def test_what_grading_need_not_run_is_left_out_of_it(make):
+    cells = code(make(lesson("02")))
+    left_out = [cell for cell in cells if set(LEFT_OUT) <= set(cell.metadata.get("tags", []))]
+    assert len(left_out) > 15 and any("temperature_lab(" in cell.source for cell in left_out)
+    assert not [cell for cell in left_out if "import torch\n" in cell.source or "def my_" in cell.source]
+
+
+def test_a_variant_has_its_student_s_seed_and_question():
+    one, other = (plain(lesson("02"), Variant(student, "02_infonce")) for student in ("s01", "s02"))
+    variant = Variant("s01", "02_infonce")
+    assert variant.text in one.cells[-2].source and variant.text not in other.cells[-2].source
+    (parameters,) = [cell.source for cell in code(one) if "parameters" in cell.metadata.get("tags", [])]
+    assert f"\nseed = {variant.seed}" in parameters and one.metadata.cl_course.student == "s01"
+    assert str(variant.answer)[:6] not in json.dumps(one)
+    assert plain(lesson("02"), variant) == one
+
+
+@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("with_solutions", [True, False])
+def test_nbgrader_s_cells(name, with_solutions):
+    notebook = for_nbgrader(lesson(name), with_solutions)
+    about = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells if "nbgrader" in cell.metadata}
+    assert len(about) == 2 * len(lesson(name).tasks)
+    for task in lesson(name).tasks:
+        check, exercise = about[f"check_{task.attempt}"], about[task.attempt]
+        assert check.metadata.nbgrader.points == task.points
+        assert check.metadata.nbgrader.locked and check.metadata.nbgrader.grade
+        assert exercise.metadata.nbgrader.solution and not exercise.metadata.nbgrader.locked
+        assert ("### BEGIN SOLUTION" in exercise.source) == with_solutions
+        assert check_of(check.source) == (task.check, task.attempt) and ast.parse(check.source)
+        assert "### BEGIN HIDDEN TESTS" in check.source
+    assert with_solutions or not [line for line in solutions(name) for cell in code(notebook) if line in cell.source]
+
+
+def test_files_of_nbgrader_and_variants(tmp_path):
+    said = []
+    export([lesson("00")], "nbgrader", tmp_path, True, [], said.append)
+    assert (tmp_path / "source/00_start_here/00_start_here.ipynb").is_file() and (
+        tmp_path / "nbgrader_config.py"
+    ).is_file()
+    back = Assignment.read(tmp_path / "lessons/00_start_here.json")
+    assert back.tasks == lesson("00").tasks and back.own_cells == lesson("00").own_cells
+    export([lesson("00")], "plain", tmp_path / "class", True, ["Zoë Ünal", "../evil"], said.append)
+    assert {path.parent.name for path in tmp_path.glob("class/*/*.ipynb")} == {"Zoë_Ünal", "_evil"}
+    with pytest.raises(ValueError, match="must have letters or digits"):
+        export([lesson("00")], "plain", tmp_path, True, [".."], said.append)
+
+
+def test_points_of_ones_own(tmp_path):
+    points = tmp_path / "points.csv"
+    points.write_text("lesson,exercise,points\n00,2,7\n")
+    (assignment,) = assignments("00", points)
+    assert [task.points for task in assignment.tasks] == [2, 7]
+    points.write_text("lesson,exercise,points\n00,9,7\n")
+    with pytest.raises(ValueError, match="lesson 00 has no exercise 9"):
+        assignments("all", points)
