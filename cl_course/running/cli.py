@@ -17,8 +17,7 @@ from typing import Any
 from cl_course.coursework import commands as coursework
 
 EXIT_CODES = """\
-exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage,
-            130 stopped with Ctrl-C, 143 stopped with SIGTERM (kill)"""
+exit codes: 0 done, 1 not done (one line on stderr says why), 2 wrong usage, 130 Ctrl-C, 143 SIGTERM (kill)"""
 
 EXAMPLES = {
     "": """examples:
@@ -26,8 +25,7 @@ EXAMPLES = {
   cl-course pretrain shapes --epochs 20 --out simclr.safetensors
   cl-course evaluate simclr.safetensors shapes
   cl-course run 03 -p seed 1""",
-    "doctor": """example:
-  cl-course doctor""",
+    "doctor": "example:\n  cl-course doctor",
     "pretrain": """examples:
   cl-course pretrain shapes                                the embedded set, a minute on two cores
   cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
