@@ -28,7 +28,7 @@ from cl_course.lessons.shared.lab_page import STYLE, page_lab
 BARS = {"JupyterLab": 30, "page": 16}  # milliseconds, median of 20
 FIRST_BAR = 150
 KEYS, WARM, DRAGS = 20, 3, 500
-# A message that is posted in a frame arrives when that frame is drawn; what changes outside of one is drawn in the next.
+# A message posted in a frame arrives when that frame is drawn. What changes outside of one is drawn in the next.
 WATCH = """area => {
     window.times = []
     let pressed = null, inFrame = false

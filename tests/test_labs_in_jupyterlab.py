@@ -37,6 +37,11 @@ pytestmark = [
 each = pytest.mark.parametrize("number", range(len(SHOWN)), ids=IDS)
 
 
+def foreign(url: str) -> bool:
+    """Does it lead to another machine?"""
+    return not url.startswith(("http://127.0.0.1:", "blob:", "data:", "about:"))
+
+
 @pytest.fixture(scope="module")
 def notebook(browser, tmp_path_factory) -> Iterator[Notebook]:
     with jupyter_lab(tmp_path_factory.mktemp("jupyter")) as server:
@@ -44,6 +49,7 @@ def notebook(browser, tmp_path_factory) -> Iterator[Notebook]:
         write_notebook(server.notebooks / "labs.ipynb", [*cells, TRAINED])
         notebook = Notebook(browser, server, "labs.ipynb")
         notebook.said = []
+        notebook.page.on("request", lambda request: notebook.said.append(request.url) if foreign(request.url) else None)
         notebook.page.on("pageerror", lambda error: notebook.said.append(str(error)))
         notebook.run_all()
         yield notebook

@@ -26,6 +26,14 @@ HANDLES = (  # what arrow keys move, the most telling first
     "button[tabindex='0']",
     "input[type=radio]",
 )
+PRESSED = (  # by mouse or finger
+    "input[type=range]:not([disabled]):visible",
+    "input[type=radio]:not([disabled]):not(:checked)",
+    "button:not([disabled]):visible",
+)
+STATE = """() => document.getElementById("lab").innerHTML +
+    [...document.querySelectorAll("input")].map(i => i.value + i.checked).join() +
+    [...document.querySelectorAll("canvas")].map(c => c.toDataURL()).join()"""
 # Texts of a drawing that end outside it.
 CUT = """() => [...document.querySelectorAll("svg.lab-sheet text")].filter(text => {
     const box = text.getBoundingClientRect(), sheet = text.ownerSVGElement.getBoundingClientRect()
@@ -96,6 +104,28 @@ def test_five_hundred_moves_leave_no_more_nodes(lab):
     frame(page)
     assert page.evaluate("document.querySelectorAll('*').length") == nodes
     assert page.evaluate("document.querySelector('.cl-lab').contains(document.activeElement)"), "the focus stays"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(lab, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install -e '.[dev]'")
+    lab.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    faults = axe.Axe().run(lab.page, "#lab").response["violations"]
+    serious = [fault for fault in faults if fault["impact"] in ("serious", "critical")]
+    assert not [(fault["id"], fault["nodes"][0]["html"][:200], len(fault["nodes"])) for fault in serious]
+
+
+@pytest.mark.parametrize("name, by", product(EXAMPLES, ("mouse", "touch")))
+def test_it_moves_by_mouse_and_by_touch(browser, name, by):
+    lab = LabPage(browser, EXAMPLES[name](), touch=by == "touch")
+    lab.rest()
+    control = next(found.first for found in map(lab.page.locator, PRESSED) if found.count())
+    control.scroll_into_view_if_needed()
+    before, box = lab.page.evaluate(STATE), control.bounding_box()
+    x, y = box["x"] + 0.23 * box["width"], box["y"] + box["height"] / 2
+    lab.page.mouse.click(x, y) if by == "mouse" else lab.page.touchscreen.tap(x, y)
+    wait_until(lambda: lab.page.evaluate(STATE) != before, "the lab has changed")
+    lab.close(f"{name} by {by}")
 
 
 @pytest.mark.parametrize("lab", PLAYED, indirect=True)
