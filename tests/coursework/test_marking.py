@@ -105,7 +105,8 @@ def test_answers_that_are_not_a_students_own_have_no_points(tmp_path):
         ),
         ("from cl_course.lessons.shared.exercise import Exercise\nExercise.judge = print", "replaces"),
         ("import torch\ntorch.allclose = lambda *a, **k: True", "replaces torch.allclose"),
-        ("import builtins\nbuiltins.len = lambda _: 3", "replaces builtins.len"),
+        ("import builtins\nbuiltins.sum = lambda _: 3", "replaces builtins.sum"),
+        ("import builtins\nbuiltins.len = lambda _: 3", ""),  # the process cannot even answer any more
         ("import sys\nsys.exit()", "SystemExit"),
         ("import os\nos._exit(0)", "ended the whole Python process"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "ended the whole Python process"),
