@@ -192,7 +192,9 @@ class Process:
         return Decoder([], blobs).message(head), None
 
     def _ended(self) -> None:
-        code = self.process.wait(timeout=10) if self.process else 0
+        code = 0
+        with suppress(subprocess.TimeoutExpired):  # the channel is broken, and the process may still be there
+            code = self.process.wait(timeout=10)
         self.end()
         why = f"killed by signal {code - 128}, as when memory runs out" if code > 128 else f"exit code {code}"
         raise Stopped(f"it ended the whole Python process ({why}): leave out exit calls, and take less memory.")

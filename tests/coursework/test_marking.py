@@ -105,7 +105,8 @@ def test_answers_that_are_not_a_students_own_have_no_points(tmp_path):
         ),
         ("from cl_course.lessons.shared.exercise import Exercise\nExercise.judge = print", "replaces"),
         ("import torch\ntorch.allclose = lambda *a, **k: True", "replaces torch.allclose"),
-        ("import builtins\nbuiltins.len = lambda _: 3", "replaces builtins.len"),
+        ("import builtins\nbuiltins.sum = lambda _: 3", "replaces builtins.sum"),
+        ("import builtins\nbuiltins.len = lambda _: 3", ""),  # the process cannot even answer any more
         ("import sys\nsys.exit()", "SystemExit"),
         ("import os\nos._exit(0)", "ended the whole Python process"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "ended the whole Python process"),
@@ -113,7 +114,7 @@ def test_answers_that_are_not_a_students_own_have_no_points(tmp_path):
     ],
 )
 def test_after_a_hostile_cell_even_right_work_has_no_points(cell, said, tmp_path):
-    limits = Limits(cell=15.0) if "while" in cell else Limits()
+    limits = Limits(cell=15.0) if "while" in cell or "len" in cell else Limits()
     found = marks(notebook("00", solved=True, before=cell), "00", tmp_path, limits)
     assert all(one.points == 0 and "nothing was judged from code cell" in one.sentence for one in found.values())
     assert all(said in one.sentence for one in found.values()), found
