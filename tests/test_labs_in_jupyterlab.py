@@ -109,5 +109,5 @@ def test_the_kernel_trains_another_start_of_the_collapse_lab(notebook):
     first = words.text_content()
     start.press("ArrowRight")
     wait_until(lambda: "trains it" in words.text_content(), "it says that it waits")
-    wait_until(lambda: re.search(r"step 80: loss \d", words.text_content()), "the kernel has answered", seconds=90)
+    wait_until(lambda: re.search(r"step 80: loss \d", words.text_content()), "the kernel has answered", seconds=180)
     assert words.text_content() != first
