@@ -227,6 +227,11 @@ def pretraining_images(
     return ImageSet(images)
 
 
+def parts_of(source: str | Path) -> tuple[str, ...]:
+    """The splits that a source has of its own; ("all",) where `load` cuts them."""
+    return tuple(shapes.SPLIT_SIZES) if source == "shapes" else _open(source, None).parts
+
+
 def find(name: str) -> Path | None:
     """Where "cifar10" or "stl10" lies on this machine; None if it would have to be downloaded.
 
@@ -295,7 +300,7 @@ def _read(source: str | Path, opened: Source, part: str) -> Decoded:
 
 def _members(kept: Decoded, low: float, high: float) -> Tensor:
     """Positions of the images that stand from `low` to `high` in their class."""
-    place = _place_in_class(_classes(kept), kept.tickets)
+    place = place_in_class(_classes(kept), kept.tickets)
     return torch.nonzero((low <= place) & (place < high)).flatten()
 
 
@@ -307,7 +312,7 @@ def _taken(kept: Decoded, index: Tensor, limit: int | None, seed: int) -> ImageS
     """The images at `index`; at most `limit` of them, the same share of every class."""
     if limit is not None and limit < len(index):
         tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        chosen = _place_in_class(_classes(kept)[index], tickets).argsort(stable=True)[:limit]
+        chosen = place_in_class(_classes(kept)[index], tickets).argsort(stable=True)[:limit]
         index = index[chosen.sort().values]
     labels = None if kept.labels is None else kept.labels[index]
     return ImageSet(kept.images[index], labels, kept.class_names, names=_rows(kept.names, index))
@@ -328,7 +333,7 @@ def _splits(parts: tuple[str, ...]) -> dict[str, tuple[str, float, float]]:
     return dict(sorted(splits.items(), key=lambda split: SPLITS.index(split[0])))
 
 
-def _place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
+def place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
     """Where each image stands, from 0 to 1, when those of its class are put in the order of their tickets."""
     place = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique():

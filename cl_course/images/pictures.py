@@ -208,6 +208,19 @@ class Pictures(Source):
                     yield lambda name: archive.open(entries[name])
 
 
+def read_picture(path: Path, width: int, height: int) -> np.ndarray:
+    """One image file as `decode` gives it; an OSError or ValueError says in a sentence why it cannot be read."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image file {path}; give the path of one")
+    try:
+        return decode(path.read_bytes(), width, height)
+    except PermissionError as problem:
+        refuse(problem)
+    except Exception as problem:  # noqa: BLE001  broken bytes fail in as many ways as there are decoders
+        reason = "not an image" if isinstance(problem, UnidentifiedImageError) else problem
+        raise ValueError(f"{path} cannot be read as an image ({reason}); give another file") from None
+
+
 def decode(content: bytes, width: int, height: int) -> np.ndarray:
     """The bytes of an image file as uint8 (3, height, width): upright, on white, scaled and cut at the centre."""
     with Image.open(io.BytesIO(content)) as image:
