@@ -26,17 +26,19 @@ def near_duplicates(images: Tensor) -> Tensor:
     Args:
         images: uint8 (n, 3, h, w).
     """
+    if len(images) < 2:
+        return torch.empty(0, 2, dtype=torch.int64)
     coarse = _thumbnails(images, COARSE)
     coarse = coarse - coarse.mean(dim=0)  # small numbers, so that rounding does not hide small distances
     square = coarse.square().sum(dim=1)
     nearest = torch.zeros(len(images), dtype=torch.int64)
-    for rows in torch.arange(1, len(images)).split(max(1, CELLS // max(1, len(images)))):
+    for rows in torch.arange(1, len(images)).split(max(1, CELLS // len(images))):
         last = int(rows[-1])
         distance = torch.addmm(square[:last], coarse[rows], coarse[:last].T, alpha=-2)  # less the row's own square
         later = torch.arange(last) >= rows[:, None]
         nearest[rows] = distance.masked_fill_(later, torch.inf).argmin(dim=1)
     pairs = torch.stack([torch.arange(len(images)), nearest], dim=1)[1:]
-    return torch.cat([part[_alike(images[part[:, 0]], images[part[:, 1]])] for part in pairs.split(1000)] or [pairs])
+    return torch.cat([part[_alike(images[part[:, 0]], images[part[:, 1]])] for part in pairs.split(1000)])
 
 
 def _alike(images: Tensor, others: Tensor) -> Tensor:
@@ -47,5 +49,4 @@ def _alike(images: Tensor, others: Tensor) -> Tensor:
 
 def _thumbnails(images: Tensor, side: int) -> Tensor:
     """Float images (n, 3 side side); of wide ones stretched."""
-    parts = [F.adaptive_avg_pool2d(to_float(part), side).flatten(1) for part in images.split(500)]
-    return torch.cat(parts) if parts else torch.empty(0, 3 * side**2)
+    return torch.cat([F.adaptive_avg_pool2d(to_float(part), side).flatten(1) for part in images.split(500)])

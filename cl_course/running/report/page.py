@@ -162,8 +162,9 @@ def _doubts(found: Measured) -> str:
     n = len(found.pictures.names)
     first = f" The {DOUBTFUL} surest votes:" if len(found.doubts) > DOUBTFUL else ""
     return (f"<h2>Labels that the neighbours doubt</h2>\n<p>Of {len(found.doubts):,} of {n:,} pictures "
-            f"({len(found.doubts) / n:.1%}) the nearest other pictures vote for another class. Some have a wrong label, "
-            f'of others the encoder does not see what they are.{first}</p>\n<div class="cards">{"".join(cards)}</div>')
+            f"({len(found.doubts) / n:.1%}) the nearest other pictures vote for another class. Some have a wrong "
+            f"label, of others the encoder does not see what they are.{first}</p>\n"
+            f'<div class="cards">{"".join(cards)}</div>')
 
 
 def _figure(found: Measured, picture: int, above: str = "", kind: str = "") -> str:
