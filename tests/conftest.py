@@ -53,7 +53,12 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_only_the_layer_that_names_classes_is_taken_out",
     ),
     "test_export.py": ("test_an_exported_encoder_gives_the_same_features",),
-    "test_report.py": ("test_a_trained_encoder_is_better_than_what_costs_nothing", "test_the_real_map_lays_one_class_together"),
+    "test_report.py": (
+        "test_a_trained_encoder_is_better_than_what_costs_nothing",
+        "test_the_real_map_lays_one_class_together",
+        "test_every_kind_of_folder_gives_a_whole_page",
+        "test_the_commands_on_a_folder",
+    ),
     "test_labs_circle.py": ("test_it_goes_downhill_and_settles",),
     "test_labs_collapse.py": None,
     "test_labs_your_loss.py": None,

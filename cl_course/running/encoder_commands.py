@@ -37,8 +37,13 @@ def add_to(command: Callable, device: dict) -> None:
         one.add_argument("encoder", help=encoder)
         one.add_argument("source", help=of)
         one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")
-        one.add_argument("--size", type=int, metavar="N", help="pixels a side to which a folder's images are scaled "
-                         "(default: the published model's; else as `pretrain` does)")
+        one.add_argument(
+            "--size",
+            type=int,
+            metavar="N",
+            help="pixels a side to which a folder's images are scaled "
+            "(default: the published model's; else as `pretrain` does)",
+        )
         one.add_argument("--seed", type=int, default=0, metavar="N")
         one.add_argument("--device", **device)
         return one
@@ -71,8 +76,10 @@ def evaluate(chosen: argparse.Namespace) -> int:
     parts = [data.load(chosen.source, part, **_wanted(chosen, encoder)) for part in ("train", "val", "test")]
     train_y, val_y, test_y = (part.labels for part in parts)
     if any(part.labels is None for part in parts):
-        raise ValueError(f"{chosen.source} has no labels to judge by; lay its images out as class/image.png, with at "
-                         "least two classes, or evaluate on another source")
+        raise ValueError(
+            f"{chosen.source} has no labels to judge by; lay its images out as class/image.png, with at "
+            "least two classes, or evaluate on another source"
+        )
 
     def pixels(images: data.ImageSet) -> torch.Tensor:  # large ones shrunk: a probe on all pixels would take hours
         scale = min(1.0, 32 / max(images.images.shape[-2:]))
@@ -89,8 +96,10 @@ def evaluate(chosen: argparse.Namespace) -> int:
         knn = knn_accuracy(train_h, train_y, test_h, test_y, k=k)
         linear = linear_probe(train_h, train_y, val_h, val_y, test_h, test_y, seed=chosen.seed).accuracy
         print(f"{name:<34}{knn:>6.3f}{linear:>15.3f}", flush=True)
-    print(f"labels: {len(train_y):,} of train, {len(val_y):,} of val to choose the probe's strength, "
-          f"{len(test_y):,} of test; seed {chosen.seed}")
+    print(
+        f"labels: {len(train_y):,} of train, {len(val_y):,} of val to choose the probe's strength, "
+        f"{len(test_y):,} of test; seed {chosen.seed}"
+    )
     return 0
 
 
@@ -155,8 +164,11 @@ def search(chosen: argparse.Namespace) -> int:
     h = encoder.features(data.ImageSet(query[None]))
     gallery = torch.cat([encoder.features(images) for images in splits.values()])
     nearest, similarity = retrieve(h, gallery, min(k, len(names)))
-    kinds = [images.class_names[label] if images.class_names else f"class {label}" for images in splits.values()
-             for label in ([] if images.labels is None else images.labels.tolist())]
+    kinds = [
+        images.class_names[label] if images.class_names else f"class {label}"
+        for images in splits.values()
+        for label in ([] if images.labels is None else images.labels.tolist())
+    ]
     kinds = kinds if len(kinds) == len(names) else [""] * len(names)
     print(f"{'similarity':<12}picture")
     for place, value in zip(nearest[0].tolist(), similarity[0].tolist()):
@@ -172,8 +184,10 @@ def export_encoder(chosen: argparse.Namespace) -> int:
 
     check_file(chosen.out)
     difference = export.export_encoder(chosen.out, open_encoder(chosen.encoder))
-    print(f"{chosen.out}: takes uint8 pictures (n, 3, h, w), gives float32 features; on {len(export.SHAPES)} batches "
-          f"they differ from the encoder's by at most {difference:.1g} of the largest")
+    print(
+        f"{chosen.out}: takes uint8 pictures (n, 3, h, w), gives float32 features; on {len(export.SHAPES)} batches "
+        f"they differ from the encoder's by at most {difference:.1g} of the largest"
+    )
     return 0
 
 

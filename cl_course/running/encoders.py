@@ -105,8 +105,10 @@ def _checkpoint(path: Path) -> tuple[nn.Module, dict]:
             raise ValueError(f"{error}{published}") from None
     beside = path.with_suffix(".safetensors")
     names = ", ".join(sorted(path.stem for path in checkpoints.SHIPPED.glob("*.safetensors")))
-    raise ValueError(f"{path} is not the .safetensors file of a checkpoint; "
-                     f"give {beside if beside.is_file() else f'such a file, or one of {names}'}{published}")
+    raise ValueError(
+        f"{path} is not the .safetensors file of a checkpoint; "
+        f"give {beside if beside.is_file() else f'such a file, or one of {names}'}{published}"
+    )
 
 
 def _from_torchvision(name: str) -> tuple[Prepared, Prepared]:
@@ -114,8 +116,10 @@ def _from_torchvision(name: str) -> tuple[Prepared, Prepared]:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise ValueError(f"torchvision has no classification model {name!r}{nearest(name, known)}; give one of "
-                         "torchvision.models.list_models(), such as torchvision:resnet18")
+        raise ValueError(
+            f"torchvision has no classification model {name!r}{nearest(name, known)}; give one of "
+            "torchvision.models.list_models(), such as torchvision:resnet18"
+        )
     weights = models.get_model_weights(name).DEFAULT
     how = weights.transforms()
     trained, untrained = models.get_model(name, weights=None), models.get_model(name, weights=None)
@@ -132,8 +136,10 @@ def _without_head(name: str, model: nn.Module) -> nn.Module:
     heads = [(where, part) for where, part in model.named_modules() if where.partition(".")[0] in HEADS]
     linear = [where for where, part in heads if isinstance(part, nn.Linear)]
     if not linear:
-        raise ValueError(f"torchvision:{name} does not end in a linear layer, so its features are not known; take "
-                         "another model, such as torchvision:resnet18")
+        raise ValueError(
+            f"torchvision:{name} does not end in a linear layer, so its features are not known; take "
+            "another model, such as torchvision:resnet18"
+        )
     model.set_submodule(linear[-1], nn.Identity())
     return model
 
@@ -142,12 +148,15 @@ def _from_timm(name: str) -> tuple[Prepared, Prepared]:
     try:
         import timm
     except ImportError:
-        raise ValueError(f"timm:{name} needs the package timm, which is not installed; "
-                         "pip install 'cl-course[models]'") from None
+        raise ValueError(
+            f"timm:{name} needs the package timm, which is not installed; pip install 'cl-course[models]'"
+        ) from None
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        raise ValueError(f"timm has no model {name!r}{nearest(architecture, tuple(timm.list_models()))}; give one of "
-                         "timm.list_models(), such as timm:resnet18")
+        raise ValueError(
+            f"timm has no model {name!r}{nearest(architecture, tuple(timm.list_models()))}; give one of "
+            "timm.list_models(), such as timm:resnet18"
+        )
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise ValueError(f"timm has no published weights for {name!r}; give one of timm.list_pretrained()")
@@ -171,8 +180,10 @@ def _fetched(name: str, hub_id: str) -> Path:
 
 def _unfetched(name: str, problem: Exception, folder: str) -> OSError:
     reason = str(problem).strip().partition("\n")[0][:120] or type(problem).__name__
-    return OSError(f"the weights of {name} are not on this machine and cannot be fetched ({reason}); run the same "
-                   f"command once with a network connection, or copy {folder} from a machine where it worked")
+    return OSError(
+        f"the weights of {name} are not on this machine and cannot be fetched ({reason}); run the same "
+        f"command once with a network connection, or copy {folder} from a machine where it worked"
+    )
 
 
 PUBLISHED = {"torchvision": _from_torchvision, "timm": _from_timm}
@@ -185,6 +196,8 @@ def _giving_features(name: str | Path, network: Prepared) -> Prepared:
         given = network(torch.zeros(1, 3, network.side, network.side))
     if not isinstance(given, Tensor) or given.ndim != 2:
         shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-        raise ValueError(f"{name} does not give one row of features for an image but {shape}; take another model, "
-                         "such as torchvision:resnet18")
+        raise ValueError(
+            f"{name} does not give one row of features for an image but {shape}; take another model, "
+            "such as torchvision:resnet18"
+        )
     return network

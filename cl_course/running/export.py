@@ -45,8 +45,9 @@ def write_features(path: Path, splits: Mapping[str, ImageSet], features: Mapping
     pyarrow, parquet = _pyarrow()
     kinds = [class_names[label] if label >= 0 else None for label in labels.tolist()]
     rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(h.reshape(-1)), h.shape[1])
-    table = pyarrow.table({"name": names, "split": of_split, "class": pyarrow.array(kinds, pyarrow.string()),
-                           "features": rows})
+    table = pyarrow.table(
+        {"name": names, "split": of_split, "class": pyarrow.array(kinds, pyarrow.string()), "features": rows}
+    )
     write_atomically(path, lambda temporary: parquet.write_table(table, temporary))
 
 
@@ -78,7 +79,7 @@ def export_encoder(path: Path, encoder: Encoder) -> float:
     """
     if path.suffix not in ENCODERS:
         raise ValueError(f"--out must end in {' or '.join(ENCODERS)} (TorchScript or ONNX), got {path}")
-    write, run = (_onnx() if path.suffix == ".onnx" else (_write_torchscript, _run_torchscript))
+    write, run = _onnx() if path.suffix == ".onnx" else (_write_torchscript, _run_torchscript)
     network = FromPixels(encoder.network.cpu()).eval()
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of exporters, on their own future
@@ -90,9 +91,11 @@ def export_encoder(path: Path, encoder: Encoder) -> float:
         largest = max(float(h.abs().max()) for h in expected) or 1.0
         difference = max(float((h - other).abs().max()) for h, other in zip(expected, given)) / largest
         if not difference <= CLOSE:
-            raise ValueError(f"the exported encoder gives other features than {encoder.name} (they differ by "
-                             f"{difference:.2g} of the largest, allowed is {CLOSE:g}), so {path} was not kept; "
-                             f"try {' or '.join({*ENCODERS} - {path.suffix})}")
+            raise ValueError(
+                f"the exported encoder gives other features than {encoder.name} (they differ by "
+                f"{difference:.2g} of the largest, allowed is {CLOSE:g}), so {path} was not kept; "
+                f"try {' or '.join({*ENCODERS} - {path.suffix})}"
+            )
         content = draft.read_bytes()
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return difference
@@ -130,8 +133,10 @@ def _onnx() -> tuple[Callable[[nn.Module, Path], None], Callable[[Path, list[Ten
         import onnxruntime
         import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError as missing:
-        raise ValueError(f"an .onnx file needs the package {missing.name}, which is not installed; {INSTALL}, "
-                         "or write a .pt file (TorchScript)") from None
+        raise ValueError(
+            f"an .onnx file needs the package {missing.name}, which is not installed; {INSTALL}, "
+            "or write a .pt file (TorchScript)"
+        ) from None
 
     def write(network: nn.Module, path: Path) -> None:
         free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
@@ -157,6 +162,7 @@ def _pyarrow():
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ValueError("a .parquet file needs the package pyarrow, which is not installed; "
-                         f"{INSTALL}, or write an .npz file") from None
+        raise ValueError(
+            f"a .parquet file needs the package pyarrow, which is not installed; {INSTALL}, or write an .npz file"
+        ) from None
     return pyarrow, parquet

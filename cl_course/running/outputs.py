@@ -11,8 +11,9 @@ def check_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise ValueError(f"nothing can be written to {folder} ({there}: {error.strerror}); "
-                         "name another place with --out") from error
+        raise ValueError(
+            f"nothing can be written to {folder} ({there}: {error.strerror}); name another place with --out"
+        ) from error
 
 
 def check_file(out: Path) -> None:

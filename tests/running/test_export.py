@@ -31,7 +31,8 @@ def test_npz_needs_no_pickle(tmp_path):
     kept = np.load(tmp_path / "h.npz", allow_pickle=False)
     assert kept["names"].tolist() == NAMES and kept["splits"].tolist() == ["train"] * 3 + ["unlabeled"] * 2
     assert kept["labels"].tolist() == [0, 1, 1, -1, -1] and kept["class_names"].tolist() == ["cat", "dog"]
-    assert kept["features"].dtype == np.float32 and kept["features"].tolist() == [[0, 1], [2, 3], [4, 5], [1, 1], [1, 1]]
+    assert kept["features"].dtype == np.float32
+    assert kept["features"].tolist() == [[0, 1], [2, 3], [4, 5], [1, 1], [1, 1]]
     splits, features = two_splits()
     write_features(tmp_path / "none.npz", {"train": splits["unlabeled"]}, {"train": features["unlabeled"]})
     assert sorted(np.load(tmp_path / "none.npz")) == ["features", "names", "splits"]
@@ -41,7 +42,8 @@ def test_parquet_has_one_row_for_a_picture(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `models` is not installed")
     write_features(tmp_path / "h.parquet", *two_splits())
     rows = parquet.read_table(tmp_path / "h.parquet").to_pylist()
-    assert [row["name"] for row in rows] == NAMES and [row["class"] for row in rows] == ["cat", "dog", "dog", None, None]
+    assert [row["name"] for row in rows] == NAMES
+    assert [row["class"] for row in rows] == ["cat", "dog", "dog", None, None]
     assert rows[1] == {"name": NAMES[1], "split": "train", "class": "dog", "features": [2.0, 3.0]}
 
 

@@ -59,22 +59,31 @@ def score_chart(scores: Scores) -> str:
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = LABEL + PLOT * share
-        parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="4" y2="{height - 20}"/>'
-                     f'<text class="muted" x="{x}" y="{height - 4}" text-anchor="middle">{share:g}</text>')
+        parts.append(
+            f'<line class="axis" x1="{x}" x2="{x}" y1="4" y2="{height - 20}"/>'
+            f'<text class="muted" x="{x}" y="{height - 4}" text-anchor="middle">{share:g}</text>'
+        )
     x = LABEL + PLOT * scores.largest
-    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 20}" stroke="var(--warn)" '
-                 'stroke-dasharray="4 3"/>')
+    parts.append(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 20}" stroke="var(--warn)" stroke-dasharray="4 3"/>'
+    )
     for place, row in enumerate(scores.rows):
         y = HEIGHT * place + 14
         parts.append(f'<text x="0" y="{y + 12}">{escape(row.name)}</text>')
         for offset, values, fill in ((0, row.knn, "var(--accent)"), (16, row.probe, "var(--ground)")):
             mean = LABEL + PLOT * spread(values)[0]
-            parts.append(f'<line x1="{mean:.1f}" x2="{mean:.1f}" y1="{y + offset - 7}" y2="{y + offset + 7}" '
-                         'stroke="var(--ink)" stroke-width="2"/>')
-            parts += [f'<circle cx="{LABEL + PLOT * value:.1f}" cy="{y + offset}" r="4.5" fill="{fill}" '
-                      'fill-opacity="0.7" stroke="var(--accent)"/>' for value in values]
-    about = "; ".join(f"{row.name}: kNN {spread(row.knn)[0]:.3f}, probe {spread(row.probe)[0]:.3f}"
-                      for row in scores.rows)
+            parts.append(
+                f'<line x1="{mean:.1f}" x2="{mean:.1f}" y1="{y + offset - 7}" y2="{y + offset + 7}" '
+                'stroke="var(--ink)" stroke-width="2"/>'
+            )
+            parts += [
+                f'<circle cx="{LABEL + PLOT * value:.1f}" cy="{y + offset}" r="4.5" fill="{fill}" '
+                'fill-opacity="0.7" stroke="var(--accent)"/>'
+                for value in values
+            ]
+    about = "; ".join(
+        f"{row.name}: kNN {spread(row.knn)[0]:.3f}, probe {spread(row.probe)[0]:.3f}" for row in scores.rows
+    )
     return _svg(LABEL + PLOT + 14, height, f"Accuracy on the test pictures. {about}", parts)
 
 
@@ -83,8 +92,10 @@ def map_chart(points: Tensor, captions: Sequence[str], labels: Sequence[int] | N
     parts = []
     for place, ((x, y), caption) in enumerate(zip((EDGE + (MAP - 2 * EDGE) * points).tolist(), captions)):
         colour = COLOURS[0] if labels is None else COLOURS[labels[place] % len(COLOURS)]
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}" fill-opacity="0.8" '
-                     f'data-name="{escape(caption)}"/>')
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}" fill-opacity="0.8" '
+            f'data-name="{escape(caption)}"/>'
+        )
     about = f"Map of {len(captions):,} pictures by their features; arrow keys go from picture to picture"
     return _svg(MAP, MAP, about, parts, ' tabindex="0"')
 
@@ -108,5 +119,7 @@ def loss_chart(losses: Sequence[float]) -> str:
 
 
 def _svg(width: float, height: float, about: str, parts: Sequence[str], more: str = "") -> str:
-    return (f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(about)}"{more}>'
-            f"{''.join(parts)}</svg>")
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(about)}"{more}>'
+        f"{''.join(parts)}</svg>"
+    )

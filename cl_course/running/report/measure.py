@@ -120,8 +120,10 @@ def _scores(
     """The scores, or the reason why there are none."""
     images = pictures.images
     if images.labels is None:
-        return None, ("The pictures have no labels, or are all of one class, so accuracy, doubtful labels and the "
-                      "colours of the map are left out. Sort them into one folder for each class to get these.")
+        return None, (
+            "The pictures have no labels, or are all of one class, so accuracy, doubtful labels and the "
+            "colours of the map are left out. Sort them into one folder for each class to get these."
+        )
     is_test = torch.tensor([split == "test" for split in pictures.splits])
     features = {
         "this encoder": lambda index: h[index],
@@ -177,8 +179,15 @@ def _views(encoder: Encoder, images: ImageSet, generator: Generator) -> Views:
     similarity = F.normalize(h1, dim=1) @ F.normalize(h2, dim=1).T
     other = (similarity.sum() - similarity.trace()) / max(1, n * (n - 1))
     found = retrieve(h1, h2, 1)[0][:, 0] == torch.arange(n)
-    return Views(spread(h), effective_rank(h), h.shape[1], float(similarity.diagonal().mean()), float(other),
-                 float(found.float().mean()), n)
+    return Views(
+        spread(h),
+        effective_rank(h),
+        h.shape[1],
+        float(similarity.diagonal().mean()),
+        float(other),
+        float(found.float().mean()),
+        n,
+    )
 
 
 def _of_views(encoder: Encoder, images: ImageSet, generator: Generator) -> Tensor:

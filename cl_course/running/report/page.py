@@ -15,8 +15,16 @@ HERE = Path(__file__).parent
 
 def page(found: Measured) -> str:
     """The whole page."""
-    sections = [_top(found), _next(found), _scores(found), _neighbours(found), _map(found), _health(found),
-                _copies(found), _doubts(found)]
+    sections = [
+        _top(found),
+        _next(found),
+        _scores(found),
+        _neighbours(found),
+        _map(found),
+        _health(found),
+        _copies(found),
+        _doubts(found),
+    ]
     title = f"{found.encoder.name} on {found.source}"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -35,8 +43,10 @@ def _top(found: Measured) -> str:
     if images.labels is not None:
         facts.append((str(len(images.class_names)), "classes"))
     listed = "".join(f"<li><b>{number}</b>{_text(what)}</li>" for number, what in facts)
-    return (f"<h1>{_text(found.encoder.name)} on {_text(found.source)}</h1>\n"
-            f'<p class="quiet">{_text(found.encoder.about)}; seed {found.seed}</p>\n<ul class="facts">{listed}</ul>')
+    return (
+        f"<h1>{_text(found.encoder.name)} on {_text(found.source)}</h1>\n"
+        f'<p class="quiet">{_text(found.encoder.about)}; seed {found.seed}</p>\n<ul class="facts">{listed}</ul>'
+    )
 
 
 def _next(found: Measured) -> str:
@@ -49,8 +59,11 @@ def _scores(found: Measured) -> str:
     if scores is None:
         return f"<h2>Accuracy</h2>\n<p>{_text(found.unlabelled)}</p>"
     train, val, test = scores.numbers
-    drawn = ("each draws anew which of the other pictures train and which choose; the test pictures are the "
-             "source's own" if scores.own_test else "each draws anew which pictures train, choose and are judged")
+    drawn = (
+        "each draws anew which of the other pictures train and which choose; the test pictures are the source's own"
+        if scores.own_test
+        else "each draws anew which pictures train, choose and are judged"
+    )
     rows = "".join(
         f'<tr><th scope="row">{_text(row.name)}</th>'
         + "".join(f'<td class="number">{mean:.3f} ± {deviation:.3f}</td>' for mean, deviation in
@@ -79,9 +92,10 @@ def _neighbours(found: Measured) -> str:
             figures.append(_figure(found, other, f"{similarity:.3f}", "other" if wrong else ""))
         rows.append(f'<div class="row">{"".join(figures)}</div>')
     marked = "; dashed: of another class" if labels is not None else ""
-    return (f"<h2>Nearest neighbours</h2>\n<p>Left a picture, then those with the most similar features, with their "
-            f"cosine similarity{marked}. The pictures on the left are drawn at random, not chosen.</p>\n"
-            + "\n".join(rows))
+    return (
+        f"<h2>Nearest neighbours</h2>\n<p>Left a picture, then those with the most similar features, with their "
+        f"cosine similarity{marked}. The pictures on the left are drawn at random, not chosen.</p>\n" + "\n".join(rows)
+    )
 
 
 def _map(found: Measured) -> str:
@@ -91,8 +105,10 @@ def _map(found: Measured) -> str:
     legend = ""
     if labels is not None:
         shades = "; colours repeat" if len(images.class_names) > len(COLOURS) else ""
-        items = [f'<li><i style="background:{COLOURS[i % len(COLOURS)]}"></i>{_text(name)}</li>'
-                 for i, name in enumerate(images.class_names)]
+        items = [
+            f'<li><i style="background:{COLOURS[i % len(COLOURS)]}"></i>{_text(name)}</li>'
+            for i, name in enumerate(images.class_names)
+        ]
         legend = f'<ul class="legend">{"".join(items)}</ul>\n<p class="quiet">Colours are classes{shades}.</p>'
     every = len(captions) == len(found.pictures.names)
     some = "All pictures" if every else f"{len(captions):,} pictures drawn at random"
@@ -115,14 +131,21 @@ def _health(found: Measured) -> str:
         ("views of two pictures", f"{views.other:.2f}", "the same for strangers; it should be clearly lower"),
         ("views that find their picture", f"{views.found:.0%}", f"among {views.n:,}; chance is {1 / views.n:.1%}"),
     ]
-    table = "".join(f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{about}</td></tr>'
-                    for name, value, about in rows)
+    table = "".join(
+        f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{about}</td></tr>'
+        for name, value, about in rows
+    )
     losses = found.encoder.card.get("loss")
-    numbers = isinstance(losses, list) and len(losses) > 1 and all(isinstance(loss, float) and math.isfinite(loss)
-                                                                   for loss in losses)
+    numbers = (
+        isinstance(losses, list)
+        and len(losses) > 1
+        and all(isinstance(loss, float) and math.isfinite(loss) for loss in losses)
+    )
     drawn = f"\n<p>Its loss in training, from its card:</p>\n{loss_chart(losses)}" if numbers else ""
-    return (f"<h2>Health</h2>\n<p>Measured on {views.n:,} pictures without labels; views are made by the course's "
-            f'default augmentation.</p>\n<div class="wide"><table>{table}</table></div>{drawn}')
+    return (
+        f"<h2>Health</h2>\n<p>Measured on {views.n:,} pictures without labels; views are made by the course's "
+        f'default augmentation.</p>\n<div class="wide"><table>{table}</table></div>{drawn}'
+    )
 
 
 def _copies(found: Measured) -> str:
@@ -132,8 +155,10 @@ def _copies(found: Measured) -> str:
     if not pairs:
         what = "No picture has a near duplicate in another split."
     else:
-        what = (f"{len(pairs):,} pictures have a near duplicate in another split: a test picture that was seen in "
-                "training is no test.")
+        what = (
+            f"{len(pairs):,} pictures have a near duplicate in another split: a test picture that was seen in "
+            "training is no test."
+        )
     more = f" Within a split there are {inside:,}." if inside else ""
     shown = "".join(
         f'<div><div class="pair">{_image(found, later)}{_image(found, earlier)}</div>'
@@ -142,8 +167,10 @@ def _copies(found: Measured) -> str:
         for later, earlier in pairs[:COPIES]
     )
     first = f" The first {COPIES}:" if len(pairs) > COPIES else ""
-    return (f"<h2>Duplicates across splits</h2>\n<p>{what}{more} Pixels are compared, not features; mirrored and "
-            f'cropped copies are not found.{first}</p>\n<div class="cards">{shown}</div>')
+    return (
+        f"<h2>Duplicates across splits</h2>\n<p>{what}{more} Pixels are compared, not features; mirrored and "
+        f'cropped copies are not found.{first}</p>\n<div class="cards">{shown}</div>'
+    )
 
 
 def _doubts(found: Measured) -> str:
@@ -161,10 +188,12 @@ def _doubts(found: Measured) -> str:
         )
     n = len(found.pictures.names)
     first = f" The {DOUBTFUL} surest votes:" if len(found.doubts) > DOUBTFUL else ""
-    return (f"<h2>Labels that the neighbours doubt</h2>\n<p>Of {len(found.doubts):,} of {n:,} pictures "
-            f"({len(found.doubts) / n:.1%}) the nearest other pictures vote for another class. Some have a wrong "
-            f"label, of others the encoder does not see what they are.{first}</p>\n"
-            f'<div class="cards">{"".join(cards)}</div>')
+    return (
+        f"<h2>Labels that the neighbours doubt</h2>\n<p>Of {len(found.doubts):,} of {n:,} pictures "
+        f"({len(found.doubts) / n:.1%}) the nearest other pictures vote for another class. Some have a wrong "
+        f"label, of others the encoder does not see what they are.{first}</p>\n"
+        f'<div class="cards">{"".join(cards)}</div>'
+    )
 
 
 def _figure(found: Measured, picture: int, above: str = "", kind: str = "") -> str:
