@@ -284,11 +284,11 @@ def test_the_real_map_lays_one_class_together():
 def test_the_map_shows_the_picture_that_is_pointed_at(tmp_path, no_umap, browser):
     found = measured(folder_of(tmp_path, flowers(40)))
     Path("report.html").write_text(page(found), encoding="utf-8")
+    seen = []  # what goes wrong, and all that is asked for
     for width in (480, 1280):
         tab = browser.new_page(viewport={"width": width, "height": 900})
-        errors, requests = [], []
-        tab.on("pageerror", errors.append)
-        tab.on("request", requests.append)
+        tab.on("pageerror", lambda error: seen.append(f"error: {error}"))
+        tab.on("request", lambda request: seen.append(request.url))
         tab.goto(Path("report.html").absolute().as_uri())
         name = tab.locator(".map aside p")
         circle = tab.locator(".map circle").nth(17)
@@ -298,5 +298,5 @@ def test_the_map_shows_the_picture_that_is_pointed_at(tmp_path, no_umap, browser
         tab.keyboard.press("ArrowRight")
         assert name.inner_text() == tab.locator(".map circle").nth(18).get_attribute("data-name")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        assert not errors and not [one for one in requests if one.url.startswith("http")]
         tab.close()
+    assert not [one for one in seen if not one.startswith(("file:", "data:"))]
