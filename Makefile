@@ -43,7 +43,7 @@ $(VENV)/installed-site: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-all: pyproject.toml | $(BIN)/python
-	$(install) '.[dev,bench]'
+	$(install) '.[dev,bench,models]'
 	@touch $@ $(VENV)/installed-lab $(VENV)/installed-site
 
 # JupyterLab's question about news would cover the first lesson. This is the default of this .venv alone.

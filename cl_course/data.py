@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cl_course.images import shapes
 from cl_course.images.archives import Cifar10, Stl10
-from cl_course.images.cache import Source, stored
+from cl_course.images.cache import Decoded, Source, stored
 from cl_course.images.download import ARCHIVES, cache_folder, fetch
 from cl_course.images.pictures import EXTENSIONS, Pictures, listed
 from cl_course.tensor_types import SHAPE_REMEDIES
@@ -43,6 +43,7 @@ class ImageSet:
         class_names: one name for each class; may be left out.
         factors: name -> float32 (n,) or (n, k): what the images were drawn from; empty for photos.
         masks: bool (n, h, w), the object's pixels; None where unknown.
+        names: each image's path in its folder or zip; empty where images have no files of their own.
 
     Raises:
         ValueError: images of another type or shape, a label that no class has, a missing row; it says what to do.
@@ -53,12 +54,14 @@ class ImageSet:
     class_names: tuple[str, ...] = ()
     factors: dict[str, Tensor] = field(default_factory=dict)
     masks: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not _is_uint8(self.images) or self.images.ndim != 4 or self.images.shape[1] != 3:
             what = f"images must be a uint8 tensor (n, 3, h, w), got {_given(self.images)}"
             raise ValueError(f"{what}; {_as_rgb(self.images)}")
-        for name, values in {"labels": self.labels, "masks": self.masks, **self.factors}.items():
+        rows = {"labels": self.labels, "masks": self.masks, "names": self.names or None, **self.factors}
+        for name, values in rows.items():
             if values is not None and len(values) != len(self):
                 what = f"{name} has {len(values)} rows for {len(self)} images"
                 raise ValueError(f"{what}; give one row for each image, or leave it out")
@@ -72,7 +75,13 @@ class ImageSet:
         """The images that `index` names, in its order: int64 positions, or bool (n,)."""
         labels, masks = (None if values is None else values[index] for values in (self.labels, self.masks))
         factors = {name: values[index] for name, values in self.factors.items()}
-        return ImageSet(self.images[index], labels, self.class_names, factors, masks)
+        names = _rows(self.names, index)
+        return ImageSet(self.images[index], labels, self.class_names, factors, masks, names)
+
+
+def _rows(names: tuple[str, ...], index: Tensor) -> tuple[str, ...]:
+    """The names that `index` takes, as it takes rows of a tensor."""
+    return tuple(names[place] for place in torch.arange(len(names))[index.cpu()].tolist()) if names else ()
 
 
 def _is_uint8(images: Any) -> bool:
@@ -166,41 +175,42 @@ def load(
         ValueError: the split does not exist or is empty; the source is damaged, or not to be trusted.
         FileNotFoundError: there is no such source, or no mirror could give it.
     """
-    limit = None if limit is None else whole("limit", limit, 1, advice="leave it out to take all images")
-    size = None if size is None else whole("size", size, 1, advice="it counts pixels, and 32 to 96 is usual")
-    seed = whole("seed", seed, 0, MAX_SEED)
+    limit, seed, size = _checked(limit, seed, size)
     if source == "shapes":
         return _shapes(split, limit, seed)
     if source in FILES:  # before a long download
         _check_split(source, split, _splits(ARCHIVED[source].parts))
-    opened = _open(source, size)
-    if source not in FILES:
-        _say_once(opened.summary)
-        if opened.unused:
-            files = f"images are files that end in {', '.join(EXTENSIONS)}"
-            _warn_once(f"{opened.path}: nothing was taken from {listed(opened.unused, most=8)}; {files}")
+    opened = _announced(source, size)
     splits = _splits(opened.parts)
     _check_split(source, split, splits)
     part, low, high = splits[split]
-    kept = stored(opened, part)
-    if kept.skipped:
-        names = listed(kept.skipped, most=3)
-        warnings.warn(f"{source}: {len(kept.skipped)} images cannot be read and are left out: {names}", stacklevel=2)
-    labels = torch.zeros(len(kept.images), dtype=torch.int64) if kept.labels is None else kept.labels
-    place = _place_in_class(labels, kept.tickets)
-    index = torch.nonzero((low <= place) & (place < high)).flatten()
+    kept = _read(source, opened, part)
+    index = _members(kept, low, high)
     advice = "add images, or lay out train, val and test folders"
     if not len(index):
-        raise ValueError(f"{source} has too few images ({len(place)}) for a {split!r} split of its own; {advice}")
-    if kept.labels is not None and (absent := set(labels.tolist()) - set(labels[index].tolist())):
+        raise ValueError(f"{source} has too few images ({len(kept.images)}) for a {split!r} split of its own; {advice}")
+    if kept.labels is not None and (absent := set(kept.labels.tolist()) - set(kept.labels[index].tolist())):
         names = listed([kept.class_names[label] for label in sorted(absent)], most=12)
         what = f"{source}: {split!r} has no image of {names}, because a class needs about 10 images to be split"
         warnings.warn(f"{what}; {advice}", stacklevel=2)
-    if limit is not None and limit < len(index):
-        tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        chosen = _place_in_class(labels[index], tickets).argsort(stable=True)[:limit]
-        index = index[chosen.sort().values]
-    return ImageSet(kept.images[index], None if kept.labels is None else kept.labels[index], kept.class_names)
+    return _taken(kept, index, limit, seed)
+
+
+def load_splits(
+    source: str | Path, *, limit: int | None = None, seed: int = 0, size: int | None = None
+) -> dict[str, ImageSet]:
+    """Every image of a source: split -> its images, for each split that has some, the training images first.
+
+    A folder is listed once, so that no image comes into two splits while files are added or removed. Arguments and
+    errors are those of `load`; `limit` is for each split.
+    """
+    limit, seed, size = _checked(limit, seed, size)
+    if source == "shapes":
+        return {split: _shapes(split, limit, seed) for split in shapes.SPLIT_SIZES}
+    opened = _announced(source, size)
+    kept = {part: _read(source, opened, part) for part in opened.parts}
+    members = {split: (part, _members(kept[part], *bounds)) for split, (part, *bounds) in _splits(opened.parts).items()}
+    return {split: _taken(kept[part], index, limit, seed) for split, (part, index) in members.items() if len(index)}
 
 
 def pretraining_images(
@@ -215,6 +225,11 @@ def pretraining_images(
     if source != "shapes" and left != 0 and "unlabeled" in _splits(_open(source, size).parts):
         images = torch.cat([images, load(source, "unlabeled", limit=left, seed=seed, size=size).images])
     return ImageSet(images)
+
+
+def parts_of(source: str | Path) -> tuple[str, ...]:
+    """The splits that a source has of its own; ("all",) where `load` cuts them."""
+    return tuple(shapes.SPLIT_SIZES) if source == "shapes" else _open(source, None).parts
 
 
 def find(name: str) -> Path | None:
@@ -255,7 +270,52 @@ def _say_once(message: str) -> None:
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    warnings.warn(message, stacklevel=3)  # at the line that calls `load`
+    warnings.warn(message, stacklevel=4)  # at the line that calls `load`
+
+
+def _checked(limit: int | None, seed: int, size: int | None) -> tuple[int | None, int, int | None]:
+    limit = None if limit is None else whole("limit", limit, 1, advice="leave it out to take all images")
+    size = None if size is None else whole("size", size, 1, advice="it counts pixels, and 32 to 96 is usual")
+    return limit, whole("seed", seed, 0, MAX_SEED), size
+
+
+def _announced(source: str | Path, size: int | None) -> Source:
+    """An opened source; of a folder or zip, what was found in it is said once."""
+    opened = _open(source, size)
+    if source not in FILES:
+        _say_once(opened.summary)
+        if opened.unused:
+            files = f"images are files that end in {', '.join(EXTENSIONS)}"
+            _warn_once(f"{opened.path}: nothing was taken from {listed(opened.unused, most=8)}; {files}")
+    return opened
+
+
+def _read(source: str | Path, opened: Source, part: str) -> Decoded:
+    kept = stored(opened, part)
+    if kept.skipped:
+        names = listed(kept.skipped, most=3)
+        warnings.warn(f"{source}: {len(kept.skipped)} images cannot be read and are left out: {names}", stacklevel=3)
+    return kept
+
+
+def _members(kept: Decoded, low: float, high: float) -> Tensor:
+    """Positions of the images that stand from `low` to `high` in their class."""
+    place = place_in_class(_classes(kept), kept.tickets)
+    return torch.nonzero((low <= place) & (place < high)).flatten()
+
+
+def _classes(kept: Decoded) -> Tensor:
+    return torch.zeros(len(kept.images), dtype=torch.int64) if kept.labels is None else kept.labels
+
+
+def _taken(kept: Decoded, index: Tensor, limit: int | None, seed: int) -> ImageSet:
+    """The images at `index`; at most `limit` of them, the same share of every class."""
+    if limit is not None and limit < len(index):
+        tickets = torch.rand(len(index), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        chosen = place_in_class(_classes(kept)[index], tickets).argsort(stable=True)[:limit]
+        index = index[chosen.sort().values]
+    labels = None if kept.labels is None else kept.labels[index]
+    return ImageSet(kept.images[index], labels, kept.class_names, names=_rows(kept.names, index))
 
 
 def _check_split(source: str | Path, split: str, splits: Iterable[str]) -> None:
@@ -273,7 +333,7 @@ def _splits(parts: tuple[str, ...]) -> dict[str, tuple[str, float, float]]:
     return dict(sorted(splits.items(), key=lambda split: SPLITS.index(split[0])))
 
 
-def _place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
+def place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
     """Where each image stands, from 0 to 1, when those of its class are put in the order of their tickets."""
     place = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique():

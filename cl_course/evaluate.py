@@ -111,11 +111,40 @@ def knn_accuracy(
     Returns:
         The share of test images whose class wins the vote, in [0, 1]. A class without training images never wins.
     """
-    temperature = check_temperature(temperature)
     nearest, similarity = retrieve(test_h, train_h, k)  # (m, k)
-    weight = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1, so that none overflows
-    votes = weight.new_zeros(len(test_y), int(train_y.max()) + 1).scatter_add_(1, train_y[nearest], weight)
+    votes = knn_votes(train_y[nearest], similarity, int(train_y.max()) + 1, temperature)
     return int((votes.argmax(dim=1) == test_y).sum()) / len(test_y)
+
+
+@checked
+def knn_votes(
+    nearest_y: Int64[Tensor, "m k"], similarity: Float[Tensor, "m k"], classes: int, temperature: float = 0.1
+) -> Float[Tensor, "m c"]:
+    """The share of each class in a weighted vote, (m, classes): row by row they sum to 1.
+
+    Args:
+        nearest_y, similarity: the classes of the neighbours that vote and their cosine similarities, the nearest first.
+        classes: how many there are.
+        temperature: as of `knn_accuracy`.
+    """
+    weight = ((similarity - similarity[:, :1]) / check_temperature(temperature)).exp()  # at most 1: none overflows
+    votes = weight.new_zeros(len(nearest_y), classes).scatter_add_(1, nearest_y, weight)
+    return votes / votes.sum(dim=1, keepdim=True)
+
+
+@checked
+def nearest_others(
+    h: Float[Tensor, "n d"], k: int
+) -> tuple[Int64[Tensor, "n k"], Float[Tensor, "n k"]]:
+    """For each row the k most similar other rows, the nearest first, and their cosine similarities.
+
+    Arguments and errors as of `retrieve`, with k below the number of rows.
+    """
+    k = whole("k", k, 1, len(h) - 1, advice="an image is not its own neighbour; take a smaller k or more images")
+    nearest, similarity = retrieve(h, h, k + 1)
+    itself = nearest == torch.arange(len(h), device=h.device)[:, None]
+    itself[~itself.any(dim=1), -1] = True  # one of more than k copies need not find itself
+    return nearest[~itself].view(-1, k), similarity[~itself].view(-1, k)
 
 
 @checked

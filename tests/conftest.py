@@ -62,6 +62,18 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     ),
     "test_data.py": ("test_the_real_cifar10",),
     "test_lab_pictures.py": None,
+    "test_encoders.py": (
+        "test_a_torchvision_model_gives_features_of_pictures_of_any_size",
+        "test_a_timm_model_is_read_from_safetensors",
+        "test_only_the_layer_that_names_classes_is_taken_out",
+    ),
+    "test_export_encoder.py": ("test_an_exported_encoder_gives_the_same_features",),
+    "test_report.py": (
+        "test_a_trained_encoder_is_better_than_what_costs_nothing",
+        "test_the_real_map_lays_one_class_together",
+        "test_every_kind_of_folder_gives_a_whole_page",
+        "test_the_commands_on_a_folder",
+    ),
     "test_labs_circle.py": ("test_it_goes_downhill_and_settles",),
     "test_labs_collapse.py": None,
     "test_labs_your_loss.py": None,

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
+OF_MODELS = {"timm", "huggingface_hub", "onnxscript", "onnxruntime", "pyarrow"}  # of the extra `models`
 HEADLESS = {"papermill", "nbclient", "nbformat"}  # of extras; cl-course run says so where they are missing
 
 
@@ -84,7 +85,7 @@ def third_party(folder: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("cl_course", named(PROJECT["dependencies"], EXTRAS["coursework"]) | HEADLESS),
+        ("cl_course", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["models"]) | HEADLESS),
         ("notebooks/src", named(PROJECT["dependencies"])),
         ("notebooks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"])),
         ("benchmarks", named(PROJECT["dependencies"], EXTRAS["coursework"], EXTRAS["dev"], EXTRAS["bench"])),
@@ -109,6 +110,13 @@ def test_every_declared_dependency_is_imported():
 def test_only_running_lessons_needs_the_headless_packages():
     users = {file for name, files in third_party("cl_course").items() if name in HEADLESS for file in files}
     assert {file for file in users if "/coursework/" not in file} == {"cl_course/running/headless.py"}
+
+
+def test_only_two_files_need_the_extra_for_models():
+    """And onnx itself, which torch's exporter asks for."""
+    users = {file for name, files in third_party("cl_course").items() if name in OF_MODELS for file in files}
+    assert users == {"cl_course/running/encoders.py", "cl_course/running/export.py"}
+    assert named(EXTRAS["models"]) == OF_MODELS | {"onnx"}
 
 
 def test_every_test_called_slow_is_there():

@@ -22,7 +22,7 @@ from torch import Tensor
 from cl_course.files import digest_of, write_atomically
 from cl_course.images.download import cache_folder, unwritable, writable
 
-VERSION = 3  # raise it when what is stored, or how it is decoded, changes
+VERSION = 4  # raise it when what is stored, or how it is decoded, changes
 # What systems and tools write beside the user's files, in small letters.
 JUNK = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "lost+found"}
 JUNK |= {"system volume information", "__pycache__"}
@@ -40,6 +40,7 @@ class Decoded:
     tickets: np.ndarray | Tensor  # float64 (n,) in [0, 1)
     class_names: tuple[str, ...]  # the source's, the same in every part
     skipped: tuple[str, ...] = ()  # what could not be read, "name: reason"
+    names: tuple[str, ...] = ()  # each image's path in the source; none where images have no files of their own
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,17 @@ def _read(path: Path, key: str) -> Decoded | None:
     if not (path.exists() and seal.exists()) or seal.read_bytes() != digest_of(path).encode():
         return None
     with safe_open(path, framework="pt") as file:
-        about, names = file.metadata(), file.keys()
-        tensors = {name: file.get_tensor(name) for name in names}
+        about, keys = file.metadata(), file.keys()
+        tensors = {key: file.get_tensor(key) for key in keys}
     class_names, skipped = (tuple(json.loads(about[name])) for name in ("class_names", "skipped"))
-    kept = Decoded(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped)
+    names = tuple(json.loads(tensors["names"].numpy().tobytes()))
+    kept = Decoded(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped, names)
     return kept if about["key"] == key else None
 
 
 def _write(path: Path, key: str, decoded: Decoded) -> None:
-    tensors = {"images": decoded.images, "tickets": decoded.tickets}
+    names = np.frombuffer(json.dumps(decoded.names).encode(), np.uint8)  # too many for the metadata of a file
+    tensors = {"images": decoded.images, "tickets": decoded.tickets, "names": names}
     if decoded.labels is not None:
         tensors["labels"] = decoded.labels
     about = {"key": key, "class_names": json.dumps(decoded.class_names), "skipped": json.dumps(decoded.skipped)}

@@ -157,7 +157,7 @@ class Pictures(Source):
             for picture in tqdm(layout[part], desc=f"reading {self.path.name}", delay=2):
                 try:
                     with open_image(picture.name) as file:
-                        images[len(kept)] = _decode(file.read(), width, height)
+                        images[len(kept)] = decode(file.read(), width, height)
                     kept.append(picture)
                 except (Image.DecompressionBombWarning, Image.DecompressionBombError):
                     what = f"{picture.name} in {self.path} unpacks to more than {Image.MAX_IMAGE_PIXELS:,} pixels"
@@ -177,7 +177,8 @@ class Pictures(Source):
         labels = None if kept[0].kind is None else np.array([numbers[picture.kind] for picture in kept], np.int64)
         hashes = [md5(picture.place.encode(errors="surrogateescape"), usedforsecurity=False) for picture in kept]
         tickets = np.array([int(found.hexdigest()[:13], 16) / 16**13 for found in hashes])
-        return Decoded(images[: len(kept)], labels, tickets, class_names, tuple(skipped))
+        names = tuple(picture.name for picture in kept)
+        return Decoded(images[: len(kept)], labels, tickets, class_names, tuple(skipped), names)
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
@@ -207,8 +208,21 @@ class Pictures(Source):
                     yield lambda name: archive.open(entries[name])
 
 
-def _decode(content: bytes, width: int, height: int) -> np.ndarray:
-    """uint8 (3, height, width)."""
+def read_picture(path: Path, width: int, height: int) -> np.ndarray:
+    """One image file as `decode` gives it; an OSError or ValueError says in a sentence why it cannot be read."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image file {path}; give the path of one")
+    try:
+        return decode(path.read_bytes(), width, height)
+    except PermissionError as problem:
+        refuse(problem)
+    except Exception as problem:  # noqa: BLE001  broken bytes fail in as many ways as there are decoders
+        reason = "not an image" if isinstance(problem, UnidentifiedImageError) else problem
+        raise ValueError(f"{path} cannot be read as an image ({reason}); give another file") from None
+
+
+def decode(content: bytes, width: int, height: int) -> np.ndarray:
+    """The bytes of an image file as uint8 (3, height, width): upright, on white, scaled and cut at the centre."""
     with Image.open(io.BytesIO(content)) as image:
         if image.size != (width, height):
             image.draft("RGB", (2 * width, 2 * height))  # a big JPEG is decoded at a fraction of its size

@@ -1,4 +1,4 @@
-"""The command line: look at the machine, pre-train, evaluate, run lessons headless, hand out and mark coursework.
+"""The command line: look at the machine, pre-train, judge and use encoders, run lessons, hand out and mark coursework.
 
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
 """
@@ -7,7 +7,6 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cl_course.coursework import commands as coursework
+from cl_course.running import encoder_commands
+from cl_course.running.outputs import check_file, check_folder
 
 EXIT_CODES = """\
 exit codes: 0 done, 1 not done (one line on stderr says why), 2 wrong usage, 130 Ctrl-C, 143 SIGTERM (kill)"""
@@ -24,6 +25,7 @@ EXAMPLES = {
   cl-course doctor
   cl-course pretrain shapes --epochs 20 --out simclr.safetensors
   cl-course evaluate simclr.safetensors shapes
+  cl-course report simclr.safetensors shapes -o report.html
   cl-course run 03 -p seed 1""",
     "doctor": "example:\n  cl-course doctor",
     "pretrain": """examples:
@@ -33,13 +35,11 @@ EXAMPLES = {
   cl-course pretrain cifar10 --resume                      go on with a run that was stopped
   cl-course pretrain cifar10 --profile full --processes 4  on 4 GPUs, which share each batch
   torchrun --nproc-per-node=4 -m cl_course pretrain cifar10 --profile full     the same, also on several machines""",
-    "evaluate": """examples:
-  cl-course evaluate build/pretrained/simclr-shapes.safetensors shapes
-  cl-course evaluate encoder.safetensors photos.zip --limit 2000""",
     "run": """examples:
   cl-course run 03                                     as a learner opens it, into build/course/
   cl-course run 03 -p profile full -p dataset cifar10  with other parameters
   cl-course run all --solved --strict                  every lesson with its exercises done, graded""",
+    **encoder_commands.EXAMPLES,
     **coursework.EXAMPLES,
 }
 IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
@@ -174,54 +174,11 @@ def pretrain(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(chosen: argparse.Namespace) -> int:
-    """Nearest neighbours and a linear probe on frozen features, beside a random encoder and the raw pixels."""
-    from functools import partial
-
-    import torch
-    import torch.nn.functional as F
-
-    from cl_course import data
-    from cl_course.evaluate import embed, knn_accuracy, linear_probe
-    from cl_course.running import checkpoints
-    from cl_course.running.machine import pick_device
-
-    device = pick_device(chosen.device)
-    encoder, card = _encoder(chosen.checkpoint)
-    parts = [data.load(chosen.source, part, limit=chosen.limit, seed=chosen.seed) for part in ("train", "val", "test")]
-    train_y, val_y, test_y = (part.labels for part in parts)
-    if any(part.labels is None for part in parts):
-        raise ValueError(f"{chosen.source} has no labels to judge by; lay its images out as class/image.png, "
-                         "or evaluate on another source")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(chosen.seed)
-        untrained = checkpoints.build_encoder(card)
-
-    def pixels(images: data.ImageSet) -> torch.Tensor:  # large ones shrunk: a probe on all pixels would take hours
-        scale = min(1.0, 32 / max(images.images.shape[-2:]))
-        shrunk = [F.interpolate(data.to_float(x), scale_factor=scale, mode="area") for x in images.images.split(500)]
-        return torch.cat(shrunk).flatten(1)
-
-    k = min(20, len(train_y))
-    print(f"{chosen.checkpoint}: {card.get('method', 'an encoder')} of {card.get('data', 'unknown data')}")
-    print(f"{'accuracy on test':<34}{f'{k}-NN':>6}{'linear probe':>15}", flush=True)
-    trained, untrained = partial(embed, encoder.to(device)), partial(embed, untrained.to(device))
-    rows = {"this encoder": trained, "random encoder, same architecture": untrained, "raw pixels": pixels}
-    for name, features in rows.items():
-        train_h, val_h, test_h = map(features, parts)
-        knn = knn_accuracy(train_h, train_y, test_h, test_y, k=k)
-        linear = linear_probe(train_h, train_y, val_h, val_y, test_h, test_y, seed=chosen.seed).accuracy
-        print(f"{name:<34}{knn:>6.3f}{linear:>15.3f}", flush=True)
-    print(f"labels: {len(train_y):,} of train, {len(val_y):,} of val to choose the probe's strength, "
-          f"{len(test_y):,} of test; seed {chosen.seed}")
-    return 0
-
-
 def run(chosen: argparse.Namespace) -> int:
     """Lessons from top to bottom without a browser; wrong parameters are refused before anything starts."""
     from cl_course.running.headless import run_lessons
 
-    _check_folder(chosen.out)
+    check_folder(chosen.out)
     if chosen.strict:
         os.environ["CL_COURSE_STRICT"] = "1"
     return 1 if run_lessons(chosen.lesson, dict(chosen.parameter), chosen.out, chosen.solved, _say) else 0
@@ -262,12 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=letter, help=about)
     own.add_argument("--compile", action="store_true", default=None, help="a slow start, then faster steps on a GPU")
 
-    one = command("evaluate", evaluate, "judge an encoder by nearest neighbours and a linear probe, beside raw pixels")
-    one.add_argument("checkpoint", type=Path, help="a .safetensors file beside its .json card, or a shipped name")
-    one.add_argument("source", help="labelled images: shapes, cifar10, stl10, or a folder or .zip")
-    one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")
-    one.add_argument("--seed", type=int, default=0, metavar="N")
-    one.add_argument("--device", **device)
+    encoder_commands.add_to(command, device)
 
     one = command("run", run, "run a lesson, or all, without a browser")
     one.add_argument("lesson", help="03, 03_simclr, all, or the path of a notebook")
@@ -285,9 +237,7 @@ def _check_output(out: Path, cut: Path) -> None:
     if out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {out}")
     for path in (out, out.with_suffix(".json"), cut):
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder, and a file of this name has to be written; choose another --out")
-    _check_folder(out.parent)
+        check_file(path)
 
 
 def _check_cut(out: Path, cut: Path, resume: bool) -> None:
@@ -298,17 +248,6 @@ def _check_cut(out: Path, cut: Path, resume: bool) -> None:
         raise ValueError(f"{out} is there already; delete it, or name another file with --out")
     if resume and not cut.exists():
         _say(f"there is no {cut} to go on with, so this run starts at the first epoch")
-
-
-def _check_folder(folder: Path) -> None:
-    """Something can be written in `folder`, or in the one in which it will be made."""
-    there = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise ValueError(f"nothing can be written to {folder} ({there}: {error.strerror}); "
-                         "name another place with --out") from error
 
 
 def _recipe(chosen: argparse.Namespace, sides: tuple[int, int], device: str):
@@ -332,19 +271,3 @@ def _recipe(chosen: argparse.Namespace, sides: tuple[int, int], device: str):
     config, settings = replace(base.config, **of_config), base.settings | given
     changed = replace(base, encoder=encoder, settings=settings, config=config)
     return changed if changed == base else replace(changed, expected=UNMEASURED)
-
-
-def _encoder(checkpoint: Path) -> tuple:
-    """The encoder of a file, or the one that comes with the course under that name, and its card."""
-    from cl_course.running import checkpoints
-
-    if checkpoint.is_dir():
-        raise ValueError(f"{checkpoint} is a folder; give the .safetensors file of a checkpoint")
-    if checkpoint.suffix == ".safetensors":
-        return checkpoints.restore(checkpoint)
-    if checkpoint.name == str(checkpoint) and not checkpoint.suffix and not checkpoint.exists():
-        return checkpoints.shipped(checkpoint.name)
-    beside = checkpoint.with_suffix(".safetensors")
-    names = ", ".join(sorted(path.stem for path in checkpoints.SHIPPED.glob("*.safetensors")))
-    raise ValueError(f"{checkpoint} is not the .safetensors file of a checkpoint; "
-                     f"give {beside if beside.is_file() else f'such a file, or one of {names}'}")

@@ -3,9 +3,11 @@
 import os
 
 import pytest
+import torch
 from picture_files import encoded, flowers, folder_of, picture
+from PIL import Image
 
-from cl_course.data import load
+from cl_course.data import load, load_splits
 from cl_course.images import pictures
 
 
@@ -104,3 +106,43 @@ def test_pictures_of_one_size_keep_it_whatever_it_is(tmp_path, shape, mode):
     images = load(source, "train").images
     assert images.shape == (16, 3, shape[1], shape[0])
     assert mode == "RGB" or (images[:, :1] == images).all()
+
+
+def test_every_image_knows_its_file(tmp_path):
+    folders = {0: "rose", 255: "ros\udce9"}  # green -> its folder; the second is no UTF-8
+    files = {f"{folder}/{i:02}.png": encoded(Image.new("RGB", (8, 8), (i, green, 0)))
+             for green, folder in folders.items() for i in range(10)}  # fmt: skip
+    source = folder_of(tmp_path, files | {"rose/broken.png": b"no image"})
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning, match="broken.png"):
+            images = load(source, "train")
+        for name, pixels in zip(images.names, images.images, strict=True):
+            red, green, _ = pixels[:, 0, 0].tolist()
+            assert name == f"{folders[green]}/{red:02}.png"
+    some = images.subset(torch.tensor([3, 0]))
+    assert some.names == (images.names[3], images.names[0])
+    assert images.subset(torch.arange(len(images)) == 2).names == (images.names[2],)
+    assert load("shapes", "test", limit=2).subset(torch.tensor([0])).names == ()
+
+
+@pytest.mark.parametrize("layout", ["none", "train and test", "one class", "unlabeled too"])
+def test_all_splits_at_once_are_those_that_load_gives(tmp_path, layout):
+    files = flowers(12, classes=("rose",) if layout == "one class" else ("rose", "tulip"))
+    if layout in ("train and test", "unlabeled too"):
+        files = flowers(12, before="train/") | flowers(3, before="test/")
+    if layout == "unlabeled too":
+        files |= {f"unlabeled/{i}.png": encoded(picture(i)) for i in range(4)}
+    source = folder_of(tmp_path, files)
+    splits = load_splits(source)
+    assert [*splits] == ["train", "val", "test", *["unlabeled"] * (layout == "unlabeled too")]
+    for split, images in splits.items():
+        alone = load(source, split)
+        assert images.names == alone.names and torch.equal(images.images, alone.images)
+        assert (images.labels is None) == (alone.labels is None)
+    assert sorted(name for images in splits.values() for name in images.names) == sorted(files)
+    assert all(len(images) <= 2 for images in load_splits(source, limit=2).values())
+
+
+def test_all_splits_leave_out_those_without_images(tmp_path):
+    splits = load_splits(folder_of(tmp_path, flowers(3, classes=("rose",))))
+    assert {split: len(images) for split, images in splits.items()} == {"train": 2, "val": 1}

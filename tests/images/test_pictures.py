@@ -122,16 +122,16 @@ def test_a_zip_may_write_its_paths_in_other_ways(tmp_path, written):
 
 
 def test_a_fault_of_the_machine_is_no_broken_image(tmp_path, monkeypatch):
-    source, decode = folder_of(tmp_path, flowers(10)), pictures._decode
+    source, decode = folder_of(tmp_path, flowers(10)), pictures.decode
     for fault in (OSError(24, "Too many open files"), MemoryError()):
 
         def failing(*given, fault=fault):
             raise fault
 
-        monkeypatch.setattr(pictures, "_decode", failing)
+        monkeypatch.setattr(pictures, "decode", failing)
         with pytest.raises(type(fault)):
             load(source, "train")
-    monkeypatch.setattr(pictures, "_decode", decode)
+    monkeypatch.setattr(pictures, "decode", decode)
     assert len(load(source, "train")) == 16
 
 

@@ -1,4 +1,4 @@
-"""The four commands, their exit codes, and one line for every mistake."""
+"""The commands, their exit codes, and one line for every mistake."""
 
 import json
 import os
@@ -42,7 +42,10 @@ def fails(capsys, *arguments) -> str:
     return error
 
 
-@pytest.mark.parametrize("command", [[], ["doctor"], ["pretrain"], ["evaluate"], ["run"]])
+COMMANDS = ["doctor", "pretrain", "evaluate", "report", "embed", "search", "export-encoder", "run"]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_has_examples_and_exit_codes(capsys, command):
     with pytest.raises(SystemExit) as stop:
         cli.main([*command, "--help"])
