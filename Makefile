@@ -61,10 +61,10 @@ course: $(VENV)/installed-all
 # In three parts side by side, each with one thread: much of a test is waiting for a browser, a kernel or a process. What
 # the first two say is shown when the third has ended; $(1) goes to all, $(2) to the third.
 define parts
-	@mkdir -p build; export OMP_NUM_THREADS=1; pytest="$(BIN)/python -m pytest $(1)"; \
-	$$pytest tests/lessons >build/tests_lessons.log 2>&1 & lessons=$$!; \
-	$$pytest tests/coursework tests/running >build/tests_running.log 2>&1 & running=$$!; \
-	$$pytest --ignore=tests/lessons --ignore=tests/coursework --ignore=tests/running $(2); failed=$$?; \
+	@mkdir -p build; export OMP_NUM_THREADS=1; run() { $(BIN)/python -m pytest $(1) "$$@"; }; \
+	run tests/lessons >build/tests_lessons.log 2>&1 & lessons=$$!; \
+	run tests/coursework tests/running >build/tests_running.log 2>&1 & running=$$!; \
+	run --ignore=tests/lessons --ignore=tests/coursework --ignore=tests/running $(2); failed=$$?; \
 	wait $$lessons || failed=1; wait $$running || failed=1; \
 	cat build/tests_lessons.log build/tests_running.log; exit $$failed
 endef
