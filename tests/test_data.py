@@ -12,11 +12,11 @@ from PIL import Image
 
 from cl_course import data
 from cl_course.data import (
-    _place_in_class,
     _say_once,
     _splits,
     find,
     load,
+    place_in_class,
     shuffled_batches,
     shuffled_steps,
 )
@@ -139,7 +139,7 @@ def test_validation_images_are_those_with_the_highest_tickets():
 
 def test_places_are_even_within_each_class():
     labels, tickets = torch.tensor([0, 1, 0, 0, 1, 0]), torch.tensor([0.9, 0.5, 0.1, 0.3, 0.2, 0.4])
-    assert _place_in_class(labels, tickets).tolist() == [0.875, 0.75, 0.125, 0.375, 0.25, 0.625]
+    assert place_in_class(labels, tickets).tolist() == [0.875, 0.75, 0.125, 0.375, 0.25, 0.625]
 
 
 def packed(path, counts: dict[str, int]):
