@@ -62,11 +62,11 @@ course: $(VENV)/installed-all
 # the first two say is shown when the third has ended; $(1) goes to all, $(2) to the third.
 define parts
 	@mkdir -p build; export OMP_NUM_THREADS=1; run() { $(BIN)/python -m pytest $(1) "$$@"; }; \
-	run tests/lessons >build/tests_lessons.log 2>&1 & lessons=$$!; \
-	run tests/coursework tests/running >build/tests_running.log 2>&1 & running=$$!; \
+	run tests/lessons tests/running >build/tests_lessons.log 2>&1 & lessons=$$!; \
+	run tests/coursework >build/tests_coursework.log 2>&1 & coursework=$$!; \
 	run --ignore=tests/lessons --ignore=tests/coursework --ignore=tests/running $(2); failed=$$?; \
-	wait $$lessons || failed=1; wait $$running || failed=1; \
-	cat build/tests_lessons.log build/tests_running.log; exit $$failed
+	wait $$lessons || failed=1; wait $$coursework || failed=1; \
+	cat build/tests_lessons.log build/tests_coursework.log; exit $$failed
 endef
 
 check: $(VENV)/installed-all
