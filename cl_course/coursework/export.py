@@ -1,8 +1,8 @@
 """Lessons as they are handed out: plain, for nbgrader and for Otter, from the sources of the course's own notebooks.
 
-All three have the exercises with their points, without the folded solutions, and check cells that cannot be edited.
+All three have the exercises with their points, without the folded solutions, and check cells marked as not editable.
 Cells of the course that no exercise needs (labs, figures, trainings) are tagged so that nbclient and Otter leave them
-out when they grade; in JupyterLab they run as ever.
+out when they grade; in JupyterLab they run as usual.
 """
 
 import json

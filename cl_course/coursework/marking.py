@@ -1,18 +1,20 @@
-"""Marks of one notebook: every exercise judged where no student's code runs, and no points without a verdict.
+"""Marks of one notebook: every exercise is judged where no student's code runs, and has no points without a verdict.
 
 What is defended against, and how:
 
 - a tick that a notebook prints, a check that it overwrites or that never runs: what a notebook prints is thrown away,
   and its own check cells are not run. The marks come from this process, which runs none of its code (see `attempt`);
 - patched functions of the course, of torch or of Python: they change what a student's own process computes and nothing
-  here. A notebook that replaces them is stopped there all the same, and what comes after has no points;
+  here. A notebook that is seen to replace them is stopped there all the same, and what comes after has no points;
 - sys.exit, os._exit, a kill, an endless loop, memory without end: the process ends or is ended, and what was not judged
   by then has no points. One that happens inside an attempt costs that exercise; in a cell, all that come after it;
 - a removed, renamed or rewritten check cell or function: no points, and the sentence says which is missing;
 - answers typed in for the inputs of the public checks: right answers are looked at again on other inputs (`hidden`);
 - the course's own function under another name: an exercise may call of the course what the lesson's solution calls.
 
-Not defended against: a solution copied by hand, from the public notebook or from another student. That is for people.
+Not defended against: a solution copied by hand, from the public notebook or from another student; and code that hides
+which functions it calls or replaces, since these are noted in the student's own process (see `runner`). That is for
+people.
 """
 
 import re
@@ -64,7 +66,7 @@ class Mark:
 
     Attributes:
         points: from 0 to those of the task.
-        sentence: the mistake, or the praise; never a hidden input.
+        sentence: the mistake, or the praise; no check writes a hidden input into it.
         seconds: that judging it took.
         called: the course's functions that the attempt called.
     """

@@ -1,14 +1,16 @@
 """A process that runs students' code, shut off from the rest of the machine as far as the system allows.
 
-Limits of memory and file size hold on Linux and macOS. On Linux there are three more walls, none of which needs root:
+Limits of memory and file size are set on Linux and macOS (macOS may not enforce the one of memory). On Linux there are
+three more walls, none of which needs root:
 
-- namespaces: no network, and no process outside can be seen, signalled or traced; all processes inside end together;
-- Landlock: files can be written in one folder alone, and read only where Python and the course lie, so that neither
-  the marks nor other students' notebooks can be read;
+- namespaces: no network, and no process outside can be signalled or traced; all processes inside end together;
+- Landlock: files can be written in one folder alone, and read only there, in the system's folders and where Python and
+  the course lie, so that neither the marks nor other students' notebooks can be read where they lie elsewhere;
 - a signal from the kernel that ends the process as soon as its grader ends.
 
 What a system does not offer is left out and named by `enter`, and the report of the class says so: then run the grader
-in a container. Not defended against: a bug in the kernel, and a student's code that slows the machine down meanwhile.
+in a container. Not defended against: a bug in the kernel, a student's code that slows the machine down meanwhile, and a
+look at /proc, which still lists the processes outside and their command lines.
 
 Only the standard library is imported here: namespaces must be entered before any thread runs.
 """

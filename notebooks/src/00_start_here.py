@@ -72,8 +72,9 @@ lesson = settings(globals())
 #
 # A small network learns here, in this page, from drawings of four kinds, and nobody tells it which is which. It sees
 # each drawing twice, disguised in two ways (the columns on the right), and learns to put both on one place of the
-# sphere and other drawings elsewhere. Each point is a drawing that it never trains on, and its sign is the kind. Press
-# *Train*. All that the page shows comes back later in the course; what its words mean is folded at its foot.
+# sphere and other drawings elsewhere. Each point is a drawing that it never trains on; its shape and colour show the
+# kind. Press *Train*. All that the page shows comes back later in the course. To read what its words mean, open
+# *What the words mean, and what is measured* at the end of the lab.
 #
 # **Predict first.** A disguise cuts, mirrors and changes colours. Suppose that it leaves the colours as they are, so that
 # the two views are *easier* to match. Will the points gather by kind sooner, later, or not at all? Try
@@ -85,8 +86,9 @@ playground(seed=lesson.seed)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Not at all: the loss falls sooner, and the kinds stay mixed. Drawings with like colours lie together, because colours
-# alone tell which two belong together, and the shape is not needed. The other buttons show what else can go wrong.
+# Hardly at all: the loss falls, and the kinds stay mixed. Drawings with similar colours lie together, because colours
+# are enough to tell which two views belong together, and the shape is not needed. The other buttons show two more
+# methods, and what else can go wrong.
 #
 # </details>
 #
@@ -179,9 +181,9 @@ checks.counts(my_counts)
 #
 # Ten rounds for each disguise; each disguise is added to those before it. Play two of each, or more. Two of the six
 # candidates are chosen to fool a player who looks at one thing alone: the **colour twin** has nearly the anchor's mean
-# colour, the **layout twin** is light and dark in nearly the same places. Both show another kind of object. Under the
-# cards stands, once you have chosen, who else took which: three simple programs, which the next section describes, and
-# one that only guesses.
+# colour, the **layout twin** is light and dark in nearly the same places. Both show another kind of object. Once you
+# have chosen, each card says who else took it: three simple programs, which the next section describes, and one that
+# only guesses.
 #
 # **Predict before you play.** Up to which disguise will you win every round? And a program that knows nothing of
 # objects and takes the card with the most similar mean colour: up to which?
@@ -235,7 +237,7 @@ show(
 # *layout twin* relies on where things lie. A guesser takes *other* cards half of the time: they are three of six.
 # While the colours stay as they are, the histogram wins nearly every round, and it has recognised nothing. It uses a
 # **shortcut**: something cheap that solves the game and is not what you wanted. Under the strongest disguises it does
-# worse than a guess, because the twins were chosen to fool it. The game above says which kinds of card *you* took where
+# worse than a guess, because the twins were chosen to fool it. The game above says which kinds of card *you* took when
 # you were wrong.
 #
 # This is the central thought of the course: **a player learns what the game forces it to learn, and nothing else.**
@@ -320,8 +322,8 @@ show(
 #
 # The lab moves twelve points, two views of six cards, without any network. Two numbers say where they are:
 # **alignment**, how far partners are apart (0 when they meet), and **uniformity**, how evenly all points use the
-# circle (the lower, the more evenly). The loss, called NT-Xent, is the subject of lesson 02. Move a point, choose the
-# goal, press play.
+# circle (the lower, the more evenly). The loss, called NT-Xent, is the subject of lesson 02. Move a point. Then
+# choose under *Loss*: *alignment alone* is only pull, *uniformity alone* only push. Press *Play*.
 #
 # **Predict first:** where do the points end when there is only pull? And when there is only push?
 

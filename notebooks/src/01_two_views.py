@@ -117,15 +117,15 @@ if dataset_name != "shapes":
 #
 # Besides two photos there are *cards*, the course's small drawn pictures (32 by 32 pixels): one object on a
 # background. Move the sliders; the views follow. Flip, jitter, grey, blur and solarize are probabilities: *in 30%*
-# means in 30 % of the views. The others are strengths. *New draws* takes new random numbers. Press a view to take
-# over its parameters: then you see the eight steps that make it, and can drag the crop box. Find out with the
+# means in 30 % of the views. The others are strengths. *New draws* takes new random numbers. Press a view to go on
+# with its parameters by hand: then you see the eight steps that make it, and can drag the crop box. Find out with the
 # *random draws*, each time starting from *set to: nothing*:
 #
 # 1. Which single slider changes the eight views of the flower most? And those of a card? The text below the sliders
 #    says how far a value moves. (Brightness, contrast, saturation and hue need jitter at 100 %.)
 # 2. At which smallest crop do you yourself no longer see that all eight views show the same thing?
 #
-# The bars are the **shortcut meter**: how many of 64 partners are found by colour alone, or by raw pixels.
+# The bars are the **shortcut meter**: which share of 64 partners is found by colour alone, or by raw pixels.
 
 # %%
 augmentation_lab(shelf, images, seed=lesson.seed)

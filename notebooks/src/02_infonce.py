@@ -866,8 +866,8 @@ show_table(
 #
 # The lab has two dimensions, so the sphere is a circle. Each letter is an image, the disc its view 1, the square its
 # view 2. There is no network: the points themselves follow the gradient. **Predict** three endings: alignment alone;
-# uniformity alone; both; each at $T = 0.5$. Then choose the goal, and press play or move *step*. Does it matter for
-# *both* whether $T$ is 0.05, 0.5 or 2?
+# uniformity alone; both; each at $T = 0.5$. Then choose one under *Loss*, and press *Play* or *One step*. Does it
+# matter for *both* whether $T$ is 0.05, 0.5 or 2?
 
 # %%
 circle_lab()

@@ -223,11 +223,11 @@ checks.moco_loss(my_moco_loss)
 #
 # ## Queue lab
 #
-# On top you see it as it lies in memory, dark what is new, light what is old; `oldest` is the place
-# where the next keys go. Below, at the left: a network that follows with momentum $m$ is an average of *all* past query
-# networks, and the one of $j$ steps ago has the share $(1 - m) m^j$ in it. Below, at the right: how far apart two networks are
-# if the query network moves at random, each step in a direction of its own. Both hold after many steps. (The lab says *encoder*
-# for network.)
+# On top you see the queue as it lies in memory: strong colour is new, pale is old, grey is still the random start;
+# `oldest` is the place where the next keys go. Below, at the left: a network that follows with momentum $m$ is an
+# average of *all* past query networks, and the one of $j$ steps ago has the share $(1 - m) m^j$ in it. Below, at the
+# right: how far apart two networks are if the query network moves at random, each step in a direction of its own. Both
+# hold after many steps. (The lab says *encoder* for network.)
 #
 # **Predict**, then move the sliders:
 #

@@ -170,7 +170,7 @@ function lab(data, root) {
     parts = group("Parts", predictor, stopGradient);
   root.append(
     chipsOf("Pull and push", (preset) => preset.settings.method !== "byol"),
-    chipsOf("Pull alone", (preset) => preset.settings.method === "byol"),
+    chipsOf("Only pull", (preset) => preset.settings.method === "byol"),
     watch,
     h("div", { class: "lab-controls" }, play, one, again, other, speed),
     h(

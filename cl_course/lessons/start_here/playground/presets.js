@@ -18,44 +18,48 @@ export const PRESETS = [
     settings: {},
     watch:
       "Nobody names the shapes, and still each kind gathers in its own part of the sphere: " +
-      "the loss falls below guessing, and kNN climbs.",
+      "the loss falls below guessing, and kNN accuracy climbs: a drawing's neighbours are mostly of its own kind.",
   },
   {
     name: "Colours unchanged",
     settings: { colour: false },
     watch:
-      "The loss falls fast, and kNN stays low: colours alone tell which views belong together. " +
-      "Show the points as drawings: neighbours share colours, not shapes.",
+      "The loss falls, and kNN accuracy stays low: colours are enough to tell which views belong together. " +
+      "Show the points as drawings: neighbours share colours more than shapes.",
   },
   {
     name: "Temperature 0.01",
     settings: { temperature: 0.01 },
     watch:
-      "Almost only the very nearest other views push now. The points stay close together, " +
-      "and kNN climbs more slowly than at 0.2.",
+      "Now almost only the very nearest of the other views push. The points stay closer together, " +
+      "and kNN accuracy climbs more slowly than at 0.2.",
   },
   {
     name: "MoCo",
     settings: { method: "moco" },
     watch:
       "A queue of earlier views pushes, in place of the other views of the batch. " +
-      "The kinds gather as well, more slowly here.",
+      "The kinds gather as well, a little more slowly here.",
   },
   {
     name: "BYOL",
     settings: { method: "byol", momentum: 0.9 },
-    watch: "Nothing pushes: each view only predicts its partner. Still the points stay spread out.",
+    watch:
+      "Nothing pushes: each view only predicts its partner. Still the points stay spread out. " +
+      "How well the kinds gather differs much from seed to seed.",
   },
   {
     name: "BYOL, no predictor",
     settings: { method: "byol", momentum: 0.9, predictor: false },
     watch:
-      "Collapse: all points run to one place. The loss is nearly 0, the best there is, " +
-      "and the network tells nothing apart.",
+      "Collapse: all points move to one place. The loss is nearly 0, the lowest that it can be, " +
+      "and the points no longer tell one drawing from another.",
   },
   {
     name: "BYOL, no stop-gradient",
     settings: { method: "byol", momentum: 0.9, stopGradient: false },
-    watch: "Collapse, at once: targets and predictions move towards each other until all points are alike.",
+    watch:
+      "Collapse as well. The network itself now makes the targets, and training moves them, too: " +
+      "targets and predictions come together until all points are alike.",
   },
 ];

@@ -2,20 +2,22 @@
 export const WORDS = {
   views: "Two disguised copies of one drawing: cut and shifted, mirrored, with other colours, as you choose.",
   batch: "The drawings of one training step.",
-  embedding: "The network turns a drawing into 32 numbers, h, and these into a place on the sphere, z.",
+  embedding: "The network turns a drawing into 32 numbers, h, and these into 3, z: a place on the sphere.",
   loss: "What training lowers. Dashed: what guessing would give.",
   SimCLR: "The two views of a drawing pull each other near; all other views of the batch push (lesson 03).",
   MoCo: "The same, but a queue of earlier embeddings pushes: keys, which a slow copy of the network makes (lesson 04).",
   BYOL: "No pushing: one view predicts where a slow copy of the network puts the other (lesson 05).",
-  "temperature T": "The smaller, the more only the nearest others push (lesson 02).",
-  "momentum m": "How slowly the copy follows the network: 0 at once, 0.999 hardly.",
+  "temperature T": "The smaller it is, the more of the push comes from the nearest others (lesson 02).",
+  "momentum m": "How slowly the copy follows the network: at 0 it equals the network, at 0.999 it hardly moves.",
   predictor: "The part of BYOL that predicts; without it, embeddings are compared as they are.",
-  "stop-gradient": "BYOL's targets are taken as given; without it, training moves them as well.",
+  "stop-gradient":
+    "BYOL's targets count as constants. Without it, the network itself makes them, and training moves them, too.",
   "kNN accuracy":
-    "240 drawings that the network never trains on are named by their 20 nearest on the sphere among 240 " +
-    "others with names: the share that is right. Guessing gives 0.25. The names serve for this alone.",
+    "240 drawings that the network never trains on. For each, its 20 nearest among 240 others, whose kind is " +
+    "known, vote for its kind (kNN: k nearest neighbours). The share that is right; guessing gives 0.25. " +
+    "The kinds are used for nothing else.",
   spread: "How far apart the same 240 drawings lie on the sphere: 1 all over it, 0 all at one place (collapse).",
-  "effective rank": "How many of the 32 numbers in h are really used.",
+  "effective rank": "How many independent directions, of 32, the numbers in h really use.",
 };
 
 export const LOOKS = `
