@@ -71,10 +71,10 @@ lesson = settings(globals())
 # ## Watch a network learn
 #
 # A small network learns here, in this page, from drawings of four kinds, and nobody tells it which is which. It sees
-# each drawing twice, disguised in two ways (the columns on the right), and learns to put both on one place of the
-# sphere and other drawings elsewhere. Each point is a drawing that it never trains on; its shape and colour show the
-# kind. Press *Train*. All that the page shows comes back later in the course. To read what its words mean, open
-# *What the words mean, and what is measured* at the end of the lab.
+# each drawing twice, disguised in two ways: these are two *views* of it (the columns on the right). It learns to put
+# both on one place of the sphere and other drawings elsewhere. Each point is a drawing that it never trains on; its
+# shape and colour show the kind. Press *Train*. All that the page shows comes back later in the course. To read what
+# its words mean, open *What the words mean, and what is measured* at the end of the lab.
 #
 # **Predict first.** A disguise cuts, mirrors and changes colours. Suppose that it leaves the colours as they are, so that
 # the two views are *easier* to match. Will the points gather by kind sooner, later, or not at all? Try
