@@ -9,8 +9,7 @@ three more walls, none of which needs root:
 - a signal from the kernel that ends the process as soon as its grader ends.
 
 What a system does not offer is left out and named by `enter`, and the report of the class says so: then run the grader
-in a container. Not defended against: a bug in the kernel, a student's code that slows the machine down meanwhile, and a
-look at /proc, which still lists the processes outside and their command lines.
+in a container. Not defended against: a bug in the kernel, and a student's code that slows the machine down meanwhile.
 
 Only the standard library is imported here: namespaces must be entered before any thread runs.
 """
@@ -100,7 +99,9 @@ def _landlock(libc: ctypes.CDLL, folder: Path, readable: Sequence[Path]) -> str 
     scopes = 0b11 if version >= SINCE_SCOPES else 0
     rights = struct.pack("=QQQ", READ | write, network, scopes)[: 24 if scopes else 16 if network else 8]
     rules = libc.syscall(CREATE_RULESET, rights, len(rights), 0)
-    system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/opt", "/dev")]
+    # Of /proc only the machine and the process itself: command lines of others may hold the seed of hidden inputs.
+    proc = [f"/proc/{name}" for name in ("self", "cpuinfo", "meminfo", "stat", "filesystems", "sys")]
+    system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/bin", "/etc", *proc, "/sys", "/opt", "/dev")]
     allowed = [(path, READ) for path in (*system, *readable)] + [(folder, READ | write), (Path("/dev/null"), 0b10)]
     for path, right in allowed:
         if path.exists():

@@ -166,6 +166,7 @@ def test_the_walls_hold(define, started, tmp_path):
         "course": "open(__import__('cl_course').checks.__file__, 'a')",
         "network": "__import__('socket').create_connection(('127.0.0.1', 9), 1)",
         "grader": f"__import__('os').kill({os.getpid()}, 0)",
+        "seed": f"open('/proc/{os.getpid()}/cmdline').read()",
     }
     code = "from cl_course import checks\ndef f(what):\n    try:\n        eval(what)\n    except OSError as error:\n"
     attempt = define(f"{code}        return type(error).__name__\n    return 'done'")
