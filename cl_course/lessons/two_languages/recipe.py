@@ -1,0 +1,27 @@
+"""Lesson 10: how its encoders are trained, live and recorded, and the prompts by which they are asked."""
+
+from dataclasses import replace
+
+from cl_course.augment import AugmentConfig
+from cl_course.captions import FACTORS, VALUES, sentence
+from cl_course.train import TrainConfig
+
+AS_IT_IS = AugmentConfig(crop=(1, 1), flip=0, jitter=0, grey=0)  # a caption names hue, size and place: none may change
+CONFIG = TrainConfig(epochs=10, augment=AS_IT_IS)
+FLIPPED = replace(CONFIG, augment=replace(AS_IT_IS, flip=0.5))
+SHARE = 0.3  # of the captions name any one factor besides the class
+GALLERY = 1000  # images among which a caption looks for its own
+
+
+def prompts(factor: str) -> list[list[str]]:
+    """For each value of a factor the captions that name it, and the class: ten for a hue, one "a red disc".
+
+    A class has seven: alone, and in each of six hues.
+    """
+    if factor == "class":
+        hues = [{}, *({"hue": hue} for hue in VALUES["hue"])]
+        return [[sentence(**{"class": name}, **hue) for hue in hues] for name in VALUES["class"]]
+    return [[sentence(**{"class": name, factor: value}) for name in VALUES["class"]] for value in VALUES[factor]]
+
+
+PROMPTS = {factor: prompts(factor) for factor in FACTORS}
