@@ -82,10 +82,11 @@ def tokens(texts: Sequence[str]) -> Tensor:
     """Texts -> int64 (n, length of the longest), each word's place in `WORDS` from 1 on; 0 fills up the shorter ones.
 
     Raises:
-        ValueError: a text without words, with more than `LONGEST`, or with a word that is not in `WORDS`.
+        TypeError: one string came in place of a list; ValueError: a text without words, with more than `LONGEST`, or
+            with a word that is not in `WORDS`.
     """
     if isinstance(texts, str):
-        raise ValueError(f"texts must be a list of strings, got {shown(texts)}; put it into a list: [text]")
+        raise TypeError(f"texts must be a list of strings, got {shown(texts)}; put it into a list: [text]")
     rows = [_numbers(text) for text in texts]
     longest = max(map(len, rows), default=1)
     return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.int64).view(-1, longest)

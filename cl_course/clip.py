@@ -4,7 +4,8 @@ Two encoders, one loss between them. No `methods.Method`: those see two views of
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +62,7 @@ class CLIP(nn.Module):
         temperature: where T starts; it is learned, as exp(-log_scale).
     """
 
-    rate_factors: dict[str, float] = {}  # all parts learn at one rate, see `make_optimizer`
+    rate_factors: Mapping[str, float] = MappingProxyType({})  # all parts learn at one rate, see `make_optimizer`
 
     def __init__(self, encoder: nn.Module, text_encoder: nn.Module, dim: int = 64, temperature: float = 0.07):
         super().__init__()

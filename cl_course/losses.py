@@ -166,8 +166,8 @@ def siglip_loss(
         Nats an image, above 0.
 
     Raises:
-        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0, or `bias`
-            not a finite one.
+        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0, or
+            `bias` is not a finite one.
     """
     logits = _across(z_image, z_text) / _number_or_learned("temperature", temperature, above=0)  # (n, n)
     logits = logits + _number_or_learned("bias", bias)
@@ -184,7 +184,7 @@ def _number_or_learned(name: str, value: float | Tensor, above: float | None = N
     """A learned scalar as it is, since to look at its value would make a GPU wait; else a checked float."""
     if isinstance(value, Tensor):
         if value.ndim or not value.is_floating_point():
-            raise TypeError(f"{name} must be a number or a float tensor of shape (), got {value.dtype} "
-                            f"{tuple(value.shape)}; {name}.float().reshape(()) makes one of a single number")  # fmt: skip
+            found = f"got {value.dtype} of shape {tuple(value.shape)}"
+            raise TypeError(f"{name} must be a number or a float tensor of shape (), {found}")
         return value
     return real(name, value, above=above)

@@ -105,16 +105,16 @@ MISTAKES = (
         "logits as they are, and halve the sum.",
         {"directions": lambda logits, loss: loss(logits.T)},
     ),
-    Mistake(
-        "the two directions are added: the loss is half their sum.", {"average": lambda losses: 2 * losses.mean()}
-    ),
+    Mistake("the two directions are added: the loss is half their sum.", {"average": lambda losses: 2 * losses.mean()}),
     Mistake(
         "both directions go through one softmax over 2n candidates: an image chooses among n captions, a caption among "
         "n images, and these are two softmaxes.",
         {"directions": _joined},
     ),
-    Mistake("the difference of the two directions came back: average them.",
-            {"average": lambda losses: (losses[0] - losses[1]).mean()}),  # fmt: skip
+    Mistake(
+        "the difference of the two directions came back: average them.",
+        {"average": lambda losses: (losses[0] - losses[1]).mean()},
+    ),
     Mistake("the temperature has no effect: divide the similarities by it.", {"scale": lambda s, t: s}),
     Mistake(
         "the temperature has no effect: the logits count as if T were 0.07, where CLIP starts. Divide by the argument.",
@@ -131,12 +131,8 @@ MISTAKES = (
         {"scale": lambda s, t: s / t**2},
     ),
     Mistake(
-        "the targets are the next pair's: row i of both is pair i, so the right column of row i is i.",
+        "the targets are those of the pair beside: row i of both is pair i, so the right column of row i is i.",
         {"target": lambda n: torch.arange(n).roll(-1)},
-    ),
-    Mistake(
-        "the targets are those of the pair before: row i of both is pair i, so the right column of row i is i.",
-        {"target": lambda n: torch.arange(n).roll(1)},
     ),
     Mistake(
         "every target is 0, as in MoCo, where the own key stands first. Here the right column of row i is i.",
@@ -157,7 +153,9 @@ MISTAKES = (
     ),
     Mistake(_LENGTHS + "z_text is left as it was.", {"lengths": lambda a, b: (F.normalize(a, dim=1), b)}),
     Mistake(_LENGTHS + "z_image is left as it was.", {"lengths": lambda a, b: (a, F.normalize(b, dim=1))}),
-    Mistake(_LENGTHS + "Each side is divided by one common length.", {"lengths": lambda a, b: (a / a.norm(), b / b.norm())}),
+    Mistake(
+        _LENGTHS + "Each side is divided by one common length.", {"lengths": lambda a, b: (a / a.norm(), b / b.norm())}
+    ),
     Mistake(
         "two shapes do not fit together: lengths are a column, z.norm(dim=1, keepdim=True), and all images against all "
         "texts are a matrix product, z_image @ z_text.T.",
@@ -181,7 +179,7 @@ MISTAKES = (
         {"pair_loss": lambda logits, target: minus_log_p(logits.exp(), target)},
     ),
     Mistake(
-        "each pair is judged by itself, yes or no. That is nearer to SigLIP, a later exercise; here the candidates of a "
+        "each pair is judged by itself, yes or no, nearly as in SigLIP, a later exercise. Here the candidates of a "
         "row compete in one softmax.",
         {"pair_loss": _yes_or_no},
     ),
@@ -202,11 +200,22 @@ MISTAKES = (
     Mistake("a sum where the mean belongs: divide by 2n, the rows of both directions.", {"average": torch.sum}),
     Mistake("the sum over n pairs came back: take the mean.", {"average": lambda losses: losses.sum() / 2}),
     Mistake("the loss is halved once too often.", {"average": lambda losses: losses.mean() / 2}),
-    Mistake("divided by n twice: the mean has done it already.", {"average": lambda losses: losses.mean() / losses.shape[1]}),
+    Mistake(
+        "divided by n twice: the mean has done it already.", {"average": lambda losses: losses.mean() / losses.shape[1]}
+    ),
     Mistake("the sign is wrong: the loss is minus the logarithm.", {"average": lambda losses: -losses.mean()}),
-    Mistake("one loss for each direction came back: average them into one number.", {"average": lambda losses: losses.mean(dim=1)}),
-    Mistake("one loss for each pair came back: average them into one number.", {"average": lambda losses: losses.mean(dim=0)}),
-    Mistake("one loss for each row of both tables came back: average them into one number.", {"average": lambda losses: losses}),
+    Mistake(
+        "one loss for each direction came back: average them into one number.",
+        {"average": lambda losses: losses.mean(dim=1)},
+    ),
+    Mistake(
+        "one loss for each pair came back: average them into one number.",
+        {"average": lambda losses: losses.mean(dim=0)},
+    ),
+    Mistake(
+        "one loss for each row of both tables came back: average them into one number.",
+        {"average": lambda losses: losses},
+    ),
 )
 
 
