@@ -62,7 +62,12 @@ def test_the_place_of_the_object_is_where_its_mask_is(cards):
     across = (cards.masks.sum(1) * ticks).sum(1) / cards.masks.sum((1, 2))
     down = (cards.masks.sum(2) * ticks).sum(1) / cards.masks.sum((1, 2))
     texts = captions(cards, ("position",))
-    for where, side, low in ((across, "left", True), (across, "right", False), (down, "top", True), (down, "bottom", False)):
+    for where, side, low in (
+        (across, "left", True),
+        (across, "right", False),
+        (down, "top", True),
+        (down, "bottom", False),
+    ):
         named = torch.tensor([side in text for text in texts])
         assert (where[named].mean() < 14) if low else (where[named].mean() > 17), side
 
@@ -117,4 +122,7 @@ def test_what_has_no_caption_is_said(cards):
 def test_a_sentence_holds_what_it_is_given():
     full = {factor: VALUES[factor][1] for factor in FACTORS}
     assert sentence(**full) == "a medium yellow square at the top on a yellow background"
-    assert len(sentence(**{factor: max(VALUES[factor], key=lambda word: len(word.split())) for factor in FACTORS}).split()) < LONGEST
+    assert (
+        len(sentence(**{factor: max(VALUES[factor], key=lambda word: len(word.split())) for factor in FACTORS}).split())
+        < LONGEST
+    )
