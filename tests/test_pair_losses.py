@@ -54,7 +54,7 @@ class TestCLIP:
         assert clip_loss(torch.randn(1, 3), torch.randn(1, 3)).item() == 0  # a single candidate, the right one
 
     def test_is_open_clip_s_formula(self):
-        """As its ClipLoss computes it: features of length 1, a scale of the logits, and the mean of two cross-entropies."""
+        """As its ClipLoss computes it: features of length 1, a scale, and the mean of two cross-entropies."""
         z_image, z_text = (F.normalize(z, dim=-1) for z in pairs(6))
         logits_per_image = (1 / 0.07) * z_image @ z_text.T
         labels = torch.arange(6)

@@ -1,4 +1,4 @@
-"""Lesson 10: the learner's `my_gap(z_image, z_text)`: how far images lie from texts, as two clouds."""
+"""Lesson 10: the learner's `my_modality_gap(z_image, z_text)`: how far images lie from texts, as two clouds."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from cl_course.lessons.shared.answers import answer_of, is_no_tensor
 from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake
 from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number
 
-NAME = "my_gap"
+NAME = "my_modality_gap"
 
 
 def clouds(n: int, m: int) -> tuple[Tensor, Tensor]:
@@ -97,6 +97,7 @@ MISTAKES = (
         "the root of the mean of the squares came back: the length is the root of their sum.",
         {"distance": lambda a, b: (a - b).square().mean().sqrt()},
     ),
+    Mistake("your answer is 0, whatever the embeddings are.", {"distance": lambda a, b: 0 * a.sum()}),
     Mistake(
         "the largest difference came back: the length is the root of the sum of squares.",
         {"distance": lambda a, b: (a - b).abs().max()},
@@ -175,7 +176,9 @@ def how_far_off(attempt: Callable) -> str | None:
 def small_examples(attempt: Callable) -> str | None:
     right_angle = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
     wide = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, -1.0], [-1.0, 0.0]])
-    for z_image, z_text in (right_angle, wide):
+    four = torch.eye(4)
+    beside = four[[0, 3]], torch.stack([four[1], -four[3]])
+    for z_image, z_text in (right_angle, wide, beside):
         means = f"the means are {unit(z_image).mean(dim=0).tolist()} and {unit(z_text).mean(dim=0).tolist()}"
         if said := by_hand(attempt, right, {"z_image": z_image, "z_text": z_text}, means):
             return said

@@ -198,6 +198,7 @@ def small_examples(attempt: Callable) -> str | None:
         ([[0.8, 0.6], [0.6, 0.8], [-1.0, 0.0]], 1, "all three find their own row first"),
         ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 1, "only the last finds its own row first"),
         ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 2, "the own row is first or second for all three"),
+        ([[0.6, 0.8], [0.28, 0.96], [-1.0, 0.0]], 1, "all three find their own row first"),
         ([[0.0, 5.0], [-0.6, 0.8], [-0.8, 0.6]], 1, "only the last finds its own row first"),
     ):
         given = {"z_query": z_query, "z_gallery": torch.tensor(z_gallery), "k": k}

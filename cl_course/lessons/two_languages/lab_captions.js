@@ -60,7 +60,7 @@ function lab(data, root) {
   const z = table(data.z), factors = data.factors.map((factor) => ({ ...factor, z: table(factor.z) }));
   if (z.length !== data.captions.length) throw new Error("cards and captions differ in number.");
   const vocabulary = data.words.filter(Boolean);
-  let chosen = null, found = nearest(encode(read(data.caption, data.words, data.longest).numbers), z, data.shown);
+  let chosen = null, wanted = {}, found = []; // what was last understood stays while the box holds no known word
 
   const redraw = oncePerFrame(paint);
   const box = h("input", {
@@ -97,16 +97,16 @@ function lab(data, root) {
       return { name, word: values[value], right: value === of[card] };
     });
   }
-  const agrees = (card, wanted) =>
+  const agrees = (card) =>
     factors.filter(({ name }) => name in wanted).map(({ name, values, of }) => values[of[card]] === wanted[name]);
 
   function paint() {
-    const { numbers, unknown, tooLong } = read(box.value, data.words, data.longest), wanted = named(box.value, factors);
-    if (numbers.length) found = nearest(encode(numbers), z, data.shown);
+    const { numbers, unknown, tooLong } = read(box.value, data.words, data.longest);
+    if (numbers.length) [found, wanted] = [nearest(encode(numbers), z, data.shown), named(box.value, factors)];
     if (chosen === null || !found.some(({ card }) => card === chosen)) chosen = found[0].card;
     title.textContent = `The ${data.shown} nearest of ${z.length} cards:`;
     found.forEach(({ card, similarity }, i) => {
-      const entry = cards[i], right = agrees(card, wanted).every(Boolean);
+      const entry = cards[i], right = agrees(card).every(Boolean);
       entry.now = card;
       pictures.turn(entry.card, card);
       entry.element.classList.toggle("right", right);
@@ -120,9 +120,9 @@ function lab(data, root) {
     drawn.textContent = `Drawn: ${data.captions[chosen]}.`;
     answered.textContent = `Nearest words: ${asked.map(({ name, word, right }) =>
       `${LABELS[name]} ${word} ${right ? "✓" : "✗"}`).join(", ")}.`;
-    heard.say(sentence(numbers, unknown, tooLong, wanted, asked));
+    heard.say(sentence(numbers, unknown, tooLong, asked));
   }
-  function sentence(numbers, unknown, tooLong, wanted, asked) {
+  function sentence(numbers, unknown, tooLong, asked) {
     const left = unknown.length ? ` It has never read ${unknown.map((word) => `“${word}”`).join(", ")}, which is left out.` : "";
     const cut = tooLong ? ` It reads the first ${data.longest} words.` : "";
     if (!numbers.length) return `Type a word that it has read, such as “${vocabulary.at(-1)}”.${left}`;

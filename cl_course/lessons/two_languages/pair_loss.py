@@ -37,6 +37,12 @@ def pairs(n: int, *settings: float, noise: float = 0.7) -> tuple:
     return F.normalize(z_image, dim=1) * lengths[0], F.normalize(z_text, dim=1) * lengths[1], *settings
 
 
+def exchanged(n: int, *settings: float) -> tuple:
+    """The same with the sides exchanged, so that neither side is the easier one in all batches."""
+    z_image, z_text, *rest = pairs(n, *settings)
+    return z_text, z_image, *rest
+
+
 def finite(attempt: Callable, batches: Sequence[tuple], why: str) -> list[Tensor]:
     """The attempt's answers; a `Fault` that ends with `why` where one is not finite, whatever the cause."""
     answers = [answer_of(attempt, *batch) for batch in batches]
