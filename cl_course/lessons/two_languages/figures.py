@@ -34,7 +34,9 @@ def pair_table(images: np.ndarray, captions: Sequence[str], similarities: np.nda
         axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.8))
         for j in range(n):
             dark = abs(similarities[i, j]) > 0.6
-            axes.text(j, i, f"{similarities[i, j]:.2f}", ha="center", va="center", color="white" if dark else INK, fontsize=9)
+            axes.text(
+                j, i, f"{similarities[i, j]:.2f}", ha="center", va="center", color="white" if dark else INK, fontsize=9
+            )
         picture = axes.inset_axes([-1.55, i - 0.45, 0.9, 0.9], transform=axes.transData)
         picture.imshow(images[i], interpolation="nearest")
         picture.set_axis_off()
@@ -78,7 +80,7 @@ def kept_figure(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def gap_figure(clouds: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Name -> embeddings of images and of their texts, (n, d) each: the plane of largest spread, pairs joined by a line."""
+    """Name -> embeddings of images and of their texts, (n, d) each: their plane of largest spread, pairs joined."""
     figure, axes = subplots(1, len(clouds), width=9, height=3.7)
     for panel, (name, (images, texts)) in zip(axes, clouds.items()):
         both = np.concatenate([images, texts])

@@ -42,8 +42,8 @@ const STYLE = `
   border-radius: 6px; padding: 6px 10px; flex: 1 1 260px; min-width: 0; min-height: 36px; box-sizing: border-box; }
 .cl-lab .cap-examples { display: flex; flex-wrap: wrap; gap: 6px; margin: 8px 0; align-items: center; }
 .cl-lab .cap-row { display: flex; flex-wrap: wrap; gap: 6px; margin: 6px 0 10px; }
-.cl-lab .cap-card { font: 12px system-ui, sans-serif; font-variant-numeric: tabular-nums; color: var(--ink); cursor: pointer;
-  padding: 0; border: 0; background: transparent; border-radius: 4px; }
+.cl-lab .cap-card { font: 12px system-ui, sans-serif; font-variant-numeric: tabular-nums; color: var(--ink);
+  cursor: pointer; padding: 0; border: 0; background: transparent; border-radius: 4px; }
 .cl-lab .cap-card .lab-card, .cl-lab .cap-frame { border: 3px dashed var(--red); border-radius: 4px;
   background-clip: padding-box; background-origin: padding-box; }
 .cl-lab .cap-card.right .lab-card, .cl-lab .cap-frame.right { border: 3px solid var(--green); }
@@ -83,7 +83,8 @@ function lab(data, root) {
     h("div", { class: "cap-box" }, h("label", { for: box.id }, "Caption"), box),
     h("div", { class: "cap-examples" }, h("span", {}, "Try"), ...examples),
     h("details", {}, h("summary", {}, `All ${vocabulary.length} words it has read`), h("p", {}, vocabulary.join(" "))),
-    title, h("div", { class: "cap-row", role: "group", "aria-label": "Nearest cards" }, ...cards.map(({ element }) => element)),
+    title,
+    h("div", { class: "cap-row", role: "group", "aria-label": "Nearest cards" }, ...cards.map(({ element }) => element)),
     h("p", { class: "lab-key" },
       h("span", {}, h("span", { class: "cap-frame right" }), "✓ as the caption says"),
       h("span", {}, h("span", { class: "cap-frame" }), "✗ something differs"),
@@ -123,14 +124,15 @@ function lab(data, root) {
     heard.say(sentence(numbers, unknown, tooLong, asked));
   }
   function sentence(numbers, unknown, tooLong, asked) {
-    const left = unknown.length ? ` It has never read ${unknown.map((word) => `“${word}”`).join(", ")}, which is left out.` : "";
+    const never = unknown.map((word) => `“${word}”`).join(", ");
+    const left = never ? ` It has never read ${never}, which is left out.` : "";
     const cut = tooLong ? ` It reads the first ${data.longest} words.` : "";
     if (!numbers.length) return `Type a word that it has read, such as “${vocabulary.at(-1)}”.${left}`;
     const counts = factors.filter(({ name }) => name in wanted).map(({ name, values, of }) =>
       `${name === "background" ? `${wanted[name]} background` : wanted[name]} ` +
       `${found.filter(({ card }) => values[of[card]] === wanted[name]).length}`);
-    const kept = counts.length ? ` Of the ${data.shown} nearest cards, so many are as it says: ${counts.join(", ")}.` : "";
-    return `“${box.value.trim()}”.${kept}${left}${cut} The chosen card was drawn as ${data.captions[chosen]}; ` +
+    const many = `Of the ${data.shown} nearest cards, so many are as it says: ${counts.join(", ")}.`;
+    return `“${box.value.trim()}”.${counts.length ? ` ${many}` : ""}${left}${cut} The chosen card was drawn as ${data.captions[chosen]}; ` +
       `${asked.filter(({ right }) => right).length} of its ${asked.length} nearest words are right.`;
   }
   paint();

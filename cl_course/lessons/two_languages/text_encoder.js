@@ -1,4 +1,4 @@
-// The text encoder of clip.py in plain JavaScript: one transformer block, pre-norm, the mean of all words, a linear map.
+// The text encoder of clip.py in JavaScript: one transformer block, pre-norm, the mean of all words, a linear map.
 
 /** Numbers from `packed` of lab_captions.py: base64 of 8-bit whole numbers, times one step. */
 export function unpack({ codes, step }) {
@@ -23,13 +23,14 @@ export const rows = (values, width) =>
  */
 export function textEncoder(packed, heads) {
   const prefix = "text_encoder.";
-  const flat = Object.fromEntries(Object.entries(packed).map(([name, weights]) => [name.replace(prefix, ""), unpack(weights)]));
+  const flat = {};
+  for (const [name, weights] of Object.entries(packed)) flat[name.replace(prefix, "")] = unpack(weights);
   const dim = packed[`${prefix}norm1.weight`].shape[0], size = dim / heads;
   const table = (name, width = dim) => rows(flat[name], width);
   const word = table("word.weight"), place = table("place"), [q, k, v] = split(table("attention.in_proj_weight"));
   const [qBias, kBias, vBias] = split([...flat["attention.in_proj_bias"]]);
-  const out = table("attention.out_proj.weight"), first = table("mlp.0.weight"), second = table("mlp.2.weight", first.length);
-  const last = table("text_projection.weight");
+  const out = table("attention.out_proj.weight"), first = table("mlp.0.weight");
+  const second = table("mlp.2.weight", first.length), last = table("text_projection.weight");
 
   function split(list) {
     return [0, 1, 2].map((part) => list.slice(part * dim, (part + 1) * dim));
