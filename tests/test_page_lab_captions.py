@@ -175,6 +175,11 @@ def test_what_a_text_names(opened, widget, text, expected):
     )
 
 
+def test_a_first_caption_that_nobody_can_read_is_refused(cards, method):
+    with pytest.raises(ValueError, match="no caption has the word 'purple'"):
+        lab_captions.caption_lab(method, cards, captions(cards), caption="a purple heart")
+
+
 def test_vocabulary_is_what_was_read(widget, cards):
     assert widget.data["words"][5] is None, "no caption has 'shape'"
     known = {word for word in widget.data["words"] if word}
@@ -225,6 +230,7 @@ def test_a_finger_takes_an_example_and_a_card(opened):
         ({"factors": []}, "its text encoder is missing"),
         ({"image": None}, "its pictures are missing"),
         ({"captions": ["a heart"]}, "cards and captions differ in number"),
+        ({"caption": "purple"}, "its first caption has no known word"),
     ],
 )
 def test_what_cannot_be_shown_is_said_in_its_place(browser, widget, change, said):

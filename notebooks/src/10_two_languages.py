@@ -542,17 +542,18 @@ show_table(
 )
 
 # %% [markdown]
-# - **Class alone**: both colours go almost completely, although no augmentation ever touched them. Nothing in the loss asks
-#   for them. Place and size can still be read in part: a network that finds the object knows something of where it is.
-# - **Class and colour**: the *object's* colour is kept, and better than by captions of all five. The background's, which no
-#   caption names, fades (compare the rows). No augmentation says this: jitter turns both hues by the same angle, and grey
-#   removes both. "Keep this colour and forget that one" can be said in words.
-# - **All five**: the background's colour is kept in every run. The object's differs from seed to seed: with eight epochs it
-#   is the last thing to be learned.
-# - **All but the class**: compare the first column with the other rows. A class that nobody names is not needed to find the
-#   partner, so it is kept only as far as it comes along with the rest.
-# - **SimCLR** forgets both colours and keeps the class without one caption. Its augmentations say what the same *thing* is;
-#   captions say what is worth *naming*.
+# - **Class alone**: both colours go almost completely, although no augmentation ever touched them. Nothing in the loss
+#   asks for them. Place and size can still be read in part: a network that finds the object knows something of where
+#   it is.
+# - **Class and colour**: the *object's* colour is kept, and better than by captions of all five. The background's,
+#   which no caption names, fades (compare the rows). No augmentation says this: jitter turns both hues by the same
+#   angle, and grey removes both. "Keep this colour and forget that one" can be said in words.
+# - **All five**: the background's colour is kept in every run. The object's differs from seed to seed: with eight
+#   epochs it is the last thing to be learned.
+# - **All but the class**: compare the first column with the other rows. A class that nobody names is not needed to
+#   find the partner, so it is kept only as far as it comes along with the rest.
+# - **SimCLR** forgets both colours and keeps the class without one caption. Its augmentations say what the same
+#   *thing* is; captions say what is worth *naming*.
 #
 # ## SigLIP: no softmax
 #
@@ -706,12 +707,15 @@ show_table(
 )
 
 # %% [markdown]
-# - **Before training** the gap is large. Two networks with random weights send everything into two narrow cones, and these
-#   point in two directions. (Liang et al. call this the cone effect. It is the *start* of the gap, not its cause alone.)
-# - **After training** it is much smaller here, and not 0. The loss compares within a row and within a column only. A shift of all
-#   texts by one vector changes many similarities alike, and the softmax is blind to what all candidates share.
-# - In the published CLIP a large gap stays. There the temperature ends at the clamp, 0.01: so cold that only the nearest
-#   candidates push. Ours ends warmer, and has far fewer things to tell apart. We did not measure which of these matters.
+# - **Before training** the gap is large. Two networks with random weights send everything into two narrow cones, and
+#   these point in two directions. (Liang et al. call this the cone effect. It is the *start* of the gap, not its cause
+#   alone.)
+# - **After training** it is much smaller here, and not 0. The loss compares within a row and within a column only. A
+#   shift of all texts by one vector changes many similarities alike, and the softmax is blind to what all candidates
+#   share.
+# - In the published CLIP a large gap stays. There the temperature ends at the clamp, 0.01: so cold that only the
+#   nearest candidates push. Ours ends warmer, and has far fewer things to tell apart. We did not measure which of
+#   these matters.
 #
 # The gap has a consequence. Put 300 cards and their captions into *one* index, and search it with each caption (the
 # caption itself left out). If the kind did not matter, half of what is found would be texts:

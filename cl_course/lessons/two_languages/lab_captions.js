@@ -60,6 +60,7 @@ function lab(data, root) {
   const z = table(data.z), factors = data.factors.map((factor) => ({ ...factor, z: table(factor.z) }));
   if (z.length !== data.captions.length) throw new Error("cards and captions differ in number.");
   const vocabulary = data.words.filter(Boolean);
+  if (!read(data.caption, data.words, data.longest).numbers.length) throw new Error("its first caption has no known word.");
   let chosen = null, wanted = {}, found = []; // what was last understood stays while the box holds no known word
 
   const redraw = oncePerFrame(paint);
@@ -84,7 +85,7 @@ function lab(data, root) {
     h("div", { class: "cap-examples" }, h("span", {}, "Try"), ...examples),
     h("details", {}, h("summary", {}, `All ${vocabulary.length} words it has read`), h("p", {}, vocabulary.join(" "))),
     title,
-    h("div", { class: "cap-row", role: "group", "aria-label": "Nearest cards" }, ...cards.map(({ element }) => element)),
+    h("div", { class: "cap-row", role: "group", "aria-label": "Nearest cards" }, ...cards.map((each) => each.element)),
     h("p", { class: "lab-key" },
       h("span", {}, h("span", { class: "cap-frame right" }), "✓ as the caption says"),
       h("span", {}, h("span", { class: "cap-frame" }), "✗ something differs"),
@@ -131,9 +132,10 @@ function lab(data, root) {
     const counts = factors.filter(({ name }) => name in wanted).map(({ name, values, of }) =>
       `${name === "background" ? `${wanted[name]} background` : wanted[name]} ` +
       `${found.filter(({ card }) => values[of[card]] === wanted[name]).length}`);
-    const many = `Of the ${data.shown} nearest cards, so many are as it says: ${counts.join(", ")}.`;
-    return `“${box.value.trim()}”.${counts.length ? ` ${many}` : ""}${left}${cut} The chosen card was drawn as ${data.captions[chosen]}; ` +
-      `${asked.filter(({ right }) => right).length} of its ${asked.length} nearest words are right.`;
+    const many = counts.join(", "), right = asked.filter((each) => each.right).length;
+    const kept = many ? ` Of the ${data.shown} nearest cards, so many are as it says: ${many}.` : "";
+    return `“${box.value.trim()}”.${kept}${left}${cut} The chosen card was drawn as ${data.captions[chosen]}; ` +
+      `${right} of its ${asked.length} nearest words are right.`;
   }
   paint();
   return { alt: () => `Caption lab. ${heard.text}` };

@@ -8,7 +8,7 @@ import torch
 from IPython.display import display
 from torch import Tensor
 
-from cl_course.captions import FACTORS, LONGEST, VALUES, WORDS, captions, named_values
+from cl_course.captions import FACTORS, LONGEST, VALUES, WORDS, captions, named_values, tokens
 from cl_course.clip import CLIP
 from cl_course.data import ImageSet, to_float
 from cl_course.lessons.shared.lab_page import page_lab
@@ -33,7 +33,11 @@ def caption_lab(method: CLIP, images: ImageSet, texts: Sequence[str], caption: s
         images: the drawn set; the first CARDS are searched.
         texts: all captions it has read, whose words are the ones it knows.
         caption: what stands in the box at first.
+
+    Raises:
+        ValueError: images without the factors that captions name; a word in `caption` that no caption can have.
     """
+    tokens([caption])
     display(page_lab(__file__, "lab_captions", **captions_data(method, images, texts), caption=caption))
 
 
