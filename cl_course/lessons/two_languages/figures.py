@@ -45,7 +45,7 @@ def pair_table(images: np.ndarray, captions: Sequence[str], similarities: np.nda
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    axes.set_xlim(-1.6, n - 0.5)
+    axes.set_xlim(-1.6, n - 0.48)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -56,7 +56,7 @@ def run_figure(rows: Sequence[Mapping], chance: float) -> Figure:
     epochs = [row["epoch"] for row in rows]
     left.plot(epochs, [row["loss"] for row in rows], color=BLUE, marker="o")
     left.axhline(chance, color=MUTED, linestyle="--")
-    left.text(epochs[-1], chance, "guessing, ln n", ha="right", va="bottom", fontsize=9, color=MUTED)
+    left.text(epochs[-1], 1.01 * chance, "guessing, ln n", ha="right", va="bottom", fontsize=9, color=MUTED)
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, 1.12 * chance))
     right.plot(epochs, [row["temperature"] for row in rows], color=ORANGE, marker="s")
     right.set(xlabel="epoch", ylabel="learned temperature T", ylim=(0, None))
@@ -107,7 +107,7 @@ def floors_figure(curves: Mapping[str, Sequence[Mapping]], lines: Mapping[str, f
     last = next(iter(curves.values()))[-1]["epoch"]
     for name, level in lines.items():
         axes.axhline(level, color=MUTED, linestyle="--", linewidth=1)
-        axes.text(last, level, name, ha="right", va="bottom", fontsize=9, color=MUTED)
+        axes.text(last, level - 0.05, name, ha="right", va="top", fontsize=9, color=MUTED)
     axes.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
     axes.legend(loc="lower left")
     return figure
