@@ -735,7 +735,7 @@ print(f"of the ten nearest to a text, {share:.0%} are texts")
 #
 # ## Debug this: two runs without an error
 #
-# **Run 1.** A learner wants more data and adds the flip that did no harm in SimCLR. There is no error, and the loss
+# **Run 1.** A learner wants more data and adds the flip of SimCLR's recipe. There is no error, and the loss
 # falls. But something is much worse. Look at what goes in, then at what comes out.
 
 # %%
@@ -764,7 +764,7 @@ show_table(
 #
 # The place falls most, to less than half. In half of the steps the object of "at the left" stands at the right, so the
 # best that the network can do is to give both words one meaning. Top and bottom are still known, so the accuracy stays
-# above chance. The class is somewhat worse, too: pairs that contradict each other make everything slower to learn. An
+# above chance. The class is somewhat worse, too; we did not measure why. An
 # augmentation must leave true what the caption says: exchange the words as well ("left" and "right"), or do not flip.
 #
 # </details>
