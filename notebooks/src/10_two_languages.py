@@ -544,7 +544,7 @@ show_table(
 )
 
 # %% [markdown]
-# - **Class alone**: both colours go almost completely, although no augmentation ever touched them. Nothing in the loss
+# - **Class alone**: both colours go for the most part, although no augmentation ever touched them. Nothing in the loss
 #   asks for them. Place and size can still be read in part: a network that finds the object knows something of where
 #   it is.
 # - **Class and colour**: the *object's* colour is kept, and better than by captions of all five. The background's,
