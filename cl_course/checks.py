@@ -27,6 +27,11 @@ from cl_course.lessons.simclr.check_neighbours import neighbours_agree
 from cl_course.lessons.simclr.check_spread import spread
 from cl_course.lessons.simclr.check_training_step import training_step
 from cl_course.lessons.start_here.check_pick import counts, pick
+from cl_course.lessons.two_languages.check_clip_loss import clip_loss
+from cl_course.lessons.two_languages.check_modality_gap import modality_gap
+from cl_course.lessons.two_languages.check_recall import recall
+from cl_course.lessons.two_languages.check_siglip_loss import siglip_loss
+from cl_course.lessons.two_languages.check_zero_shot import zero_shot
 from cl_course.lessons.two_views.check_blend import blend
 from cl_course.lessons.two_views.check_choose_augmentation import choose_augmentation
 from cl_course.lessons.two_views.check_flip import random_flip
@@ -46,6 +51,7 @@ __all__ = [
     "byol_loss",
     "byol_step",
     "choose_augmentation",
+    "clip_loss",
     "counts",
     "diagnosis",
     "effective_rank",
@@ -60,6 +66,7 @@ __all__ = [
     "learning_rate",
     "log_sum_exp",
     "moco_loss",
+    "modality_gap",
     "neighbours_agree",
     "nt_xent",
     "optimizer",
@@ -68,13 +75,16 @@ __all__ = [
     "queue_places",
     "queue_step",
     "random_flip",
+    "recall",
     "rising_momentum",
     "row_loss",
     "shortcut_rate",
+    "siglip_loss",
     "similarities",
     "spread",
     "standardised",
     "training_step",
     "two_views",
     "unit_length",
+    "zero_shot",
 ]

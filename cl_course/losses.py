@@ -119,3 +119,72 @@ def byol_loss(p: Embeddings, z: Embeddings) -> Scalar:
         0 when every prediction points at its target, 2 when they are orthogonal, 4 when opposite.
     """
     return 2 - 2 * F.cosine_similarity(p, z, dim=1).mean()
+
+
+@checked
+def clip_loss(z_image: Embeddings, z_text: Embeddings, temperature: float | Tensor = 0.07) -> Scalar:
+    """CLIP's symmetric InfoNCE: every image must find its caption among n, and every caption its image.
+
+    Radford et al. 2021, arXiv:2103.00020, fig. 3. With s the cosine similarity, half the sum of two means over i,
+
+        -log( exp(s(image_i, text_i) / T) / sum over j of exp(s(image_i, text_j) / T) )
+
+    and the same with images and texts exchanged. Unlike NT-Xent, no image is compared with images, no text with texts.
+
+    Args:
+        z_image, z_text: embeddings of images and of their captions, (n, d), of any length; row i of both is pair i.
+        temperature: T > 0; a tensor of shape () may be learned, and its value is not checked.
+
+    Returns:
+        Nats, at least 0; ln(n) when all embeddings are alike.
+
+    Raises:
+        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0.
+    """
+    logits = _across(z_image, z_text) / _number_or_learned("temperature", temperature, above=0)  # (n, n)
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+@checked
+def siglip_loss(
+    z_image: Embeddings, z_text: Embeddings, temperature: float | Tensor = 0.1, bias: float | Tensor = -10.0
+) -> Scalar:
+    """SigLIP: each of the n x n pairs of an image and a text is judged by itself, belongs together or not.
+
+    Zhai et al. 2023, arXiv:2303.15343, eq. 1. With y = 1 for an image and its own caption and -1 for any other pair,
+    the sum over all pairs i, j, divided by n, of
+
+        -log sigmoid( y_ij (s(image_i, text_j) / T + bias) )
+
+    Args:
+        z_image, z_text: embeddings of images and of their captions, (n, d), of any length; row i of both is pair i.
+        temperature: T > 0; a tensor of shape () may be learned, and its value is not checked.
+        bias: what makes a pair improbable before anything is learned; a number, or a learned tensor of shape ().
+
+    Returns:
+        Nats an image, above 0.
+
+    Raises:
+        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0, or
+            `bias` is not a finite one.
+    """
+    logits = _across(z_image, z_text) / _number_or_learned("temperature", temperature, above=0)  # (n, n)
+    logits = logits + _number_or_learned("bias", bias)
+    belongs = 2 * torch.eye(len(logits), device=logits.device) - 1  # 1 on the diagonal, -1 elsewhere
+    return -F.logsigmoid(belongs * logits).sum() / len(logits)
+
+
+def _across(z_image: Tensor, z_text: Tensor) -> Tensor:
+    """Cosine similarities of every image with every text, (n, n)."""
+    return F.normalize(z_image, dim=1) @ F.normalize(z_text, dim=1).T
+
+
+def _number_or_learned(name: str, value: float | Tensor, above: float | None = None) -> float | Tensor:
+    """A learned scalar as it is, since to look at its value would make a GPU wait; else a checked float."""
+    if isinstance(value, Tensor):
+        if value.ndim or not value.is_floating_point():
+            found = f"got {value.dtype} of shape {tuple(value.shape)}"
+            raise TypeError(f"{name} must be a number or a float tensor of shape (), {found}")
+        return value
+    return real(name, value, above=above)

@@ -5,6 +5,8 @@ from functools import cache
 import torch
 from lab_pages import shown_by
 
+from cl_course.captions import captions as captions_of
+from cl_course.clip import CLIP, TextEncoder
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed
 from cl_course.lessons.byol import lab_collapse
@@ -14,9 +16,11 @@ from cl_course.lessons.pitfalls_and_clinic import lab_clinic
 from cl_course.lessons.shared import lab_circle
 from cl_course.lessons.simclr import lab_ablation, lab_neighbours
 from cl_course.lessons.start_here import lab_game, lab_playground
+from cl_course.lessons.two_languages import lab_captions
 from cl_course.lessons.two_views import lab_augmentation
 from cl_course.lessons.two_views.lab_augmentation import LARGE, photos
 from cl_course.lessons.what_did_it_learn import lab_retrieval
+from cl_course.models import small_resnet
 from cl_course.running import checkpoints, records
 
 HELD = {"temperature": 0.3, "augment": "+ jitter + grey", "batch_size": 128}  # the ablation's setting at first
@@ -93,6 +97,14 @@ def playground():
     return shown_by(lab_playground, lab_playground.playground)
 
 
+@cache
+def captions():
+    torch.manual_seed(0)
+    method = CLIP(small_resnet(width=4), TextEncoder()).eval()
+    cards = load("shapes", "val", limit=60)
+    return shown_by(lab_captions, lab_captions.caption_lab, method=method, images=cards, texts=captions_of(cards))
+
+
 EXAMPLES = {
     "playground": playground,
     "circle": circle,
@@ -106,4 +118,5 @@ EXAMPLES = {
     "retrieval": retrieval,
     "game": game,
     "augmentation": augmentation,
+    "captions": captions,
 }

@@ -426,6 +426,7 @@ show(
 # | **05 BYOL** | Does it work with no negatives at all? | make it collapse, and see what prevents that |
 # | **06 What did it learn?** | How is a representation judged fairly? | probes, fine-tuning, retrieval, segmentation |
 # | **07 Four pitfalls, and a clinic** | What goes wrong in practice? | break it, read the symptoms, repair it |
+# | **10 From two views to two languages** | What if the second view is a sentence? | build CLIP, search cards by text |
 #
 # Each lesson runs by itself, and its core takes at most an hour. Everything is measured: where a lesson says that one
 # thing is better than another, it shows at least three runs of each and their spread, or says what ran once.

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cl_course.lessons.infonce.answers import answer_of, is_no_tensor
 from cl_course.lessons.infonce.check_row_loss import ROWS
 from cl_course.lessons.infonce.nt_xent_parts import always, divide
+from cl_course.lessons.shared.answers import answer_of, is_no_tensor
 from cl_course.lessons.shared.exercise import Exercise, Mistake, same
 from cl_course.lessons.shared.ladder import close, constant_relation, written
 

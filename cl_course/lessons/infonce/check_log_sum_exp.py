@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cl_course.lessons.infonce.answers import answer_of
+from cl_course.lessons.shared.answers import answer_of
 from cl_course.lessons.shared.exercise import Exercise, Mistake, kind_of, same
 from cl_course.lessons.shared.ladder import close, number, written
 

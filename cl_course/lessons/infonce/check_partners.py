@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cl_course.lessons.infonce.answers import answer_of
 from cl_course.lessons.infonce.nt_xent_parts import n_places_on
+from cl_course.lessons.shared.answers import answer_of
 from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, kind_of, same
 from cl_course.lessons.shared.ladder import written
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cl_course.lessons.infonce.answers import answer_of
 from cl_course.lessons.infonce.nt_xent_parts import always, divide
+from cl_course.lessons.shared.answers import answer_of
 from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake
 from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number, temperature_relation, written
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.infonce.answers import answer_of, is_no_tensor
 from cl_course.lessons.infonce.nt_xent_parts import alternating, cosine, distances, each_side, joined, unit
+from cl_course.lessons.shared.answers import answer_of, is_no_tensor
 from cl_course.lessons.shared.exercise import Exercise, Mistake, same
 from cl_course.lessons.shared.ladder import written
 

@@ -1,4 +1,4 @@
-"""What the checks of lesson 02 share: an attempt's answer as one tensor, whatever it came as."""
+"""An attempt's answer as one tensor, whatever it came as: for checks whose exercises return numbers."""
 
 from collections.abc import Callable
 
