@@ -19,6 +19,7 @@ from pathlib import Path
 from cl_course.coursework import sandbox
 
 if __name__ == "__main__":
+    sandbox.end_with_parent()
     WALLS = sandbox.enter(Path(sys.argv[2]), [Path(path) for path in sys.argv[4:]], int(sys.argv[3]))
 
 import io

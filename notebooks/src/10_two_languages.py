@@ -134,7 +134,8 @@ def show_pairs(trained, alt):
 
 show_pairs(
     before,
-    "Five cards against five captions, before training: within each row the similarities are nearly "
+    "Five cards against five captions, before training: within each row "
+    "the similarities are nearly "
     "equal, and the framed right pairs are no larger than the rest.",
 )
 
@@ -296,7 +297,8 @@ print(f"{seconds[0]:.0f} s of one core; recorded: {mean_and_spread(seconds[1:], 
 # The same five pairs after training
 show_pairs(
     method,
-    "Five cards against five captions after training: in each row the framed right pair is the largest.",
+    "Five cards against five captions after training: in each row the "
+    "framed right pair is the largest.",
 )
 
 # %% [markdown]
@@ -629,7 +631,8 @@ show_table(
         for name in ("CLIP", "SigLIP")
     ],
     ["loss", "zero-shot, class", "text to image at 1", "image to text at 1", "kNN of h"],
-    f"Test, mean ± standard deviation of three seeds; recall among {recipe.GALLERY:,} cards, chance "
+    "Test, mean ± standard deviation of three seeds; recall among "
+    f"{recipe.GALLERY:,} cards, chance "
     f"{1 / recipe.GALLERY:.3f}",
 )
 
@@ -660,7 +663,7 @@ show_table(
 
 # %% tags=["exercise"]
 def my_modality_gap(z_image, z_text):
-    """(n, d) and (m, d), rows of any length -> the distance of their means on the sphere, 0 to 2."""
+    """(n, d) and (m, d), of any length -> the distance of their means on the sphere, 0 to 2."""
     ### BEGIN SOLUTION
     mean_image = F.normalize(z_image, dim=1).mean(dim=0)
     mean_text = F.normalize(z_text, dim=1).mean(dim=0)
@@ -698,7 +701,8 @@ show(
     gap_figure(clouds),
     alt="Embeddings of 300 cards and their captions on a plane. "
     + "; ".join(clouds)
-    + ". Before training images and texts form two separate clumps, after it they lie in one region.",
+    + ". Before training images and texts form two separate clumps, after it "
+    "they lie in one region.",
 )
 show_table(
     [
@@ -747,7 +751,8 @@ placed = captions(val.subset(batch), ("class", "position"))
 # Four pairs of that run, and what it can name
 show(
     captioned(channels_last(pixels), placed),
-    alt="Four cards as the run sees them, each with its caption; on some of them the object is at the other "
+    alt="Four cards as the run sees them, each with its caption; on some of "
+    "them the object is at the other "
     "side than the caption says.",
 )
 show_table(
@@ -793,7 +798,8 @@ show(
         },
         {"guessing, ln 128": math.log(128), "the least for the class alone": floor},
     ),
-    alt=f"The loss of captions that name the class alone ends at {first_of['class alone']['rows'][-1]['loss']:.2f}, "
+    alt="The loss of captions that name the class alone ends at "
+    f"{first_of['class alone']['rows'][-1]['loss']:.2f}, "
     f"just above the dashed line at {floor:.2f}; that of all five factors goes below it.",
 )
 print(f"the least possible: {floor:.2f}; recorded runs end at", end=" ")
@@ -871,7 +877,9 @@ table = [
 ]
 table.insert(2, ["CLIP", mean_and_spread(of("CLIP", "knn")), "8,000 captions"])
 show_table(
-    table, ["row", "kNN of h", "used"], "Accuracy on test, mean ± standard deviation of three seeds"
+    table,
+    ["row", "kNN of h", "used"],
+    "Accuracy on test, mean ± standard deviation of three seeds",
 )
 
 # %% [markdown]

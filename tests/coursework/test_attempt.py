@@ -1,6 +1,8 @@
 """A student's function in another process: calls, gradients, changes in place and networks cross; nothing else does."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -185,6 +187,29 @@ def test_ending_the_grader_s_side_leaves_no_process(tmp_path):
             return
         time.sleep(0.1)
     pytest.fail("a process that the notebook started is still there")
+
+
+STARTS_A_LOOP = """
+from pathlib import Path
+from cl_course.coursework.process import Process
+process = Process(Path({folder!r}), {memory}, 600.0)
+process.start()
+print("started", flush=True)
+process.cell("while True: pass")"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_a_loop_ends_with_the_grader_that_is_killed(tmp_path):
+    code = STARTS_A_LOOP.format(folder=str(tmp_path), memory=MEMORY)
+    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert grader.stdout.readline() == b"started\n"
+    grader.kill()
+    grader.wait()
+    for _ in range(100):
+        if not any(str(tmp_path).encode() in _command(pid) for pid in os.listdir("/proc") if pid.isdigit()):
+            return
+        time.sleep(0.1)
+    pytest.fail("the notebook's process is still there")
 
 
 def _command(pid: str) -> bytes:
