@@ -69,6 +69,23 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
     "iou": {"ORDINARY": lambda m, draw: tuple(m._masks(n, n % 5 + 1, n % 4 + 6) for n in _whole(draw, 2, 30, 3))},
     "fresh_views": {"SIZES": lambda m, draw: tuple(_whole(draw, 2, 7, 2))},
     "unit_length": {"BATCHES": lambda m, draw: [_normal(draw, 5, 4), 9 * _normal(draw, 3, 6)]},
+    "clip_loss": {
+        "BATCHES": lambda m, draw: tuple(
+            make(n, _between(draw, 0.2, 2))
+            for n in _whole(draw, 3, 9, 2)
+            for make in (m.shared.pairs, m.shared.exchanged)
+        )
+    },
+    "siglip_loss": {
+        "BATCHES": lambda m, draw: tuple(
+            m.shared.pairs(n, _between(draw, 0.2, 2), _between(draw, -3, 1)) for n in _whole(draw, 3, 9, 3)
+        )
+    },
+    "zero_shot": {"BATCHES": lambda m, draw: tuple(m.batch(n, n % 4 + 3, n % 3 + 2) for n in _whole(draw, 81, 140, 3))},
+    "recall": {
+        "BATCHES": lambda m, draw: (*(m.batch(n, n % 4 + 1) for n in _whole(draw, 32, 60, 3)), *m.at_extremes(14))
+    },
+    "modality_gap": {"BATCHES": lambda m, draw: tuple(m.clouds(n, n) for n in _whole(draw, 13, 40, 3))},
     "after_step": {"MOMENTA": lambda m, draw: tuple(_between(draw, 0.4, 0.95) for _ in range(2))},
 }
 
