@@ -296,7 +296,7 @@ print(f"{seconds[0]:.0f} s of one core; recorded: {mean_and_spread(seconds[1:], 
 # The same five pairs after training
 show_pairs(
     method,
-    "Five cards against five captions after training: the framed right pair is the largest of each row.",
+    "The same after training: the framed right pair is the largest of each row.",
 )
 
 # %% [markdown]
