@@ -73,7 +73,8 @@ def time_table() -> str:
     rows = ["| lesson | core path | going deeper | computing |", "|---|--:|--:|--:|"]
     for title, name, minutes, _ in _lessons():
         core, _, deeper = minutes.partition(" + ")
-        rows.append(f"| [{title}](lessons/{name}.ipynb) | {core} | {deeper or '–'} | {computing[name]:.1f} |")
+        known = f"{computing[name]:.1f}" if name in computing else "–"
+        rows.append(f"| [{title}](lessons/{name}.ipynb) | {core} | {deeper or '–'} | {known} |")
     return "\n".join(rows)
 
 

@@ -134,9 +134,8 @@ def show_pairs(trained, alt):
 
 show_pairs(
     before,
-    "Five cards against five captions, before training: within each row "
-    "the similarities are nearly "
-    "equal, and the framed right pairs are no larger than the rest.",
+    "Five cards against five captions, before training: within each row the similarities are "
+    "nearly equal, and the framed right pairs are no larger than the rest.",
 )
 
 # %% [markdown]
@@ -297,8 +296,7 @@ print(f"{seconds[0]:.0f} s of one core; recorded: {mean_and_spread(seconds[1:], 
 # The same five pairs after training
 show_pairs(
     method,
-    "Five cards against five captions after training: in each row the "
-    "framed right pair is the largest.",
+    "The same after training: the framed right pair is the largest of each row.",
 )
 
 # %% [markdown]
@@ -631,9 +629,8 @@ show_table(
         for name in ("CLIP", "SigLIP")
     ],
     ["loss", "zero-shot, class", "text to image at 1", "image to text at 1", "kNN of h"],
-    "Test, mean ± standard deviation of three seeds; recall among "
-    f"{recipe.GALLERY:,} cards, chance "
-    f"{1 / recipe.GALLERY:.3f}",
+    f"Test, mean ± standard deviation of three seeds; recall among {recipe.GALLERY:,} cards, "
+    f"chance {1 / recipe.GALLERY:.3f}",
 )
 
 # %% [markdown]
@@ -663,7 +660,7 @@ show_table(
 
 # %% tags=["exercise"]
 def my_modality_gap(z_image, z_text):
-    """(n, d) and (m, d), of any length -> the distance of their means on the sphere, 0 to 2."""
+    """(n, d) and (m, d), rows of any length -> the distance of their means, 0 to 2."""
     ### BEGIN SOLUTION
     mean_image = F.normalize(z_image, dim=1).mean(dim=0)
     mean_text = F.normalize(z_text, dim=1).mean(dim=0)
@@ -701,8 +698,7 @@ show(
     gap_figure(clouds),
     alt="Embeddings of 300 cards and their captions on a plane. "
     + "; ".join(clouds)
-    + ". Before training images and texts form two separate clumps, after it "
-    "they lie in one region.",
+    + ". Before training images and texts lie in two clumps, after it in one region.",
 )
 show_table(
     [
@@ -751,9 +747,8 @@ placed = captions(val.subset(batch), ("class", "position"))
 # Four pairs of that run, and what it can name
 show(
     captioned(channels_last(pixels), placed),
-    alt="Four cards as the run sees them, each with its caption; on some of "
-    "them the object is at the other "
-    "side than the caption says.",
+    alt="Four cards as the run sees them, each with its caption; on two of them the object is at "
+    "the other side than the caption says.",
 )
 show_table(
     [
@@ -799,8 +794,8 @@ show(
         {"guessing, ln 128": math.log(128), "the least for the class alone": floor},
     ),
     alt="The loss of captions that name the class alone ends at "
-    f"{first_of['class alone']['rows'][-1]['loss']:.2f}, "
-    f"just above the dashed line at {floor:.2f}; that of all five factors goes below it.",
+    f"{first_of['class alone']['rows'][-1]['loss']:.2f}, on the dashed line at {floor:.2f}; "
+    "that of all five factors goes below it.",
 )
 print(f"the least possible: {floor:.2f}; recorded runs end at", end=" ")
 print(mean_and_spread([rows[-1]["loss"] for rows in of("class alone", "rows")], 2))
@@ -877,9 +872,7 @@ table = [
 ]
 table.insert(2, ["CLIP", mean_and_spread(of("CLIP", "knn")), "8,000 captions"])
 show_table(
-    table,
-    ["row", "kNN of h", "used"],
-    "Accuracy on test, mean ± standard deviation of three seeds",
+    table, ["row", "kNN of h", "used"], "Accuracy on test, mean ± standard deviation of three seeds"
 )
 
 # %% [markdown]
