@@ -92,7 +92,8 @@ def test_it_follows_the_keyboard_and_keeps_the_focus(notebook, lab, number):
     control.focus()
     before = lab.evaluate(STATE)
     kind = control.evaluate("e => e.type ?? e.getAttribute('role')")
-    for key in {"checkbox": ("Space",), "button": ("Enter",)}.get(kind, ("ArrowRight", "ArrowLeft")):
+    keys = {"checkbox": ("Space",), "button": ("Enter",), "text": ("End", "Backspace")}
+    for key in keys.get(kind, ("ArrowRight", "ArrowLeft")):
         notebook.page.keyboard.press(key)
         notebook.page.wait_for_timeout(50)
         if lab.evaluate(STATE) != before:
