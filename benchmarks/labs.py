@@ -2,7 +2,7 @@
 
     python benchmarks/labs.py
 
-Headless Chromium, every lab with the data of its lesson (notebooks/labs/), the median of 20 keys after 3 to warm up.
+Headless Chromium, every lab with the data of its lesson (notebooks/labs/), the median of 20 keys after 4 to warm up.
 The time runs from the key's event to the end of the frame that shows the change. A frame comes every 16.7 ms, so that
 half of one is waiting. The first picture of the collapse lab is timed from the call in Python to the end of its frame,
 without the way between the two. Then 500 keys in JupyterLab: nodes of the page, and memory of the kernel.
@@ -27,7 +27,7 @@ from cl_course.lessons.shared.lab_page import STYLE, page_lab
 
 BARS = {"JupyterLab": 30, "page": 16}  # milliseconds, median of 20
 FIRST_BAR = 150
-KEYS, WARM, DRAGS = 20, 3, 500
+KEYS, WARM, DRAGS = 20, 4, 500
 # A message posted in a frame arrives when that frame is drawn. What changes outside of one is drawn in the next.
 WATCH = """area => {
     window.times = []
@@ -59,20 +59,25 @@ FIRST = """async ([code, data]) => {
     const { port1, port2 } = new MessageChannel()
     return new Promise((done) => { port1.onmessage = () => done(performance.now() - start); port2.postMessage(0) })
 }"""
-CONTROLS = "input[type=range]:not([disabled]), input[type=radio]:not([disabled]), [tabindex='0']"
+CONTROLS = "input[type=range]:not([disabled]), input[type=radio]:not([disabled]), [tabindex='0'], input[type=text]"
+TO_AND_FRO, TYPED = ("ArrowRight", "ArrowLeft"), ("Backspace", "d")  # the caption's last letter
 NODES = "document.querySelectorAll('*').length"
 MEMORY = r"""import re
 from pathlib import Path
 print("memory", re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])"""
 
 
-def press(page, area, keys: int) -> None:
-    """Arrow keys on the lab's first slider, choice or handle, to and fro."""
+def press(page, area, keys: int) -> tuple[str, str]:
+    """Keys on the lab's first slider, choice or handle, or else in its text box, to and fro; returns the two keys."""
     control = area.locator(CONTROLS).first
     control.scroll_into_view_if_needed()
     control.focus()
+    pair = TYPED if control.evaluate("e => e.type === 'text'") else TO_AND_FRO
+    if pair is TYPED:
+        page.keyboard.press("End")
     for number in range(keys):
-        page.keyboard.press("ArrowLeft" if number % 2 else "ArrowRight")
+        page.keyboard.press(pair[number % 2])
+    return pair
 
 
 def first_picture(browser) -> float:
@@ -91,11 +96,11 @@ def first_picture(browser) -> float:
 
 def median(page, area) -> float:
     """Milliseconds from a key to the changed picture."""
-    press(page, area, WARM)  # and the control keeps the focus
+    keys = press(page, area, WARM)  # an even number, and the control keeps the focus
     area.evaluate(WATCH)
     for _ in range(KEYS):
         before = page.evaluate("window.times.length")
-        page.keyboard.press("ArrowLeft" if before % 2 else "ArrowRight")
+        page.keyboard.press(keys[before % 2])
         wait_until(lambda before=before: page.evaluate("window.times.length") > before, "the picture has changed")
     return statistics.median(page.evaluate("window.times"))
 
