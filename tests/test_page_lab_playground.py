@@ -194,7 +194,7 @@ def test_without_a_seed_it_says_so(browser):
         playground(seed=-1)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0])  # benchmarks/playground.py asks three, for a minute each
 def test_what_the_presets_promise_shows_within_a_few_hundred_steps(lab, seed):
     run = lambda steps, **settings: lab.page.evaluate(RUN, [{"seed": seed, **settings}, steps])
     healthy, shortcut = run(300), run(300, colour=False)
