@@ -51,8 +51,9 @@ class LabPage:
         return self.page.evaluate("document.getElementById('lab').labAlt()")
 
     def rest(self) -> None:
-        """Wait until the lab no longer says that it is busy."""
+        """Wait until the lab no longer says that it is busy, and has said what is seen."""
         wait_until(lambda: self.page.locator(".cl-lab[aria-busy=true]").count() == 0, "the lab has done its work")
+        wait_until(lambda: self.words, "the picture in words")
 
     def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ HANDLES = (  # what arrow keys move, the most telling first
     "input[type=range]:not([disabled]):visible",
     "button[tabindex='0']",
     "input[type=radio]",
+    "input[type=text]",
 )
 PRESSED = (  # by mouse or finger
     "input[type=range]:not([disabled]):visible",
@@ -119,7 +120,8 @@ def test_axe_finds_no_serious_fault(lab, theme):
 def test_it_moves_by_mouse_and_by_touch(browser, name, by):
     lab = LabPage(browser, EXAMPLES[name](), touch=by == "touch")
     lab.rest()
-    control = next(found.first for found in map(lab.page.locator, PRESSED) if found.count())
+    control = next(found for found in map(lab.page.locator, PRESSED) if found.count())
+    control = control.nth(min(1, control.count() - 1))  # the first button may be pressed already
     control.scroll_into_view_if_needed()
     before, box = lab.page.evaluate(STATE), control.bounding_box()
     x, y = box["x"] + 0.23 * box["width"], box["y"] + box["height"] / 2
