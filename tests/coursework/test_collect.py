@@ -30,7 +30,7 @@ def archive(files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
         ("mullerzoe_123456_7890123_02_infonce-1.ipynb", "mullerzoe"),  # Canvas
         ("mullerzoe_LATE_123456_7890123_02_infonce.ipynb", "mullerzoe"),
         ("zoe-m/02_infonce.ipynb", "zoe-m"),  # a folder each
-        ("02-infonce-zoe/work/02_infonce.ipynb", "02-infonce-zoe"),  # GitHub Classroom
+        ("02-infonce-zoe/notebooks/02_infonce.ipynb", "02-infonce-zoe"),  # GitHub Classroom
         ("zoe_02_infonce.ipynb", "zoe"),
         ("02_infonce_zoe.ipynb", "zoe"),
         ("02_infonce (3).ipynb", "02_infonce (3)"),
