@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "notebooks"), str(ROOT)]
 from browser import Notebook, headless_browser, jupyter_lab, wait_until, write_notebook
 from lab_pages import PAGE, LabPage, shown_by
 from test_labs_in_jupyterlab import CELL, IDS, SHOWN

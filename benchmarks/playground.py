@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # its headless browser
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("tests", "notebooks")]  # its headless browser
 
 from browser import headless_browser
 

@@ -25,7 +25,9 @@ STATE = "application/vnd.jupyter.widget-state+json"
 WIDTH, DENSITY = 940, 2  # pixels of the page, and of the picture for each of them
 MOST_BYTES = 250_000  # of a sharp picture; GitHub draws notebooks of at most 1 MB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+# No sandbox, as in a container; the rest keeps the browser from calling home.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PAGE = f'<!doctype html><html lang="en" data-theme="light"><style>{STYLE}</style><body><div id="lab"></div></body>'
 LONGEST = 60_000  # milliseconds that a lab may be busy
 # Two frames later a lab has drawn what it drew at once, and what it asked to draw in the next frame.
@@ -120,9 +122,14 @@ def _script(identity: str) -> str:
     return bundle.relative_to(LESSONS.parents[1]).as_posix()
 
 
+def find_browser() -> str | None:
+    """Where a Chromium lies; None where there is none on the PATH."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @contextmanager
 def _browser() -> Iterator:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = find_browser()
     if found is None:
         raise NoPicture("the labs' pictures need a browser: install chromium and put it on the PATH")
     from playwright.sync_api import sync_playwright  # only those who build notebooks need it

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import nbformat
 
+from lab_pictures import FLAGS, find_browser
+
 if TYPE_CHECKING:  # the tests are skipped where it is not installed
     from playwright.sync_api import Browser, Page
 
@@ -31,21 +32,6 @@ SCREENSHOTS = ROOT / "build/browser"
 START = 120  # seconds for the server, for opening a notebook and for running it: the machine may be busy
 ANSWER = 30  # seconds from a key to what it changes
 WINDOW = {"width": 1280, "height": 900}
-# No sandbox, as in a container; the rest keeps the browser from calling home.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def find_browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
