@@ -99,6 +99,12 @@ QUESTIONS = {
         lambda n: math.log(2 * n - 1),
         "all 2n - 1 candidates have the same share.",
     ),
+    "10": Question(
+        "All embeddings of a CLIP run with {n} pairs a batch are alike. At which loss does it stand?",
+        lambda draw: {"n": int(draw.integers(16, 500))},
+        lambda n: math.log(n),
+        "each image has n captions with the same share, and each caption n images.",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """A task of one's own: the same id gives the same task, on every machine."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,11 @@ from submissions import lesson
 from cl_course.coursework.variants import QUESTIONS, Variant
 
 LESSONS = [lesson(number).lesson for number in QUESTIONS]
+
+
+def test_every_lesson_has_a_question():
+    sources = Path(__file__).parents[2] / "notebooks" / "src"
+    assert sorted(QUESTIONS) == sorted(path.stem[:2] for path in sources.glob("[0-9][0-9]_*.py"))
 
 
 def test_the_same_id_gives_the_same_task_and_another_id_another():
