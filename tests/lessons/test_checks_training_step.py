@@ -279,12 +279,6 @@ def test_what_no_list_has_is_shown_by_what_was_observed(lines, said):
     assert not verdict.passed and said in verdict.sentence, verdict.sentence
 
 
-def test_every_known_mistake_is_said_by_name():
-    for mistake in module.MISTAKES:
-        verdict = training_step.judge(module.make(**mistake.parts))
-        assert not verdict.passed and verdict.sentence == mistake.sentence
-
-
 def test_a_loss_with_its_graph_passes_with_a_remark():
     assert "detach()" in training_step.judge(in_two_passes).notes[0]
     assert training_step.judge(in_one_pass).notes == ()
