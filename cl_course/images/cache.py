@@ -22,7 +22,7 @@ from torch import Tensor
 from cl_course.files import digest_of, write_atomically
 from cl_course.images.download import cache_folder, unwritable, writable
 
-VERSION = 4  # raise it when what is stored, or how it is decoded, changes
+VERSION = 5  # raise it when what is stored, or how it is decoded, changes
 # What systems and tools write beside the user's files, in small letters.
 JUNK = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "lost+found"}
 JUNK |= {"system volume information", "__pycache__"}
@@ -97,12 +97,13 @@ def _read(path: Path, key: str) -> Decoded | None:
     if not (path.exists() and seal.exists()) or seal.read_bytes() != digest_of(path).encode():
         return None
     with safe_open(path, framework="pt") as file:
-        about, keys = file.metadata(), file.keys()
-        tensors = {key: file.get_tensor(key) for key in keys}
+        about, fields = file.metadata(), file.keys()
+        if about.get("key") != key:  # first: an earlier version of the course stored other fields
+            return None
+        tensors = {field: file.get_tensor(field) for field in fields}
     class_names, skipped = (tuple(json.loads(about[name])) for name in ("class_names", "skipped"))
     names = tuple(json.loads(tensors["names"].numpy().tobytes()))
-    kept = Decoded(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped, names)
-    return kept if about["key"] == key else None
+    return Decoded(tensors["images"], tensors.get("labels"), tensors["tickets"], class_names, skipped, names)
 
 
 def _write(path: Path, key: str, decoded: Decoded) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from picture_files import encoded, flowers, folder_of, picture
+from safetensors.numpy import save_file
 
 from cl_course import files
 from cl_course.data import load
@@ -83,6 +84,16 @@ def test_a_cache_without_its_digest_is_made_again(tmp_path, decoded):
     load(source, "train")
     kept(tmp_path, ".sha256").unlink()
     load(source, "train"), load(source, "train")
+    assert decoded == ["all", "all"]
+
+
+def test_a_cache_of_an_earlier_version_with_other_fields_is_made_again(tmp_path, decoded):
+    source = folder_of(tmp_path, flowers(10))
+    now = load(source, "train")
+    about = {"key": "1 of an earlier version", "class_names": "[]"}
+    save_file({"pixels": now.images.numpy()}, kept(tmp_path), metadata=about)
+    kept(tmp_path, ".sha256").write_text(files.digest_of(kept(tmp_path)))
+    assert torch.equal(load(source, "train").images, now.images)
     assert decoded == ["all", "all"]
 
 
