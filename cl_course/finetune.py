@@ -143,11 +143,9 @@ def train_classifier(
 
 
 def learning_parts(classifier: nn.Sequential, layers: str) -> list[nn.Module]:
-    """The parts that learn, from the output back to the input: the head, the four stages, the stem."""
+    """The parts that learn, from the output back to the input: the head, the stages, the stem."""
     encoder, head = classifier
-    blocks = len(encoder.stages) // 4
-    stages = [encoder.stages[stage * blocks : (stage + 1) * blocks] for stage in (3, 2, 1, 0)]
-    return [head, *stages, encoder.stem][: {"head": 1, "last": 2}.get(layers)]
+    return [head, *reversed(encoder.by_stage()), encoder.stem][: {"head": 1, "last": 2}.get(layers)]
 
 
 def accuracy(classifier: nn.Module, images: ImageSet) -> float:

@@ -68,11 +68,13 @@ def segmentation_head(
 def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     """Frozen features before pooling, (n, c, h', w'), on the CPU; the encoder's train / eval mode is put back.
 
-    `stage`: take the maps after this one, from 1, the finest and least abstract, to 4, the encoder's `feature_map`.
+    `stage`: take the maps after this one, from 1, the finest and least abstract, to the encoder's last, its
+    `feature_map`.
     """
-    stage = whole("stage", stage, 1, 4)
+    stages = encoder.by_stage()
+    stage = whole("stage", stage, 1, len(stages))
     device = next(encoder.parameters()).device
-    upto = nn.Sequential(encoder.stem, encoder.stages[: stage * len(encoder.stages) // 4])
+    upto = nn.Sequential(encoder.stem, *stages[:stage])
     was_training = encoder.training
     encoder.eval()
     try:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cl_course import finetune
 from cl_course.augment import AugmentConfig
@@ -50,6 +51,12 @@ def test_the_encoder_and_torchs_random_numbers_stay_as_they_are(encoder, layers)
     assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
     assert encoder.training and all(p.requires_grad and p.grad is None for p in encoder.parameters())
     assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_last_of_three_stages_is_the_third():
+    classifier = nn.Sequential(small_resnet(4, stages=3), nn.Linear(16, 2))
+    assert learning_parts(classifier, "last")[1][0] is classifier[0].stages[2]
+    assert len(learning_parts(classifier, "all")) == 5
 
 
 @pytest.mark.parametrize("layers, learns", [("head", ()), ("last", ("stages.3.",)), ("all", ("stem.", "stages."))])

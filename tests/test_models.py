@@ -17,11 +17,12 @@ def count(module: nn.Module) -> int:
     [
         (small_resnet(), 32, 128, 2),
         (small_resnet(8), 32, 64, 2),
+        (small_resnet(16, stages=3), 32, 64, 4),
         (small_resnet(8), 96, 64, 6),
         (resnet18("cifar"), 32, 512, 4),
         (resnet18("stl"), 96, 512, 3),
     ],
-    ids=["small 16", "small 8", "small 8 at 96 px", "ResNet-18, CIFAR stem", "ResNet-18, STL stem"],
+    ids=["small 16", "small 8", "three stages", "small 8 at 96 px", "ResNet-18, CIFAR stem", "ResNet-18, STL stem"],
 )
 def test_shapes(encoder, side, dim, map_side):
     images = torch.rand(2, 3, side, side)

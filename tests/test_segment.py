@@ -52,8 +52,11 @@ class Colours(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.stages = nn.Identity(), nn.Sequential(*[nn.Identity()] * 4)
+        self.stem = nn.Identity()
         self.unused = nn.Parameter(torch.zeros(1))
+
+    def by_stage(self):
+        return [nn.Sequential(nn.Identity())] * 4
 
 
 def red_on_blue(n: int, seed: int = 0) -> ImageSet:
