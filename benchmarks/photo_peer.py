@@ -20,8 +20,16 @@ from cl_course.files import write_atomically
 
 BATCH_SIZE, TEMPERATURE, RATE, DECAY = 256, 0.5, 0.06 * 256 / 128, 5e-4
 TIMED = 20  # steps, from which the number of epochs follows
-CONFIG = {"batch_size": BATCH_SIZE, "optimizer": "sgd", "learning_rate": RATE, "momentum": 0.9, "weight_decay": DECAY,
-          "temperature": TEMPERATURE, "precision": "float32", "augment": "lightly.transforms.SimCLRTransform"}
+CONFIG = {
+    "batch_size": BATCH_SIZE,
+    "optimizer": "sgd",
+    "learning_rate": RATE,
+    "momentum": 0.9,
+    "weight_decay": DECAY,
+    "temperature": TEMPERATURE,
+    "precision": "float32",
+    "augment": "lightly.transforms.SimCLRTransform",
+}
 
 
 class Pictures(Dataset):
@@ -38,8 +46,9 @@ class Pictures(Dataset):
         return view1, view2
 
 
-def lightly_run(encoder: nn.Module, images: Tensor, minutes: float, seed: int, file: Path, watch: Callable
-                ) -> tuple[nn.Module, list[dict], dict]:
+def lightly_run(
+    encoder: nn.Module, images: Tensor, minutes: float, seed: int, file: Path, watch: Callable
+) -> tuple[nn.Module, list[dict], dict]:
     """Train `encoder` on uint8 images (n, 3, 32, 32) for about `minutes`: encoder, one row an epoch, settings.
 
     Args:

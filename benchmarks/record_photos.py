@@ -36,13 +36,15 @@ KEPT = Path(__file__).parent.parent / "build" / "photos"
 EVERY = 4  # epochs between two votes on validation
 VOTERS = 10_000  # training images that vote on the way; at the end all of them do
 ENCODER = {"name": "small", "width": 32}  # 1.2 M weights: 2.5 MB in half precision
-CONFIG = TrainConfig(epochs=40, batch_size=256, learning_rate=2e-3, precision="bfloat16",
-                     augment=replace(PHOTOS, crop=(0.2, 1.0)))
+CONFIG = TrainConfig(
+    epochs=40, batch_size=256, learning_rate=2e-3, precision="bfloat16", augment=replace(PHOTOS, crop=(0.2, 1.0))
+)
 HEAD = {"hidden_dim": 512}
 RECIPES = {
     "simclr": Recipe("simclr", ENCODER, HEAD, {"temperature": 0.2}, CONFIG),
-    "moco": Recipe("moco", ENCODER, HEAD, {"queue_size": 4096, "momentum": 0.99, "temperature": 0.2, "symmetric": True},
-                   CONFIG),
+    "moco": Recipe(
+        "moco", ENCODER, HEAD, {"queue_size": 4096, "momentum": 0.99, "temperature": 0.2, "symmetric": True}, CONFIG
+    ),
     "byol": Recipe("byol", ENCODER, HEAD | {"norm_output": True}, {"momentum": 0.99, "total_steps": "all"}, CONFIG),
 }
 PEER = "lightly's SimCLR"
@@ -86,7 +88,10 @@ def ours(row: str, seed: int) -> tuple[nn.Module, list[dict], dict]:
     seen = everything()
     method, watch = chosen.build(seen), Watch(chosen.config.epochs)
     history = pretrain(
-        method, seen, chosen.config, on_epoch=lambda row, method: watch(row, method.encoder),
+        method,
+        seen,
+        chosen.config,
+        on_epoch=lambda row, method: watch(row, method.encoder),
         resume=KEPT / f"{OF_ROW[row]}_{seed}.checkpoint",
     )
     return method.encoder, history.rows, asdict(chosen.config) | {"head": chosen.head} | chosen.settings
@@ -116,8 +121,11 @@ def run(row: str, seed: int) -> dict:
     minutes = round(sum(each["core_minutes"] for each in rows), 1)
     keep = ("epoch", "loss", "seconds", "core_minutes", "knn_val")
     curve = [{name: round(each[name], 4) for name in keep if name in each} for each in rows]
-    about = {"run": row, "seed": seed} | measured | {"core_minutes": minutes, "epochs": len(rows),
-                                                     "images": len(everything())}
+    about = (
+        {"run": row, "seed": seed}
+        | measured
+        | {"core_minutes": minutes, "epochs": len(rows), "images": len(everything())}
+    )
     if row != PEER:
         ship(row, seed, encoder, config, about)
     return about | {"config": config, "curve": curve}
