@@ -1,7 +1,7 @@
 """lightly's SimCLR on CIFAR-10, in lightly's own loop: the peer of `record_photos.py`.
 
 Its transform, loss and head, and the settings of its CIFAR-10 benchmark
-(docs/source/getting_started/benchmarks/cifar10_benchmark.py): SGD at 0.06 for 128 images and in proportion, momentum
+(docs/source/getting_started/benchmarks/cifar10_benchmark.py): SGD at 0.06 for batches of 128, momentum
 0.9, decay 5e-4, temperature 0.5, a cosine without warm-up, float32. Only the encoder is ours.
 """
 
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cl_course.files import write_atomically
 
-BATCH_SIZE, TEMPERATURE, RATE, DECAY = 256, 0.5, 0.06 * 256 / 128, 5e-4
+BATCH_SIZE, TEMPERATURE, RATE, DECAY = 128, 0.5, 0.06, 5e-4
 TIMED = 20  # steps, from which the number of epochs follows
 CONFIG = {
     "batch_size": BATCH_SIZE,

@@ -35,9 +35,9 @@ from cl_course.train import TrainConfig, pretrain
 KEPT = Path(__file__).parent.parent / "build" / "photos"
 EVERY = 4  # epochs between two votes on validation
 VOTERS = 10_000  # training images that vote on the way; at the end all of them do
-ENCODER = {"name": "small", "width": 32}  # 1.2 M weights: 2.5 MB in half precision
+ENCODER = {"name": "small", "width": 64, "stages": 3}  # 1.2 M weights: 2.5 MB in half precision
 CONFIG = TrainConfig(
-    epochs=40, batch_size=256, learning_rate=2e-3, precision="bfloat16", augment=replace(PHOTOS, crop=(0.2, 1.0))
+    epochs=45, batch_size=128, learning_rate=2e-3, precision="bfloat16", augment=replace(PHOTOS, crop=(0.2, 1.0))
 )
 HEAD = {"hidden_dim": 512}
 RECIPES = {
