@@ -1,12 +1,17 @@
-"""Large batches in small memory: `grad_cache` gives the whole batch's gradient, `accumulate` only that of its chunks.
+"""Large batches in small memory: in chunks, or with activations that are computed again.
 
-A backward pass needs all that the network computed on the way. In chunks it never holds more than one chunk's share.
+A backward pass needs all that the network computed on the way. In chunks it never holds more than one chunk's share:
+`grad_cache` gives the whole batch's gradient, `accumulate` only that of its chunks. `checkpointed` keeps the inputs of
+the encoder's parts alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cl_course.tensor_types import in_float32
 from cl_course.values import whole
@@ -65,3 +70,40 @@ def _chunks(view1: Tensor, view2: Tensor, chunk: int) -> list[tuple[Tensor, Tens
         raise ValueError(f"row i of both views is image i, at least one, got {len(view1)} and {len(view2)} rows; give "
                          "two views of the same images")
     return list(zip(view1.split(chunk), view2.split(chunk)))
+
+
+@contextmanager
+def checkpointed(encoder: nn.Module, wanted: bool = True) -> Iterator[None]:
+    """For a while, a backward pass through a ResNet computes its stem and its blocks once more, from their inputs.
+
+    Activation checkpointing (Chen et al. 2016, arXiv:1604.06174): of what a part computes on the way, its input alone
+    is kept. The gradient is the same, for one more forward pass. BatchNorm updates its running statistics once, in the
+    first pass; torch's `checkpoint` by itself would let the second pass update them again.
+    """
+    parts = [encoder.stem, *encoder.stages] if wanted else []
+    for part in parts:
+        once_more = partial(_contexts, part)
+        part.forward = partial(checkpoint, part.forward, use_reentrant=False, context_fn=once_more)
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward
+
+
+def _contexts(part: nn.Module) -> tuple:
+    """What torch's `checkpoint` enters for the first pass and for the second."""
+    return nullcontext(), _on_copies_of_buffers(part)
+
+
+@contextmanager
+def _on_copies_of_buffers(part: nn.Module) -> Iterator[None]:
+    """What is updated meanwhile, such as running statistics, is a copy that nobody keeps."""
+    own = [(layer, *named) for layer in part.modules() for named in layer.named_buffers(recurse=False)]
+    for layer, name, buffer in own:
+        setattr(layer, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for layer, name, buffer in own:
+            setattr(layer, name, buffer)

@@ -12,6 +12,8 @@ from torch import Generator, nn
 from cl_course.data import ImageSet
 from cl_course.files import read_state, write_state
 
+SAME_NUMBERS = ("checkpointing",)  # what a run may change when it goes on, on a GPU with less memory
+
 
 def settings_of(config: Any, method: nn.Module, images: ImageSet) -> dict:
     """What a resumed run must share with the one that wrote the checkpoint: configuration, method, and the images.
@@ -56,7 +58,8 @@ class Run:
             raise ValueError(
                 f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
             ) from error
-        differing = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
+        names = [name for name in dict.fromkeys([*now, *was]) if name not in SAME_NUMBERS]
+        differing = [name for name in names if was.get(name) != now.get(name)]
         if differing:
             was, now = ({name: settings.get(name) for name in differing} for settings in (was, now))
             raise ValueError(

@@ -21,8 +21,9 @@ from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
 from cl_course.files import alone, plain
-from cl_course.large_batches import accumulate, grad_cache
+from cl_course.large_batches import accumulate, checkpointed, grad_cache
 from cl_course.methods.method import Method
+from cl_course.models import ResNet
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 from cl_course.resume import Run, settings_of
 from cl_course.values import MAX_SEED, instance, one_of, real, whole
@@ -48,6 +49,7 @@ class TrainConfig:
         seed: of the order of the images and of the augmentations.
         precision: "float32", or "bfloat16" for autocast, faster on a GPU; weights and loss stay in float32.
         compile: torch.compile the encoders: a minute or more at the start, for long runs on a GPU.
+        checkpointing: keep fewer activations and compute them again: the same numbers, less memory, more time.
         chunk_size: images that go through SimCLR's network at a time, where the memory does not hold the batch; None
             for all. Other methods do not compare the images of a batch: give them a smaller one.
         chunked: "grad_cache" (negatives from the whole batch) or "accumulate" (from the chunk); see `large_batches`.
@@ -63,6 +65,7 @@ class TrainConfig:
     seed: int = 0
     precision: str = "float32"
     compile: bool = False
+    checkpointing: bool = False
     chunk_size: int | None = None
     chunked: str = "grad_cache"
 
@@ -81,6 +84,10 @@ class TrainConfig:
         check("chunked", one_of, tuple(CHUNKED))
         check("augment", instance, AugmentConfig)
         check("compile", instance, bool)
+        check("checkpointing", instance, bool)
+        if self.compile and self.checkpointing:
+            raise ValueError("compile and checkpointing do not work together; leave out compile where memory is short, "
+                             "else checkpointing")
         if self.chunk_size is not None:
             check("chunk_size", whole, 2, self.batch_size, advice="None takes the whole batch")
             if self.batch_size % self.chunk_size == 1:
@@ -107,7 +114,18 @@ class NonFiniteLoss(FloatingPointError):
 
 
 class Lost(OSError):
-    """A GPU, or another process of the run, failed."""
+    """A GPU or another process of the run failed, or the memory is too small for a step."""
+
+
+@contextmanager
+def _in_words(behind: Callable[[], str] = str) -> Iterator[None]:
+    """What a device or another process did is one sentence, a `Lost`, with `behind()` at its end."""
+    try:
+        yield
+    except RuntimeError as error:
+        if what := lost(error):
+            raise Lost(f"{what}{behind()}") from error
+        raise
 
 
 def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None,
@@ -129,19 +147,15 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
             processes differ in any of these; and where the device has no room for the images.
         TypeError: an argument of another class; `on_epoch` returned something else than plain data.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
-        Lost: a GPU or another process failed; says where the last good checkpoint is.
+        Lost: a GPU or another process failed, or a step needs more memory than there is; says where the last good
+            checkpoint is.
     """
     check_run(method, images, config)
     method.check_data(len(images), config.batch_size)
     keep_freed_memory()
     file = None if resume is None else Path(resume)
-    with nullcontext() if file is None or rank() > 0 else alone(file):
-        try:
-            return _train(method, images, config, on_epoch, file)
-        except RuntimeError as error:
-            if what := lost(error):
-                raise Lost(f"{what}; {_kept(file)}") from error
-            raise
+    with nullcontext() if file is None or rank() > 0 else alone(file), _in_words(lambda: f"; {_kept(file)}"):
+        return _train(method, images, config, on_epoch, file)
 
 
 def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
@@ -162,6 +176,9 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     if config.chunk_size is not None and method.contrast is None:
         raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; "
                          "leave chunk_size out and take a smaller batch_size")
+    if config.checkpointing and not isinstance(method.encoder, ResNet):
+        raise ValueError("checkpointing is for encoders with the parts of cl_course.models.ResNet, and this is a "
+                         f"{type(method.encoder).__name__}; leave it out and take a smaller batch_size")
     weights = list(method.parameters())
     if not any(weight.requires_grad for weight in weights):
         raise ValueError(f"{name} has no weight to train: all are frozen; call requires_grad_(True) on some")
@@ -192,7 +209,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     with bar as progress, as_one(method):
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
-            with _compiled(method, config.compile):
+            with checkpointed(method.encoder, config.checkpointing), _compiled(method, config.compile):
                 for batch in shuffled_batches(len(images), config.batch_size, generator):
                     rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
                     own = pixels[share(batch).to(device)]
@@ -267,6 +284,7 @@ def estimate(method: Method, images: ImageSet, config: TrainConfig, steps: int =
     return typical * config.epochs * (len(images) // config.batch_size)
 
 
+@_in_words()
 def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int) -> list[tuple[float, float]]:
     """Seconds of each of `steps` training steps of a copy of the method: (by the clock, of processor time)."""
     check_run(method, images, config)
@@ -279,7 +297,7 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
     optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(0)
     batch = share(images.images[: config.batch_size]).to(device)
     seconds = []
-    with _compiled(trial, config.compile), as_one(trial):
+    with checkpointed(trial.encoder, config.checkpointing), _compiled(trial, config.compile), as_one(trial):
         for _ in range(1 + steps):  # the first, cold one does not count
             start, busy = time.perf_counter(), time.process_time()
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))

@@ -47,6 +47,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     ),
     "test_distributed.py": (
         "test_two_processes_learn_what_one_learns_from_the_whole_batch",
+        "test_two_processes_that_compute_activations_again_have_the_same_numbers",
         "test_queue_and_slow_networks_are_the_same_in_both_processes",
         "test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one",
         "test_processes_that_do_not_fit_together_are_refused_in_each_of_them",

@@ -42,7 +42,7 @@ def method(case: str, seed: int = 0) -> Method:
     return build(name, small_resnet(4), HEAD, **settings)
 
 
-def exact(case: str, seed: int = 0) -> dict:
+def exact(case: str, seed: int = 0, config: TrainConfig = CONFIG) -> dict:
     """Five steps in float64, where no rounding hides a wrong gradient: each loss, and all weights and buffers."""
     one, losses, step = method(case, seed).double(), [], train.train_step
 
@@ -52,7 +52,7 @@ def exact(case: str, seed: int = 0) -> dict:
 
     in_float64 = {"to_float": lambda batch: batch.double() / 255, "check_run": lambda *run: None, "train_step": noted}
     with patch.multiple(train, **in_float64):
-        pretrain(one, images(), CONFIG)
+        pretrain(one, images(), config)
     return {"losses": distributed.average(torch.stack(losses)), "weights": one.state_dict()}
 
 
@@ -88,6 +88,7 @@ def refused(folder: Path) -> dict[str, str]:
     return {
         "torch": said(distributed.agree, {"torch": f"2.{6 + rank}.0"}),
         "batch sizes": said(pretrain, one, images(), replace(CONFIG, batch_size=16 * (1 + rank))),
+        "checkpointing": said(pretrain, one, images(), replace(CONFIG, checkpointing=rank == 1)),
         "images": said(pretrain, one, ImageSet(images().images ^ rank), CONFIG),
         "images of an estimate": said(train.estimate, one, ImageSet(images().images ^ rank), CONFIG),
         "a checkpoint": said(trained, resume=folder / f"{'run' if rank == 0 else 'none'}.pt"),
@@ -101,6 +102,7 @@ def main(folder: Path) -> None:
     distributed.join(torch.device("cpu"))
     rank = distributed.rank()
     results = {case: exact(case, seed=rank) for case in CASES}  # it is the weights of process 0 that count
+    results["checkpointed"] = exact("simclr", rank, replace(CONFIG, checkpointing=True))
     results |= {"unbroken": trained(), "resumed": resumed(folder), "refused": refused(folder)}
     results["gathered"] = distributed.gather(distributed.share(torch.arange(12.0)))
     results["seconds"] = train.estimate(method("simclr"), images(), CONFIG)

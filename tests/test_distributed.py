@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(results, case)
         assert not wrong
 
 
+def test_two_processes_that_compute_activations_again_have_the_same_numbers(results):
+    for two in results:
+        plain, again = two["simclr"], two["checkpointed"]
+        torch.testing.assert_close(again["losses"], plain["losses"], rtol=0, atol=1e-6)
+        assert not differing(again["weights"], plain["weights"], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", ["moco", "moco, shuffled", "byol"])
 def test_queue_and_slow_networks_are_the_same_in_both_processes(results, case):
     weights, others = (two[case]["weights"] for two in results)
@@ -67,6 +75,7 @@ def test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one(results):
     [
         ("torch", "differ in torch: 2.6.0 in process 0 and 2.7.0 in process 1; start all of them with the same"),
         ("batch sizes", "differ in batch_size: 16 in process 0 and 32 in process 1; start all"),
+        ("checkpointing", "differ in checkpointing: False in process 0 and True in process 1; start all"),
         ("images", "differ in pixels: "),
         ("images of an estimate", "differ in pixels: "),
         ("a checkpoint", "differ in epochs in the checkpoint: 3 in process 0 and 0 in process 1"),
@@ -185,6 +194,33 @@ def test_a_gpu_that_fails_is_one_sentence_that_names_the_last_checkpoint(tmp_pat
         pretrain(Loses(base.encoder, base.projector), ranks.images().subset(torch.arange(48)), CONFIG, resume=file)
     told = f"the last good checkpoint is {file}" if kept else train.NO_CHECKPOINT
     assert str(error.value).endswith(told) and "\n" not in str(error.value)
+
+
+SHORT = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of ..."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.8 GB)"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried ..."),
+]
+
+
+@pytest.mark.parametrize("error", SHORT)
+def test_a_step_that_needs_more_memory_than_there_is_is_one_sentence_that_names_the_checkpoint(tmp_path, error):
+    base, file = simclr(), tmp_path / "run.pt"
+    method = Loses(base.encoder, base.projector)
+    method.error = error
+    with pytest.raises(Lost, match="a step needs more memory than there is; take checkpointing=True"):
+        train.estimate(method, ranks.images(), CONFIG)
+    with pytest.raises(Lost) as found:
+        pretrain(method, ranks.images().subset(torch.arange(48)), CONFIG, resume=file)
+    assert str(found.value).endswith(f"the last good checkpoint is {file}") and "\n" not in str(found.value)
+    again = simclr()
+    config = replace(CONFIG, checkpointing=True)  # what the sentence advises
+    assert len(pretrain(again, ranks.images().subset(torch.arange(48)), config, resume=file).rows) == 3
+
+
+def test_a_part_of_the_gpus_library_that_fails_is_a_lost_gpu():
+    said = distributed.lost(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"))
+    assert said.startswith("the GPU failed during the run (cuDNN error") and "nvidia-smi" in said
 
 
 def test_any_other_error_stays_what_it_is():

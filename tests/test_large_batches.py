@@ -1,6 +1,9 @@
-"""GradCache against the full batch, and what accumulation does not give."""
+"""GradCache and activation checkpointing against the full batch, and what accumulation does not give."""
 
+import copy
 import math
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,11 +11,12 @@ import pytest
 import torch
 from torch import Generator, nn
 
+from cl_course import large_batches
 from cl_course.data import ImageSet, load
-from cl_course.large_batches import accumulate, grad_cache
+from cl_course.large_batches import accumulate, checkpointed, grad_cache
 from cl_course.losses import chance_loss, nt_xent
-from cl_course.methods import BYOL, SimCLR
-from cl_course.models import predictor, projector, small_resnet
+from cl_course.methods import BYOL, SimCLR, build
+from cl_course.models import predictor, projector, resnet18, small_resnet
 from cl_course.optimizers import make_optimizer
 from cl_course.train import TrainConfig, pretrain, train_step
 
@@ -173,3 +177,99 @@ def test_a_shorter_last_chunk_counts_by_its_images():
     found = accumulate(both(net), LOSS, view1, view2, 3)
     assert float(found) == pytest.approx(sum(n * float(loss) for n, loss, _ in parts) / 8)
     torch.testing.assert_close(gradient(net), sum(n * g for n, _, g in parts) / 8)
+
+
+# Activation checkpointing.
+METHODS = {
+    "simclr": {},
+    "moco": {"queue_size": 32},
+    "moco in groups": {"queue_size": 32, "key_norm": "shuffled", "norm_groups": 4, "symmetric": True},
+    "byol": {},
+}
+
+
+def one_step(method: nn.Module, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Gradients, and all buffers after the step."""
+    method.loss(*views).backward()
+    grads = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return {**grads, **dict(method.named_buffers())}
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("name", METHODS)
+def test_checkpointing_changes_neither_a_gradient_nor_a_running_statistic(name, blocks):
+    torch.manual_seed(0)
+    encoder = small_resnet(4) if blocks == 1 else resnet18("stl")
+    method = build(name.split()[0], encoder, {"hidden_dim": 16, "out_dim": 16}, **METHODS[name] | dims(name))
+    again, pair = copy.deepcopy(method), torch.rand(2, 8, 3, 32, 32)
+    expected = one_step(method, *pair)
+    with checkpointed(again.encoder):
+        found = one_step(again, *pair)
+    assert found.keys() == expected.keys() and any("running_mean" in name for name in found)
+    for part, value in expected.items():
+        torch.testing.assert_close(found[part], value, rtol=1e-6, atol=1e-6, msg=part)
+    assert "forward" not in vars(again.encoder.stem), "the encoder is as it was"
+
+
+def dims(name: str) -> dict:
+    return {"dim": 16} if name.startswith("moco") else {}
+
+
+def test_torchs_checkpoint_by_itself_updates_running_statistics_twice(monkeypatch):
+    """What the test above is there to catch."""
+    monkeypatch.setattr(large_batches, "_on_copies_of_buffers", lambda part: nullcontext())
+    encoder, x = small_resnet(4), torch.rand(4, 3, 32, 32)
+    with checkpointed(encoder):
+        encoder(x).sum().backward()
+    assert encoder.stages[0].norm1.num_batches_tracked == 2
+
+
+def test_of_each_part_only_the_input_is_kept():
+    encoder, x = small_resnet(4), torch.rand(4, 3, 32, 32)
+    held = []
+    for wanted in (False, True):
+        kept = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: kept.append(t) or t, lambda t: t)
+        with hooks, checkpointed(encoder, wanted):
+            encoder(x)
+        held.append(len(kept))
+    assert held[1] < held[0] / 4
+
+
+def noted(part: nn.Module, modes: list[bool], *_) -> None:
+    modes.append("forward" in vars(part))
+
+
+def test_a_checkpointed_run_has_the_numbers_of_a_plain_one(images):
+    runs = []
+    for wanted in (False, True):
+        torch.manual_seed(0)
+        encoder = small_resnet(4)
+        method = SimCLR(encoder, projector(encoder.dim, 16, 16))
+        config, modes = TrainConfig(epochs=2, batch_size=16, checkpointing=wanted), []
+        history = pretrain(method, images, config, on_epoch=partial(noted, encoder.stem, modes))
+        runs.append((history.column("loss"), method.state_dict()))
+        assert modes == [False, False], "an epoch's judges see the encoder as it is"
+    torch.testing.assert_close(runs[0], runs[1])
+
+
+@pytest.mark.parametrize("chunked", ["grad_cache", "accumulate"])
+def test_checkpointing_goes_together_with_chunks(images, chunked):
+    torch.manual_seed(0)
+    encoder = small_resnet(4)
+    plain = SimCLR(encoder, projector(encoder.dim, 16, 16))
+    again = copy.deepcopy(plain)
+    config = TrainConfig(epochs=1, batch_size=16, chunk_size=8, chunked=chunked)
+    losses = [pretrain(plain, images, config).column("loss")]
+    losses.append(pretrain(again, images, replace(config, checkpointing=True)).column("loss"))
+    assert losses[0] == losses[1]
+
+
+def test_what_checkpointing_cannot_do_is_refused(images):
+    with pytest.raises(ValueError, match="compile and checkpointing do not work together; leave out compile"):
+        TrainConfig(compile=True, checkpointing=True)
+    with pytest.raises(TypeError, match="checkpointing must be True or False, got 1"):
+        TrainConfig(checkpointing=1)
+    method = SimCLR(nn.Sequential(nn.Flatten(), nn.Linear(3072, 8)), nn.Linear(8, 8))
+    with pytest.raises(ValueError, match=r"with the parts of cl_course.models.ResNet, and this is a Sequential; leave"):
+        pretrain(method, images, TrainConfig(epochs=1, batch_size=16, checkpointing=True))

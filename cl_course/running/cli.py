@@ -90,9 +90,7 @@ def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
     except RuntimeError as error:
         from cl_course.distributed import lost
 
-        full = "the GPU has too little memory; take a smaller --batch-size, --chunk-size for simclr, or --device cpu"
-        what = full if type(error).__name__ == "OutOfMemoryError" else lost(error)
-        if what is None:
+        if (what := lost(error)) is None:
             raise
         return 1, what
     finally:
@@ -218,6 +216,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, (kind, letter, about) in IN_PLACE.items():
         own.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=letter, help=about)
     own.add_argument("--compile", action="store_true", default=None, help="a slow start, then faster steps on a GPU")
+    own.add_argument("--checkpointing", action="store_true", default=None,
+                     help="less memory and slower steps: activations are computed again; the numbers are the same")
 
     encoder_commands.add_to(command, device)
 
@@ -265,7 +265,7 @@ def _recipe(chosen: argparse.Namespace, sides: tuple[int, int], device: str):
     if chosen.encoder is not None and one_of("encoder", chosen.encoder, tuple(ENCODERS)) != encoder["name"]:
         full = recipe(chosen.method, "full", chosen.source, side=sides)
         encoder = SMALL if chosen.encoder == "small" else full.encoder
-    names = [*IN_PLACE, "compile"]
+    names = [*IN_PLACE, "compile", "checkpointing"]
     given = {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None and name != "encoder"}
     of_config = {name: given.pop(name) for name in list(given) if hasattr(base.config, name)}
     config, settings = replace(base.config, **of_config), base.settings | given

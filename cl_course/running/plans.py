@@ -35,11 +35,12 @@ class Plan:
         steps = f"{n // config.batch_size} steps of {config.batch_size} images"
         shape = "" if h == w else " (h x w)"
         weights = f"{self.weights / 1e6:.1f} M weights"
+        how = ", compiled" * config.compile + ", activations computed twice" * config.checkpointing
         lines = {
             "data": f"{n:,} images of {h} x {w} pixels{shape} without labels, {_room(self.images, self.device)}",
             "model": f"{METHODS[recipe.method].__name__} ({settings}); encoder {encoder}, {weights}",
             "training": f"{config.epochs} epochs of {steps}; {config.optimizer} at {config.learning_rate:g}",
-            "precision": f"{config.precision}{', compiled' if config.compile else ''}, on {self.device}",
+            "precision": f"{config.precision}{how}, on {self.device}",
             "takes": f"about {duration(self.seconds)} here, judging by a few timed steps",
             "expect": recipe.expected,
         }

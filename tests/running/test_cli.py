@@ -176,6 +176,8 @@ def test_pretrain_takes_the_profiles_recipe_and_then_what_is_given(capsys):
 def test_on_a_gpu_the_recipe_is_the_full_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     chosen = cli._parser().parse_args(["pretrain", "cifar10", "--compile"])
+    checkpointed = cli._parser().parse_args(["pretrain", "cifar10", "--checkpointing"])
+    assert cli._recipe(checkpointed, (32, 32), "cpu").config.checkpointing
     assert cli._recipe(chosen, (32, 32), "cpu").encoder["name"] == "small"
     full = cli._recipe(chosen, (96, 96), "cuda")
     assert full.encoder == {"name": "resnet18", "stem": "stl"} and full.config.epochs == 200 and full.config.compile
@@ -333,7 +335,7 @@ def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(cli, "doctor", full)
-    assert "take a smaller --batch-size" in fails(capsys, "doctor")
+    assert "a step needs more memory than there is; take checkpointing=True (--check" in fails(capsys, "doctor")
 
 
 @pytest.fixture
