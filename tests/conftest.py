@@ -75,6 +75,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_every_kind_of_folder_gives_a_whole_page",
         "test_the_commands_on_a_folder",
     ),
+    "test_full_profile.py": ("test_from_the_authors_bytes_to_a_report",),
     "test_labs_circle.py": ("test_it_goes_downhill_and_settles",),
     "test_labs_collapse.py": None,
     "test_labs_your_loss.py": None,
