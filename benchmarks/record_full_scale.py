@@ -5,8 +5,8 @@
 
 Each setting has a process of its own: SimCLR's whole step (two augmented views, network, NT-Xent, SGD) on random
 images. Memory is the rise of that process's peak in the first step, weights and the optimiser's momenta included; the
-C library returns freed blocks at once, so that the peak is that of what was needed. On a GPU it is the peak of what
-torch has allocated there. Time is the median of the steps that follow: by the clock, but on a CPU never more than the
+C library returns freed blocks at once, so that the peak is that of what was needed. (Of a compiled step there is none on
+a CPU: the compiler's own room would count.) On a GPU it is the peak of what torch has allocated there. Time is the median of the steps that follow: by the clock, but on a CPU never more than the
 processor time of all threads together, which a busy machine does not change. Several threads that wait for each other
 on a busy machine are slow all the same, so start it on a quiet one; the record keeps the load that it found.
 """
@@ -114,7 +114,9 @@ def child(setting: Setting, threads: int, steps: int) -> dict:
         method.encoder.forward = torch.compile(method.encoder.forward)
     step = steps_of(setting, method, images, device)
     step()
-    megabytes = (_peak(device) - before) / 1e6
+    megabytes = round((_peak(device) - before) / 1e6, 1)
+    if setting.compiled and device.type != "cuda":
+        megabytes = None  # the compiler's own room would count
     keep_freed_memory()  # as training does
     step()
     seconds = []
@@ -123,7 +125,7 @@ def child(setting: Setting, threads: int, steps: int) -> dict:
         step()
         clock, busy = time.perf_counter() - start, time.process_time() - busy
         seconds.append(round(clock if device.type == "cuda" else min(clock, busy), 4))
-    return {"megabytes": round(megabytes, 1), "seconds": statistics.median(seconds), "each": seconds}
+    return {"megabytes": megabytes, "seconds": statistics.median(seconds), "each": seconds}
 
 
 def _peak(device: torch.device) -> int:

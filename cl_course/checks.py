@@ -5,6 +5,11 @@ from cl_course.lessons.byol.check_byol_loss import byol_loss
 from cl_course.lessons.byol.check_byol_step import byol_step
 from cl_course.lessons.byol.check_effective_rank import effective_rank
 from cl_course.lessons.byol.check_rising_momentum import rising_momentum
+from cl_course.lessons.full_scale.check_gather_backward import gather_backward
+from cl_course.lessons.full_scale.check_kept import kept
+from cl_course.lessons.full_scale.check_reported_accuracy import reported_accuracy
+from cl_course.lessons.full_scale.check_run_numbers import run_numbers
+from cl_course.lessons.full_scale.check_scaled_rate import scaled_rate
 from cl_course.lessons.infonce.check_gradient import gradient
 from cl_course.lessons.infonce.check_log_sum_exp import log_sum_exp
 from cl_course.lessons.infonce.check_nt_xent import nt_xent
@@ -59,9 +64,11 @@ __all__ = [
     "fair_table",
     "features",
     "fresh_views",
+    "gather_backward",
     "gradient",
     "half_way",
     "iou",
+    "kept",
     "knn",
     "learning_rate",
     "log_sum_exp",
@@ -76,8 +83,11 @@ __all__ = [
     "queue_step",
     "random_flip",
     "recall",
+    "reported_accuracy",
     "rising_momentum",
     "row_loss",
+    "run_numbers",
+    "scaled_rate",
     "shortcut_rate",
     "siglip_loss",
     "similarities",

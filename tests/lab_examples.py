@@ -10,6 +10,7 @@ from cl_course.clip import CLIP, TextEncoder
 from cl_course.data import load, to_float
 from cl_course.evaluate import embed
 from cl_course.lessons.byol import lab_collapse
+from cl_course.lessons.full_scale import lab_plan
 from cl_course.lessons.infonce import lab_temperature
 from cl_course.lessons.moco import lab_queue
 from cl_course.lessons.pitfalls_and_clinic import lab_clinic
@@ -105,6 +106,12 @@ def captions():
     return shown_by(lab_captions, lab_captions.caption_lab, method=method, images=cards, texts=captions_of(cards))
 
 
+def planner(**config):
+    record = records.read("full_scale")
+    record["config"] |= config
+    return shown_by(lab_plan, lab_plan.plan_lab, record=record)
+
+
 EXAMPLES = {
     "playground": playground,
     "circle": circle,
@@ -119,4 +126,5 @@ EXAMPLES = {
     "game": game,
     "augmentation": augmentation,
     "captions": captions,
+    "planner": planner,
 }

@@ -86,6 +86,21 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
         "BATCHES": lambda m, draw: (*(m.batch(n, n % 4 + 1) for n in _whole(draw, 32, 60, 3)), *m.at_extremes(14))
     },
     "modality_gap": {"BATCHES": lambda m, draw: tuple(m.clouds(n, n) for n in _whole(draw, 13, 40, 3))},
+    "run_numbers": {"CASES": lambda m, draw: tuple(_shared_run(draw) for _ in range(4))},
+    "scaled_rate": {
+        "CASES": lambda m, draw: tuple(
+            (batch, batch * 9 + int(draw.integers(1, batch)), batch + 31, _between(draw, 0.02, 0.5), 3)
+            for batch in _whole(draw, 40, 400, 3)
+        )
+    },
+    "gather_backward": {
+        "CASES": lambda m, draw: tuple(
+            (m.gradients_of(k, n), int(draw.integers(k))) for k, n in zip((2, 3, 5), _whole(draw, 2, 9, 3))
+        )
+    },
+    "reported_accuracy": {
+        "CASES": lambda m, draw: tuple(m.curves(n % 3 + 3, n) for n in _whole(draw, 10, 40, 4)),
+    },
     "after_step": {"MOMENTA": lambda m, draw: tuple(_between(draw, 0.4, 0.95) for _ in range(2))},
 }
 
@@ -163,3 +178,10 @@ def _ring(draw: Draw) -> tuple[int, int, int]:
     """(oldest, n, length) of a queue."""
     length = int(draw.integers(4, 20))
     return int(draw.integers(length)), int(draw.integers(1, length + 1)), length
+
+
+def _shared_run(draw: Draw) -> tuple[int, int, int, int, bool]:
+    """(images, batch, epochs, processes, gathered), where the processes share the batch equally."""
+    processes, epochs = int(draw.integers(2, 7)), int(draw.integers(3, 9))
+    batch = processes * int(draw.integers(8, 30))
+    return 7 * batch + int(draw.integers(batch // 2, batch)), batch, epochs, processes, bool(draw.integers(2))

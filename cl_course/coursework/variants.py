@@ -99,6 +99,18 @@ QUESTIONS = {
         lambda n: math.log(2 * n - 1),
         "all 2n - 1 candidates have the same share.",
     ),
+    "08": Question(
+        "A run has {epochs} epochs of {images} images in batches of {batch}; a last, shorter batch of an epoch is left "
+        "out. A step takes {milliseconds} milliseconds. How many seconds do all steps take?",
+        lambda draw: {
+            "epochs": int(draw.integers(20, 200)),
+            "images": int(draw.integers(2_000, 9_000)),
+            "batch": int(draw.integers(3, 9)) * 32,
+            "milliseconds": int(draw.integers(50, 400)),
+        },
+        lambda epochs, images, batch, milliseconds: epochs * (images // batch) * milliseconds / 1000,
+        "whole batches in an epoch, times the epochs, times the time of a step.",
+    ),
     "10": Question(
         "All embeddings of a CLIP run with {n} pairs a batch are alike. At which loss does it stand?",
         lambda draw: {"n": int(draw.integers(16, 500))},
