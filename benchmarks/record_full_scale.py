@@ -5,10 +5,12 @@
 
 Each setting has a process of its own: SimCLR's whole step (two augmented views, network, NT-Xent, SGD) on random
 images. Memory is the rise of that process's peak in the first step, weights and the optimiser's momenta included; the
-C library returns freed blocks at once, so that the peak is that of what was needed. (Of a compiled step there is none on
-a CPU: the compiler's own room would count.) On a GPU it is the peak of what torch has allocated there. Time is the median of the steps that follow: by the clock, but on a CPU never more than the
-processor time of all threads together, which a busy machine does not change. Several threads that wait for each other
-on a busy machine are slow all the same, so start it on a quiet one; the record keeps the load that it found.
+C library returns freed blocks at once, so that the peak is that of what was needed. Of a compiled step there is none on
+a CPU, where the compiler's own room would count. On a GPU memory is the peak of what torch has allocated there.
+
+Time is the median of the steps that follow: by the clock, but on a CPU never more than the processor time of all
+threads together, which a busy machine does not change. Several threads that wait for each other on a busy machine are
+slow all the same, so start it on a quiet one; the record keeps the load that it found.
 """
 
 import argparse

@@ -27,8 +27,9 @@ def cost_figure(table: Mapping) -> Figure:
     for axes, label in zip(panels, ("seconds of a step", "MB at its peak")):
         axes.set(xlabel="images in a batch", ylabel=label)
         axes.set_xticks([8, 16, 32, 64, 128, 256, 512], [8, 16, 32, 64, 128, 256, 512], minor=False)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -52,7 +53,7 @@ def curves_figure(runs: Sequence[Mapping]) -> Figure:
         right.plot([row["epoch"] for row in judged], [row["knn_val"] for row in judged], **look)
     left.set(xlabel="epoch", ylabel="loss, each method's own")
     right.set(xlabel="epoch", ylabel="kNN accuracy on validation")
-    figure.legend(loc="outside lower center", ncols=len(names))
+    figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
     return figure
 
 
@@ -94,5 +95,6 @@ def luck_figure(gains: Mapping[int, np.ndarray]) -> Figure:
         axes.plot(place, 100 * np.mean(values), color=BLUE, marker="o")
     axes.set_xticks(range(len(gains)), gains)
     axes.grid(axis="x", visible=False)
-    axes.set(xlabel="epochs to choose from", ylabel="too good by (points)", ylim=(0, None))
+    axes.axhline(0, color=MUTED, linewidth=1)
+    axes.set(xlabel="epochs to choose from", ylabel="too good by (points)")
     return figure

@@ -44,8 +44,8 @@ export const memory = (megabytes) =>
 
 const NAMES = { small: "small ResNet", resnet18: "ResNet-18" };
 const COLOURS = { SimCLR: "var(--blue)", MoCo: "var(--orange)", BYOL: "var(--green)" };
-const TIME = { width: 620, height: 132, left: 16, right: 604, bottom: 96 };
-const ROOM = { width: 380, height: 216, left: 62, right: 366, top: 22, bottom: 172 };
+const TIME = { width: 620, height: 158, left: 16, right: 604, bottom: 112 };
+const ROOM = { width: 390, height: 216, left: 62, right: 366, top: 22, bottom: 172 };
 const TICKS = [[1, "1 s"], [60, "1 min"], [3600, "1 h"], [86400, "1 day"], [604800, "1 week"], [31536000, "1 year"]];
 const thousands = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
 
@@ -86,15 +86,16 @@ function lab(data, root) {
   const time = sheet(TIME.width, TIME.height, "Time of the run, beside published runs");
   select(time.appendChild(s("g", { transform: `translate(0,${TIME.bottom})` })))
     .call(axisBottom(x).tickValues(TICKS.map(([at]) => at)).tickFormat((at) => TICKS.find((t) => t[0] === at)[1]));
-  time.append(s("text", { x: TIME.left, y: TIME.height - 4 }, "time of the whole run"));
+  time.append(s("text", { x: TIME.left, y: TIME.bottom + 36 }, "time of the whole run"));
   const marks = data.published.map((run) => {
-    const mark = s("circle", { cx: x(60 * run.minutes), cy: TIME.bottom - 14, r: 5, fill: COLOURS[run.method],
-      stroke: "var(--ground)" });
+    const height = TIME.bottom - 10 - 14 * Object.keys(COLOURS).indexOf(run.method); // a row for each method
+    const fill = COLOURS[run.method], stroke = "var(--ground)";
+    const mark = s("circle", { cx: x(60 * run.minutes), cy: height, fill, stroke });
     time.append(mark);
     return { run, mark };
   });
   const yours = s("path", { d: "M0,-9 L8,5 L-8,5 Z", fill: "var(--red)" });
-  const flag = s("text", { y: 40 });
+  const flag = s("text", { y: 32 });
   time.append(yours, flag);
 
   // Memory: the measured steps of this encoder and side, and the chosen one.
@@ -104,7 +105,7 @@ function lab(data, root) {
   select(room.appendChild(s("g", { transform: `translate(0,${ROOM.bottom})` })))
     .call(axisBottom(rx).tickValues([4, 16, 64, 256, 1024, 4096]).tickFormat(String));
   select(room.appendChild(s("g", { transform: `translate(${ROOM.left},0)` })))
-    .call(axisLeft(ry).tickValues([10, 100, 1000, 10000, 100000]).tickFormat(memory));
+    .call(axisLeft(ry).tickValues([10, 100, 1000, 1e4, 1e5]).tickFormat((n) => memory(n).replace(".0", "")));
   const curve = s("path", { fill: "none", stroke: "var(--blue)", "stroke-width": 1.5, "stroke-dasharray": "4 3" });
   const dots = Array.from({ length: 8 }, () => s("circle", { r: 4, fill: "var(--blue)" }));
   const chosen = s("path", { d: "M0,-9 L8,5 L-8,5 Z", fill: "var(--red)" });
@@ -116,7 +117,7 @@ function lab(data, root) {
     const across = { x1: ROOM.left, x2: ROOM.right, y1: ry(data.memory), y2: ry(data.memory) };
     room.append(
       s("line", { ...across, stroke: "var(--muted)", "stroke-dasharray": "2 4" }),
-      s("text", { x: ROOM.right, y: ry(data.memory) - 5, "text-anchor": "end" }, `there is ${memory(data.memory)}`));
+      s("text", { x: ROOM.left + 6, y: ry(data.memory) - 5 }, `all there is: ${memory(data.memory)}`));
   }
   const cells = ["Steps", "Time", "Memory of each", "Views a second", "Negatives of a view"].map((name) => {
     const value = h("td");
@@ -137,7 +138,7 @@ function lab(data, root) {
     const now = plan(), rows = data.costs[now.encoder].steps[now.side];
     for (const each of options) each[1].element.style.display = timed(each) ? "" : "none";
     const found = estimate(data.costs, now), share = now.batch / now.processes, at = x(Math.max(0.5, found.seconds));
-    put(yours, { transform: `translate(${at},${TIME.bottom - 36})` });
+    put(yours, { transform: `translate(${at},${TIME.bottom - 62})` });
     put(flag, { x: at, "text-anchor": at > 420 ? "end" : at < 120 ? "start" : "middle" });
     flag.textContent = found.steps ? `your plan: ${duration(found.seconds)}` : "no whole batch";
     for (const { run, mark } of marks) {

@@ -1,8 +1,8 @@
-"""Lesson 08: the recorded runs on photos, grouped as its tables and figures need them."""
+"""Lesson 08: the recorded runs on photos and their encoders, as its tables and figures need them."""
 
 from collections.abc import Mapping, Sequence
 
-from cl_course.running import records
+from cl_course.running import checkpoints, records
 
 
 def recorded_runs(name: str) -> list[dict]:
@@ -22,3 +22,8 @@ def by_name(runs: Sequence[Mapping], *fields: str) -> dict:
         key = tuple(run[field] for field in fields)
         groups.setdefault(key[0] if len(fields) == 1 else key, []).append(run)
     return groups
+
+
+def shipped_encoders(dataset: str) -> list[str]:
+    """Names of the encoders that come with the course and were trained on a data set, such as "cifar10"."""
+    return sorted(path.stem for path in checkpoints.SHIPPED.glob(f"*_{dataset}*.safetensors"))
