@@ -99,8 +99,8 @@ table = costs(record["runs"])
 # Time and memory of a step, recorded
 show(
     cost_figure(table),
-    alt="Seconds and megabytes of a step by batch size, both axes in logarithms: straight lines that "
-    "rise in proportion, the small ResNet far below ResNet-18, larger images above smaller ones.",
+    alt="Seconds and megabytes of a step by batch size, both axes in logarithms: straight lines "
+    "that rise in proportion, the small ResNet far below ResNet-18. The table has the factors.",
 )
 cost = {
     (encoder, side): {row[0]: row[1:] for row in rows}
@@ -666,7 +666,8 @@ if photos:
     ends = {name: of_it[0]["curve"][-1] for name, of_it in by_name(curved).items()}
     show(
         curves_figure(curved),
-        alt="Loss and kNN accuracy on validation by epoch, a line for each seed. At the end of seed "
+        alt="Loss and kNN accuracy on validation by epoch, a line for each seed. At the end of "
+        "the first seed of "
         + "; ".join(f"{name}: loss {row['loss']:.2f}" for name, row in ends.items())
         + ".",
     )
