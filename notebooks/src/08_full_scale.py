@@ -128,8 +128,8 @@ show_table(
 # the side is four times as many pixels, and about four times of both. What does not grow with the pixels (weights,
 # gradients, the optimiser's memory) counts only for small batches.
 #
-# Two things follow. A larger batch makes no epoch faster on a machine that is busy already: half as many steps, each
-# twice as long. And memory is the limit, because the backward pass needs all that the forward pass computed.
+# So a larger batch makes no epoch faster on a machine that is busy already: half as many steps, each twice as long.
+# Memory is the limit: the backward pass needs all that the forward pass computed.
 #
 # (ResNet-18 at 96 pixels is no typing error: it is *cheaper* than at 64. From 65 pixels on the recipe gives it another
 # stem, whose stride and pooling leave a sixteenth of the pixels to the rest of the network.)
@@ -437,7 +437,8 @@ checks.gather_backward(my_gather_backward)
 # What does the plain version cost? Four processes in one, with a network of one matrix. The weights' gradient is
 # compared with that of one process on the whole batch.
 
-# %%
+# %% tags=["folded"]
+# Four processes in one, with and without the way back
 x1, x2 = torch.randn(2, 32, 8, generator=Generator().manual_seed(0))
 weights, k = torch.randn(8, 4, generator=Generator().manual_seed(1)).requires_grad_(), 4
 
@@ -532,21 +533,26 @@ def in_epoch_2(row, method):
         raise PowerCut  # before the checkpoint of this epoch
 
 
+def losses(**how):
+    history = pretrain(chosen.build(images, lesson.device), images, chosen.config, **how)
+    return history.column("loss")
+
+
 file = lesson.checkpoint("08_full_scale")  # None in the quick profile
 if file is None:
-    whole_run = pretrain(chosen.build(images), images, chosen.config)
-    file = Path(tempfile.mkdtemp()) / "run.pt"
-    try:
-        pretrain(chosen.build(images), images, chosen.config, on_epoch=in_epoch_2, resume=file)
-    except PowerCut:
-        print(f"cut in epoch 2; {file.name} holds epoch 1, {file.stat().st_size / 1e6:.0f} MB")
-    resumed = pretrain(chosen.build(images), images, chosen.config, resume=file)
-    for row, again in zip(whole_run.rows, resumed.rows):
-        print(f"epoch {row['epoch']}: loss {row['loss']:.6f} in one piece, {again['loss']:.6f} cut")
+    in_one_piece = losses()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.pt"
+        try:
+            losses(on_epoch=in_epoch_2, resume=file)
+        except PowerCut:
+            size = file.stat().st_size / 1e6
+            print(f"cut in epoch 2; {file.name} holds epoch 1, {size:.0f} MB")
+        resumed = losses(resume=file)
+    print("in one piece:", in_one_piece)
+    print("cut:         ", resumed)
 else:  # the whole recipe, on your GPU; run this cell again after a stop
-    method = chosen.build(images, lesson.device)
-    history = pretrain(method, images, chosen.config, resume=file)
-    print(f"{len(history.rows)} epochs, {history.seconds / 60:.0f} minutes")
+    print("loss by epoch:", losses(resume=file))
 
 # %% [markdown]
 # What else may happen in a long run is one sentence too, with the last good checkpoint in it: images that do not fit on
@@ -590,8 +596,8 @@ for epochs in (1, 10, 50, 200):
 show(
     luck_figure(gains),
     alt="How much too good the best of several epochs is, in points of accuracy: "
-    + ", ".join(f"{100 * values.mean():.1f} of {n} epochs" for n, values in gains.items())
-    + "; bars hold nine of ten repetitions.",
+    + ", ".join(f"{100 * values.mean():.1f} of {n}" for n, values in gains.items() if n > 1)
+    + " epochs; bars hold nine of ten repetitions.",
 )
 
 # %% [markdown]
@@ -757,7 +763,7 @@ if ablations:
 # | a cut run | weights, slow copy, queue, optimiser, generator, epoch |
 # | a published number | which epoch, who chose it, which judge, how many images |
 #
-# This lesson adds its rows to the running results above, in a table of their own: photos are not cards.
+# Its rows of the running results stand above, in a table of their own: photos are not cards.
 #
 # ## References
 #
