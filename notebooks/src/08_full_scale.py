@@ -36,7 +36,9 @@ device = "auto"  # "cpu", "cuda" or "mps"
 # %% tags=["folded"]
 # Imports
 import copy
+import sys
 import tempfile
+from contextlib import redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -261,7 +263,8 @@ show_table(
 source = lesson.dataset
 if source == "shapes" and find("cifar10") is not None:
     source = "cifar10"  # at hand, without a download
-images = pretraining_images(source, limit=None if lesson.full else 32, seed=lesson.seed)
+with redirect_stderr(sys.stdout):  # what is said of the data is no error
+    images = pretraining_images(source, limit=None if lesson.full else 32, seed=lesson.seed)
 chosen = recipe("simclr", "full", source, lesson.seed, side=tuple(images.images.shape[-2:]))
 if not lesson.full:  # the same recipe, four steps of it
     short = replace(chosen.config, epochs=2, batch_size=16, precision="float32")
