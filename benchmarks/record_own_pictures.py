@@ -67,7 +67,9 @@ def run(kind: str, augmented: str, seed: int) -> dict:
         train, val, test = parts(orders["typical first"], few)
         sets = (images.subset(index) for index in (train, val, test))
         settings = FineTuneConfig(steps=200, augment=replace(config, jitter=0.0, grey=0.0))
-        found["fine-tuned"] = {"accuracy": round(fine_tune(method.encoder, *sets, seed=seed, config=settings).accuracy, 4)}
+        found["fine-tuned"] = {
+            "accuracy": round(fine_tune(method.encoder, *sets, seed=seed, config=settings).accuracy, 4)
+        }
     return found
 
 

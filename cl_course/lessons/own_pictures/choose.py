@@ -1,6 +1,6 @@
 """Which augmentations suit a set of pictures: chosen by two meters that need no labels and no training.
 
-An augmentation has to close shortcuts (`cl_course.shortcut`) and must not lead out of the set: a mirrored 2 is no digit.
+An augmentation has to close shortcuts (`cl_course.shortcut`) and must not lead out of the set: a mirrored 2 is none.
 Where an augmented picture lies farther from its nearest picture of the set than the pictures lie from each other, the
 set tells that this change matters, and so may the label.
 """
@@ -114,7 +114,9 @@ def _reasons(config: AugmentConfig, grey: bool, moved: dict[str, float], rates: 
     if grey:
         sentences.append("Brightness and contrast alone: the pictures are grey.")
     elif config.hue == max(HUES):
-        sentences.append(f"Any hue, and grey views: turned colours lie {moved['hue 0.5']:.2f} times the usual distance.")
+        sentences.append(
+            f"Any hue, and grey views: turned colours lie {moved['hue 0.5']:.2f} times the usual distance."
+        )
     elif config.hue:
         sentences.append(
             f"Little hue: with any hue pictures lie {moved['hue 0.5']:.2f} times the usual distance from the set, with "
