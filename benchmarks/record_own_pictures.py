@@ -66,7 +66,7 @@ def run(kind: str, augmented: str, seed: int) -> dict:
     if augmented == "chosen":
         train, val, test = parts(orders["typical first"], few)
         sets = (images.subset(index) for index in (train, val, test))
-        settings = FineTuneConfig(steps=200, augment=replace(config, jitter=0.0, grey=0.0))
+        settings = FineTuneConfig(steps=100, batch_size=32, augment=replace(config, jitter=0.0, grey=0.0))
         found["fine-tuned"] = {
             "accuracy": round(fine_tune(method.encoder, *sets, seed=seed, config=settings).accuracy, 4)
         }

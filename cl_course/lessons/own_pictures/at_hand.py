@@ -14,9 +14,10 @@ from PIL import Image
 from cl_course.files import write_atomically
 from cl_course.images import shapes
 from cl_course.images.download import cache_folder, writable
+from cl_course.running.settings import AT_HAND
 from cl_course.values import one_of
 
-KINDS = ("cards", "digits", "photos")
+KINDS = AT_HAND
 CARDS = 2000
 SIDES = (28, 32, 40)  # pixels of the cards
 PATCH, STEP = 64, 32  # pixels: a patch's side, and from one patch to the next
@@ -47,6 +48,23 @@ def at_hand(kind: str) -> tuple[Path, dict[str, str]]:
         files |= {"IMG_9998.png": next(iter(files.values()))[:60], "IMG_9999.jpg": b"not a picture"}
         write_atomically(path, lambda unfinished: _pack(unfinished, files))
     return path, truth
+
+
+def opened(dataset: str) -> tuple[Path, dict[str, str]]:
+    """The folder or zip that a lesson's parameter `dataset` means, and the classes that are known: name -> class.
+
+    "auto" and "shapes" are the cards; of a path nothing is known.
+
+    Raises:
+        ValueError: another data set of the course, or no folder or zip.
+    """
+    if dataset in ("auto", "shapes", *KINDS):
+        return at_hand("cards" if dataset in ("auto", "shapes") else dataset)
+    path = Path(dataset).expanduser()
+    if not path.exists():
+        raise ValueError(f"dataset must be {', '.join(map(repr, KINDS))}, or your own folder or .zip of pictures, got "
+                         f"{dataset!r}; unpack other data sets into a folder")  # fmt: skip
+    return path, {}
 
 
 def _pack(path: Path, files: dict[str, bytes]) -> None:
