@@ -118,13 +118,15 @@ def test_keys_without_a_kernel(browser):
 CELLS = [
     """import os
 from pathlib import Path
-from cl_course.labels import BOM, Entry, Labels, _lines, standing
-from cl_course.lessons.own_pictures.lab_labels import label_lab
-from lab_examples import named
 import torch
+from cl_course.data import ImageSet, load
+from cl_course.labels import Labels
+from cl_course.lessons.own_pictures.lab_labels import label_lab
 Path("pid").write_text(str(os.getpid()))
+cards = load("shapes", "val", limit=60)
+images = ImageSet(cards.images, names=tuple(f"IMG_{i:04d}.png" for i in range(60)))
 labels = Labels("labels.csv", ("disc", "square", "another"), "cards")""",
-    "label_lab(labels, named(), torch.arange(60))",
+    "label_lab(labels, images, torch.arange(60))",
 ]
 
 
@@ -133,8 +135,7 @@ labels = Labels("labels.csv", ("disc", "square", "another"), "cards")""",
 @pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="no jupyterlab: pip install jupyterlab")
 def test_a_killed_kernel_loses_no_label(browser, tmp_path):
     with jupyter_lab(tmp_path) as server:
-        cells = [f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CELLS[0]}", CELLS[1]]
-        write_notebook(server.notebooks / "own.ipynb", cells)
+        write_notebook(server.notebooks / "own.ipynb", CELLS)
         notebook = Notebook(browser, server, "own.ipynb")
         page, file = notebook.page, server.notebooks / "labels.csv"
         notebook.run_all()
@@ -157,6 +158,7 @@ def test_a_killed_kernel_loses_no_label(browser, tmp_path):
         assert given(file) == before
         notebook.screenshot("label lab without a kernel")
         wait_until(lambda: page.get_by_text(re.compile(r"\| Idle$")).count(), "the kernel has started anew", 120)
+        page.get_by_role("dialog").get_by_role("button").click()  # "the kernel appears to have died"
         notebook.run_all()
         wait_until(lambda: saved.count() and saved.text_content() == "Saved 10.", "what waited is saved", 60)
         after = given(file)

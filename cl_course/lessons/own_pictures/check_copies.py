@@ -23,7 +23,8 @@ def batch(n: int, threshold: float = 0.95) -> tuple[Tensor, float]:
     return h * torch.exp(torch.randn(n, 1, generator=generator)), threshold
 
 
-BATCHES = (batch(13), batch(20, 0.9), batch(29, 0.98))
+PAIR = torch.tensor([[2.0, 0.0], [0.7, 0.714]]), 0.8  # both similarity and distance lie below the threshold
+BATCHES = (batch(13), batch(20, 0.8), batch(11, 0.3), PAIR)
 
 
 # The right way, in parts that can each be done in a wrong way.
@@ -104,7 +105,6 @@ MISTAKES = (
     Mistake("the similarity is squared: compare it as it is.", {"table": lambda h: (h @ h.T).square()}),
     Mistake("h @ h: transpose the second, h @ h.T.", {"table": lambda h: h @ h}),
     Mistake("h.T @ h compares the d columns: h @ h.T compares the pictures.", {"table": lambda h: h.T @ h}),
-    Mistake("a picture is marked only if it is like *all* before it: one is enough.", {"over": lambda a: a.all(dim=1)}),
     Mistake("the number of copies came back: one True or False for each picture is asked.", {"result": torch.sum}),
     Mistake(
         "the whole table came back: a picture is a copy if any of its row is True, .any(dim=1).", {"over": as_it_is}

@@ -87,7 +87,8 @@ def choose(images: Tensor, seed: int = 0) -> Choice:
         moved |= {f"hue {hue:g}": leads_out(images, _turned(images, hue, seed), mean_colour) for hue in HUES if hue}
     flip = moved["flip"] <= FAR
     hue = 0.0 if grey else next(hue for hue in HUES if not hue or moved[f"hue {hue:g}"] <= FAR)
-    config = AugmentConfig(flip=0.5 * flip, saturation=0.0 if grey else 0.4, hue=hue, grey=HUES[hue])
+    config = AugmentConfig(flip=0.5 * flip, hue=hue, grey=HUES[hue])
+    config = replace(config, saturation=0.0) if grey else config
     for crop in CROPS:
         config = replace(config, crop=crop)
         rates = _rates(images[:256], config, seed)

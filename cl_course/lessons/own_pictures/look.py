@@ -12,11 +12,11 @@ from cl_course.images.cache import stored
 from cl_course.images.pictures import Pictures
 from cl_course.running.recipes import Recipe
 
-SMALLEST, USUAL, LARGEST = 32, 64, 96  # pixels a side, of which one is proposed
-SMALL, MIDDLE = 48, 128  # up to such a shorter side
+SIDES = {16: 16, 48: 32, 128: 64}  # up to such a shorter side -> pixels a side that are proposed
+LARGEST, SMALLEST, AS_THEY_ARE = 96, 16, 64 * 64  # pixels a side; a side, and an area, that need no scaling
 MOST = 20_000  # pictures that a lesson takes
 VIEWS = 48_000  # pictures of 32 x 32 pixels that a quick run takes in all: half a minute of one core
-EPOCHS = (2, 100)
+EPOCHS = (2, 40)
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def look(path: Path) -> Look:
 def _size(sizes: Counter[tuple[int, int]]) -> int | None:
     """Small pictures of one size stay as they are; others become squares near their own size."""
     width, height = next(iter(sizes))
-    if len(sizes) == 1 and SMALLEST <= min(width, height) and width * height <= USUAL**2:
+    if len(sizes) == 1 and min(width, height) >= SMALLEST and width * height <= AS_THEY_ARE:
         return None
     side = median(min(wh) for wh in sizes.elements())
-    return SMALLEST if side <= SMALL else USUAL if side <= MIDDLE else LARGEST
+    return next((size for most, size in SIDES.items() if side <= most), LARGEST)
 
 
 def everything(path: Path, size: int | None, seed: int = 0) -> ImageSet:
