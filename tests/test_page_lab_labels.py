@@ -115,6 +115,18 @@ def test_keys_without_a_kernel(browser):
     lab.close("label lab by keys")
 
 
+@in_browser[0]
+@in_browser[1]
+def test_digits_are_their_own_keys(browser):
+    lab = LabPage(browser, label_lab(classes=("0", "1", "7")))
+    lab.rest()
+    lab.page.get_by_role("button", name="0 0 of 10").focus()
+    for key in "7790":  # 9 is no class
+        lab.page.keyboard.press(key)
+    assert "0 1, 1 0, 7 2" in lab.words
+    lab.close("label lab of digits")
+
+
 CELLS = [
     """import os
 from pathlib import Path

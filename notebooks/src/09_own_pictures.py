@@ -25,7 +25,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "quick" (CPU) or "full" (GPU); "auto" looks what is there
-dataset = "auto"  # "cards", "digits", "photos", or your own folder or .zip of pictures
+dataset = "auto"  # "digits" (auto), "cards", "photos", or your own folder or .zip
 seed = 0  # any whole number from 0
 device = "auto"  # "cpu", "cuda" or "mps"
 
@@ -72,12 +72,12 @@ record = records.read("own_pictures")["runs"]
 # ## The pictures
 #
 # You have a folder of pictures and no labels: that is where most projects start. Set `dataset` above to your own
-# folder or `.zip`, or take what is at hand, which needs no download: `"cards"` (the drawn cards, in three sizes),
-# `"digits"` (scikit-learn's handwritten digits, grey) or `"photos"` (patches of its two sample photos). These are
-# zips without classes, with a few copies and two broken files in them, as real folders have.
+# folder or `.zip`, or take what is at hand, which needs no download: `"digits"` (scikit-learn's handwritten digits, 8 x 8
+# pixels, grey), `"cards"` (the drawn cards, in three sizes) or `"photos"` (patches of scikit-learn's two sample photos).
+# These are zips without classes, with a few copies and two broken files in them, as real folders have.
 #
-# **Predict first.** Twenty lines of code will train on these pictures. You will then label ten pictures for each
-# class, and no more.
+# **Predict first.** A network will train on these pictures for half a minute. Then ten pictures for each class get a
+# label, and no more.
 #
 # 1. How many of the other pictures will be classified rightly: 30, 60 or 90 %?
 # 2. Is it better to label pictures at random, or typical ones?
@@ -495,15 +495,15 @@ if hand is not None and truth:
 #
 # ## Recorded: augmentation, order, probe or fine-tuning
 #
-# On the three sets at hand, three seeds each: the chosen augmentation beside the course's usual one, typical pictures
-# first beside pictures at random, and what costs nothing. Ten labels for each class; all other pictures are judged.
+# On two of the sets at hand, three seeds each: the chosen augmentation beside the course's usual one, typical pictures
+# first beside pictures at random, and what costs nothing. 100 labels; all other pictures are judged.
 
 
 # %% tags=["folded"]
-# Three sets, three seeds
+# Two sets, three seeds
 def recorded(kind, augmented, what):
-    runs = [run for run in record if (run["kind"], run["augmented"]) == (kind, augmented)]
-    return mean_and_spread([run[what]["accuracy"] for run in runs if what in run], 2)
+    runs = [one for one in record if (one["kind"], one["augmented"]) == (kind, augmented)]
+    return mean_and_spread([one[what]["accuracy"] for one in runs if what in one], 3)
 
 
 columns = [
@@ -515,13 +515,21 @@ columns = [
     ("chosen, fine-tuned", "chosen", "fine-tuned"),
 ]
 show_table(
-    [[name, *(recorded(kind, how, what) for kind in KINDS)] for name, how, what in columns],
-    ["linear probe, unless fine-tuned", *KINDS],
-    "Accuracy, mean ± standard deviation of three seeds; 100 labels (20 of photos)",
+    [
+        [name, *(recorded(kind, how, what) for kind in ("digits", "cards"))]
+        for name, how, what in columns
+    ],
+    ["linear probe, unless fine-tuned", "digits", "cards"],
+    "Accuracy, mean ± standard deviation of three seeds; 100 labels",
 )
 
 # %% [markdown]
-# RECORD_TEXT
+# - **The chosen augmentation** is ahead of the usual one on digits, in every seed: a mirrored digit is none. For the
+#   cards the rule finds the course's usual recipe again, so there is nothing to compare.
+# - **Typical pictures first** are ahead of pictures at random on digits, in every seed. On cards the two cannot be told
+#   apart: after so short a training a group of cards is not yet one class, and its centre is typical of nothing.
+# - **Fine-tuning** adds little or nothing to a linear probe with 100 labels. Lesson 06 shows from when on it pays.
+# - On digits an untrained network is *worse* than raw pixels. Show both beside your encoder.
 #
 # ## Keep it, and report
 #

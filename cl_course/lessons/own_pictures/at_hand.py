@@ -53,13 +53,14 @@ def at_hand(kind: str) -> tuple[Path, dict[str, str]]:
 def opened(dataset: str) -> tuple[Path, dict[str, str]]:
     """The folder or zip that a lesson's parameter `dataset` means, and the classes that are known: name -> class.
 
-    "auto" and "shapes" are the cards; of a path nothing is known.
+    "auto" are the digits, "shapes" the cards; of a path nothing is known.
 
     Raises:
         ValueError: another data set of the course, or no folder or zip.
     """
-    if dataset in ("auto", "shapes", *KINDS):
-        return at_hand("cards" if dataset in ("auto", "shapes") else dataset)
+    dataset = {"auto": "digits", "shapes": "cards"}.get(dataset, dataset)
+    if dataset in KINDS:
+        return at_hand(dataset)
     path = Path(dataset).expanduser()
     if not path.exists():
         raise ValueError(f"dataset must be {', '.join(map(repr, KINDS))}, or your own folder or .zip of pictures, got "

@@ -41,6 +41,12 @@ export function after(state, actions) {
   return { counts, given, recent };
 }
 
+/** A key for each class, "" where there is none: its own name where all are digits, else 1 to 9 in their order. */
+export function keysOf(classes) {
+  if (classes.every((label) => /^[0-9]$/.test(label))) return classes;
+  return classes.map((_, place) => (place < 9 ? String(place + 1) : ""));
+}
+
 /** Actions that wait in the browser for a kernel, by the file they belong to. */
 function store(file) {
   const key = `cl-course labels ${file}`;
@@ -62,15 +68,15 @@ function lab(data, root, model) {
   if (!classes?.length) throw new Error("it has no classes to choose from.");
   if (!pictures?.length) throw new Error("every picture has a label already.");
   const live = typeof model.save_changes === "function"; // there is a kernel that saves
-  const kept = store(data.file), heard = report(), own = Math.random().toString(36).slice(2);
+  const keys = keysOf(classes), kept = store(data.file), heard = report(), own = Math.random().toString(36).slice(2);
   let state = (live && model.get("answer")?.state) || data.state;
   let waiting = live ? kept.read() : [], failed = "", late = false, timer = 0, made = 0;
 
   const picture = h("img", { class: "own-picture", alt: "" }), name = h("p", { class: "own-name muted" });
   picture.addEventListener("load", () => picture.classList.toggle("photo", picture.naturalWidth > 48));
   const buttons = classes.map((label, place) => {
-    const count = h("span", { class: "own-count" }), key = place < 9 ? `${place + 1} ` : "";
-    const element = button(`${key}${label}`, () => act("label", label), {
+    const count = h("span", { class: "own-count" }), key = keys[place];
+    const element = button(key && key !== label ? `${key} ${label}` : label, () => act("label", label), {
       "data-lm-suppress-shortcuts": "true", tabindex: place ? "-1" : "0" });
     element.append(count);
     return { label, element, count };
@@ -93,10 +99,10 @@ function lab(data, root, model) {
     const back = event.key === "u" || event.key === "Backspace";
     const undoKey = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey;
     if (!undoKey && !isPlain(event)) return;
-    const place = event.key.length === 1 ? "123456789".indexOf(event.key) : -1;
+    const place = event.key.length === 1 ? keys.indexOf(event.key) : -1;
     if (undoKey || back) takeBack();
     else if (event.key === "s") act("skip");
-    else if (place >= 0 && place < classes.length) act("label", classes[place]);
+    else if (place >= 0) act("label", classes[place]);
     else return;
     event.preventDefault();
     event.stopPropagation();
