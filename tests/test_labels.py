@@ -195,6 +195,15 @@ def test_a_file_that_is_not_ours_is_left_as_it_is(path, content, said):
     opened(path).give("a", "cat")  # as advised: the lock is free again
 
 
+def test_a_cut_line_is_shown_when_it_is_taken_away(path):
+    opened(path).close()
+    with path.open("a") as file:
+        file.write("label,a.png,ca")
+    with pytest.warns(UserWarning, match="its last line was cut off and is taken away: 'label,a.png,ca'"):
+        labels = opened(path)
+    assert labels.given == {} and path.read_bytes().endswith(b"\r\n")
+
+
 def test_a_line_typed_by_hand_counts_without_its_time(path):
     opened(path).close()
     with path.open("a") as file:

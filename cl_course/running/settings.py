@@ -19,7 +19,7 @@ from cl_course.values import MAX_SEED, nearest, one_of, whole
 
 PROFILES = ("quick", "full")
 DATASETS = ("shapes", "cifar10", "stl10")
-AT_HAND = ("cards", "digits", "photos")  # zips that lesson 09 makes, for itself
+AT_HAND = ("digits", "cards", "photos")  # zips that lesson 09 makes, for itself
 PARAMETERS = ("profile", "dataset", "seed", "device")
 _MARK = "_cl_course_settings"
 
@@ -62,7 +62,7 @@ def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = (),
     Args:
         namespace: the notebook's `globals()`.
         extra: names of parameters that only this lesson has.
-        datasets: the names that it takes as a dataset.
+        datasets: the names that it takes as a dataset; "auto" is the first, where that is one of this lesson alone.
     """
     known = (*PARAMETERS, *extra)
     if _MARK not in namespace:
@@ -96,7 +96,7 @@ def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device:
     if profile == "auto":
         profile = "full" if device.startswith("cuda") else "quick"
     if dataset == "auto":
-        dataset = "cifar10" if profile == "full" else "shapes"
+        dataset = datasets[0] if datasets[0] not in DATASETS else "cifar10" if profile == "full" else "shapes"
     return Settings(profile, dataset, seed, device)
 
 

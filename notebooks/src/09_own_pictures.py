@@ -25,7 +25,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "quick" (CPU) or "full" (GPU); "auto" looks what is there
-dataset = "auto"  # "digits" (auto), "cards", "photos", or your own folder or .zip
+dataset = "auto"  # "digits", "cards", "photos", or your own folder or .zip
 seed = 0  # any whole number from 0
 device = "auto"  # "cpu", "cuda" or "mps"
 
@@ -65,7 +65,7 @@ from cl_course.running.reuse import load_or_train
 from cl_course.running.settings import DATASETS, settings
 from cl_course.train import pretrain
 
-lesson = settings(globals(), datasets=DATASETS + KINDS)
+lesson = settings(globals(), datasets=KINDS + DATASETS)
 record = records.read("own_pictures")["runs"]
 
 # %% [markdown]
@@ -86,9 +86,9 @@ record = records.read("own_pictures")["runs"]
 # ## Look first
 
 # %%
-path, truth = opened(dataset if dataset == "auto" else lesson.dataset)
+path, truth = opened(lesson.dataset)
 seen = look(path)
-print(seen)
+print(f"{path.name}\n{seen}")
 
 # %% tags=["folded"]
 # All pictures as one set, and some of them
@@ -214,10 +214,9 @@ show(
 
 # %%
 one = recipe("simclr", lesson.profile, "shapes", lesson.seed, side=tuple(images.images.shape[-2:]))
-config = replace(one.config, augment=choice.config)
-if not lesson.full:
-    epochs, batch_size = epochs_for(images, one)
-    config = replace(config, epochs=epochs, batch_size=batch_size)
+epochs, batch_size = epochs_for(images, one)
+epochs = one.config.epochs if lesson.full else epochs
+config = replace(one.config, augment=choice.config, epochs=epochs, batch_size=batch_size)
 one = replace(one, config=config, expected="not known: nobody has labelled these pictures")
 unlabelled = ImageSet(images.images)
 print(plan(one, unlabelled, lesson.device))

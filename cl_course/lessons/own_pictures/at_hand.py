@@ -53,18 +53,18 @@ def at_hand(kind: str) -> tuple[Path, dict[str, str]]:
 def opened(dataset: str) -> tuple[Path, dict[str, str]]:
     """The folder or zip that a lesson's parameter `dataset` means, and the classes that are known: name -> class.
 
-    "auto" are the digits, "shapes" the cards; of a path nothing is known.
+    "shapes" are the cards, another data set of the course stands for the digits; of a path nothing is known.
 
     Raises:
-        ValueError: another data set of the course, or no folder or zip.
+        ValueError: there is no such folder or zip.
     """
-    dataset = {"auto": "digits", "shapes": "cards"}.get(dataset, dataset)
+    dataset = {"shapes": "cards", "cifar10": "digits", "stl10": "digits"}.get(dataset, dataset)
     if dataset in KINDS:
         return at_hand(dataset)
     path = Path(dataset).expanduser()
     if not path.exists():
         raise ValueError(f"dataset must be {', '.join(map(repr, KINDS))}, or your own folder or .zip of pictures, got "
-                         f"{dataset!r}; unpack other data sets into a folder")  # fmt: skip
+                         f"{dataset!r}")  # fmt: skip
     return path, {}
 
 

@@ -47,7 +47,7 @@ export function keysOf(classes) {
   return classes.map((_, place) => (place < 9 ? String(place + 1) : ""));
 }
 
-/** Actions that wait in the browser for a kernel, by the file they belong to. */
+/** Actions that wait in the browser for a kernel; file: what tells the file apart that they belong to. */
 function store(file) {
   const key = `cl-course labels ${file}`;
   return {
@@ -187,7 +187,7 @@ function lab(data, root, model) {
   }
   function words(one, counts) {
     const full = classes.filter((label) => counts[label] >= goal).length;
-    const list = classes.map((label) => `${label} ${counts[label]}`).join(", ");
+    const list = classes.map((label) => `${label}: ${counts[label]}`).join(", ");
     const next = one ? `Which class has ${one.name}?` :
       "These were all pictures of this page: run the cell again for the next ones.";
     const reached = full === classes.length ? `Every class has ${goal} or more: enough to go on.` :

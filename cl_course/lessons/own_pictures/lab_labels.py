@@ -4,6 +4,8 @@ The page shows and asks (lab_labels.js). The kernel writes each label into the j
 answers with what stands there. Labels that no kernel has confirmed stay in the browser and are sent again.
 """
 
+import os
+from hashlib import md5
 from typing import Any
 
 from IPython.display import display
@@ -55,7 +57,7 @@ class Desk:
             "pictures": [{"name": self._images.names[i], "src": self._picture(i)} for i in shown],
             "classes": list(self._labels.classes),
             "goal": goal,
-            "file": str(self._labels.path),
+            "file": md5(os.fsencode(self._labels.path.resolve()), usedforsecurity=False).hexdigest(),
             "state": self._state(),
         }
 

@@ -1,6 +1,10 @@
 """A first look at pictures of one's own: sizes, colours, what cannot be read, and all of them as one set."""
 
+import logging
+import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -76,7 +80,8 @@ def _size(sizes: Counter[tuple[int, int]]) -> int | None:
 
 def everything(path: Path, size: int | None, seed: int = 0) -> ImageSet:
     """All pictures of a folder or zip as one set with names, at most MOST; with labels where it has class folders."""
-    parts = list(load_splits(path, size=size, seed=seed).values())
+    with _unsaid():
+        parts = list(load_splits(path, size=size, seed=seed).values())
     if any(part.labels is not None for part in parts):
         parts = [part for part in parts if part.labels is not None]
     labels = None if parts[0].labels is None else torch.cat([part.labels for part in parts])
@@ -86,6 +91,21 @@ def everything(path: Path, size: int | None, seed: int = 0) -> ImageSet:
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST]
         images = images.subset(chosen.sort().values)
     return images
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without what `load` says of splits, which are put together again, and of broken files, which `look` has named."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "(?s).*(cannot be read and are left out|needs about 10 images to be split)"
+            )
+            yield
+    finally:
+        logging.disable(level)
 
 
 def epochs_for(images: ImageSet, recipe: Recipe) -> tuple[int, int]:
