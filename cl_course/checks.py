@@ -21,6 +21,10 @@ from cl_course.lessons.moco.check_half_way import half_way
 from cl_course.lessons.moco.check_moco_loss import moco_loss
 from cl_course.lessons.moco.check_places import queue_places
 from cl_course.lessons.moco.check_queue_step import queue_step
+from cl_course.lessons.own_pictures.check_copies import copies
+from cl_course.lessons.own_pictures.check_first_to_label import first_to_label
+from cl_course.lessons.own_pictures.check_interval import interval
+from cl_course.lessons.own_pictures.check_replay import replay
 from cl_course.lessons.pitfalls_and_clinic.check_after_step import after_step
 from cl_course.lessons.pitfalls_and_clinic.check_diagnosis import diagnosis
 from cl_course.lessons.pitfalls_and_clinic.check_fresh_views import fresh_views
@@ -57,16 +61,19 @@ __all__ = [
     "byol_step",
     "choose_augmentation",
     "clip_loss",
+    "copies",
     "counts",
     "diagnosis",
     "effective_rank",
     "ema_update",
     "fair_table",
     "features",
+    "first_to_label",
     "fresh_views",
     "gather_backward",
     "gradient",
     "half_way",
+    "interval",
     "iou",
     "kept",
     "knn",
@@ -84,6 +91,7 @@ __all__ = [
     "random_flip",
     "recall",
     "reported_accuracy",
+    "replay",
     "rising_momentum",
     "row_loss",
     "run_numbers",

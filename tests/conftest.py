@@ -80,6 +80,8 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_labs_collapse.py": None,
     "test_labs_your_loss.py": None,
     "test_order_test.py": None,
+    "test_own_pictures.py": None,
+    "test_labels.py": ("test_a_killed_process_loses_no_label", "test_two_processes_cannot_label_into_one_file"),
     "test_package.py": ("test_the_wheel_works_from_another_folder",),
     "test_recipes.py": (
         "test_a_few_steps_of_every_method_on_every_format_in_every_precision",

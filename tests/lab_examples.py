@@ -1,18 +1,22 @@
 """One example of every lab in the page: the widget that its lesson shows, on few cards."""
 
 from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 
 import torch
 from lab_pages import shown_by
 
 from cl_course.captions import captions as captions_of
 from cl_course.clip import CLIP, TextEncoder
-from cl_course.data import load, to_float
+from cl_course.data import ImageSet, load, to_float
 from cl_course.evaluate import embed
+from cl_course.labels import Labels
 from cl_course.lessons.byol import lab_collapse
 from cl_course.lessons.full_scale import lab_plan
 from cl_course.lessons.infonce import lab_temperature
 from cl_course.lessons.moco import lab_queue
+from cl_course.lessons.own_pictures import lab_labels, lab_map
 from cl_course.lessons.pitfalls_and_clinic import lab_clinic
 from cl_course.lessons.shared import lab_circle
 from cl_course.lessons.simclr import lab_ablation, lab_neighbours
@@ -112,6 +116,24 @@ def planner(**config):
     return shown_by(lab_plan, lab_plan.plan_lab, record=record)
 
 
+@cache
+def named():
+    cards = load("shapes", "val", limit=60)
+    return ImageSet(cards.images, cards.labels, cards.class_names, names=tuple(f"IMG_{i:04d}.png" for i in range(60)))
+
+
+def labels(path=None, classes=("disc", "square", "another")):
+    """With a file of its own, of which the page sees the name alone."""
+    opened = Labels(path or Path(mkdtemp()) / "cards-labels.csv", classes, "cards")
+    return shown_by(lab_labels, lab_labels.label_lab, labels=opened, images=named(), order=torch.arange(60))
+
+
+@cache
+def map_of_cards():
+    h = embed(checkpoints.shipped("simclr_shapes")[0], named())
+    return shown_by(lab_map, lab_map.map_lab, images=named(), h=h)
+
+
 EXAMPLES = {
     "playground": playground,
     "circle": circle,
@@ -127,4 +149,6 @@ EXAMPLES = {
     "augmentation": augmentation,
     "captions": captions,
     "planner": planner,
+    "labels": labels,
+    "map": map_of_cards,
 }

@@ -67,6 +67,14 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
     },
     "average_precision": {"ORDINARY": lambda m, draw: tuple(m._list(n, 0.4) for n in _whole(draw, 12, 70, 3))},
     "iou": {"ORDINARY": lambda m, draw: tuple(m._masks(n, n % 5 + 1, n % 4 + 6) for n in _whole(draw, 2, 30, 3))},
+    "copies": {
+        "BATCHES": lambda m, draw: (*(m.batch(n, _between(draw, 0.3, 0.9)) for n in _whole(draw, 14, 19, 3)), m.PAIR)
+    },
+    "first_to_label": {"BATCHES": lambda m, draw: tuple(m.batch(n, n % 4 + 4) for n in _whole(draw, 41, 90, 3))},
+    "replay": {"JOURNALS": lambda m, draw: tuple(m.journal(seed) for seed in _whole(draw, 4, 9999, 3))},
+    "interval": {
+        "COUNTS": lambda m, draw: tuple((n * part // 10, n) for n, part in zip(_whole(draw, 20, 99, 4), (9, 4, 1, 8)))
+    },
     "fresh_views": {"SIZES": lambda m, draw: tuple(_whole(draw, 2, 7, 2))},
     "unit_length": {"BATCHES": lambda m, draw: [_normal(draw, 5, 4), 9 * _normal(draw, 3, 6)]},
     "clip_loss": {

@@ -39,6 +39,11 @@ def _average_precision(right: list[int]) -> float:
     return float(np.mean([place / rank for place, rank in enumerate(right, 1)]))
 
 
+def _wilson_low(n: int, right: int, z: float = 1.96) -> float:
+    p = right / n
+    return (p + z * z / (2 * n) - z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+
+
 QUESTIONS = {
     "00": Question(
         "A batch has {n} images, and of each two views. How many negatives does one view have?",
@@ -110,6 +115,13 @@ QUESTIONS = {
         },
         lambda epochs, images, batch, milliseconds: epochs * (images // batch) * milliseconds / 1000,
         "whole batches in an epoch, times the epochs, times the time of a step.",
+    ),
+    "09": Question(
+        "A classifier names {right} of {n} labelled test pictures rightly. What is the lower bound of Wilson's 95 % "
+        "interval (z = 1.96)?",
+        lambda draw: {"n": (n := int(draw.integers(20, 60))), "right": n - int(draw.integers(1, n // 3))},
+        _wilson_low,
+        "the formula of the exercise on the interval, with p the share of right ones.",
     ),
     "10": Question(
         "All embeddings of a CLIP run with {n} pairs a batch are alike. At which loss does it stand?",

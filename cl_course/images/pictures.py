@@ -5,6 +5,7 @@ what it claims to unpack to is bounded.
 """
 
 import io
+import os
 import re
 import warnings
 import zipfile
@@ -31,6 +32,7 @@ MIXED = 96  # pixels a side, where sizes differ and none is asked for
 KEPT = 256  # pixels a side up to which images of one size stay as they are
 MAX_UNPACKED = 16 << 30  # bytes, all of a zip
 MAX_ENTRY = 256 << 20  # bytes, one image of it
+COPIES = 3  # of all pixels that are in memory at a time, while they are kept in the cache and then taken from it
 
 
 class Picture(NamedTuple):
@@ -151,6 +153,7 @@ class Pictures(Source):
 
     def read(self, part: str) -> Decoded:
         (layout, class_names), (width, height) = self._layout, self._shape
+        check_room(len(layout[part]), height, width)
         images = np.empty((len(layout[part]), 3, height, width), np.uint8)
         kept, skipped = [], []
         with self._opened() as open_image:
@@ -181,17 +184,22 @@ class Pictures(Source):
         return Decoded(images[: len(kept)], labels, tickets, class_names, tuple(skipped), names)
 
     @cached_property
+    def headers(self) -> dict[str, tuple[int, int, str]]:
+        """Width, height and mode (Pillow's, such as "RGB") of each image whose header can be read; pixels are not."""
+        found = {}
+        with self._opened() as open_image:
+            for name in self._images:
+                with suppress(Exception), open_image(name) as file, Image.open(file) as image:  # `read` says what broke
+                    turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
+                    found[name] = (*(image.size[::-1] if turned else image.size), image.mode)
+        return found
+
+    @cached_property
     def _shape(self) -> tuple[int, int]:
         """Width and height, the same in every part."""
         if self.size is not None:
             return self.size, self.size
-        shapes = Counter()
-        with self._opened() as open_image:
-            for name in self._images:
-                # Only the header is read; `read` will name what is broken.
-                with suppress(Exception), open_image(name) as file, Image.open(file) as image:
-                    turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)  # by a quarter
-                    shapes[image.size[::-1] if turned else image.size] += 1
+        shapes = {(width, height) for width, height, _ in self.headers.values()}
         only = next(iter(shapes), (MIXED, MIXED))
         return only if len(shapes) == 1 and max(only) <= KEPT else (MIXED, MIXED)
 
@@ -206,6 +214,26 @@ class Pictures(Source):
                 with _unzipped(self.path) as archive:
                     entries = _safe_entries(self.path, archive)
                     yield lambda name: archive.open(entries[name])
+
+
+def check_room(n: int, height: int, width: int) -> None:
+    """Raise a ValueError if n images of this size do not fit into this machine's memory; it names a size that does."""
+    memory, needed = _memory(), COPIES * n * 3 * height * width
+    if memory is None or needed <= memory:
+        return
+    fitting = max(1, int((memory / (COPIES * n * 3)) ** 0.5))
+    fitting -= fitting % 8 if fitting > 8 else 0
+    what = f"{n:,} images of {height} x {width} pixels need {needed / 1e9:.0f} GB of memory"
+    advice = f"make them smaller with size={fitting} or less (on the command line --size {fitting})"
+    raise ValueError(f"{what}, and this machine has {memory / 1e9:.0f} GB; {advice}")
+
+
+def _memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
 
 
 def read_picture(path: Path, width: int, height: int) -> np.ndarray:

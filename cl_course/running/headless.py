@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cl_course.running.settings import DATASETS, PARAMETERS, check_names, resolve
+from cl_course.running.settings import AT_HAND, DATASETS, PARAMETERS, check_names, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,13 +32,14 @@ def run_lessons(lesson: str, parameters: dict[str, str], out: Path, solved: bool
     values = {name: value_of(text) for name, text in parameters.items()}
     if text := parameters.get("dataset"):  # a path is one from here, and the lesson runs in notebooks/
         path = Path(text).expanduser()  # a folder may be called 2024
-        values["dataset"] = str(path.resolve()) if text not in ("auto", *DATASETS) and path.exists() else text
+        values["dataset"] = str(path.resolve()) if text not in ("auto", *DATASETS, *AT_HAND) and path.exists() else text
     lessons = [(path, out / path.name) for path in find_lessons(lesson, solved)]
     for path, target in lessons:
         if target.resolve() == path.resolve():
             raise ValueError(f"{path} would be written over; name another folder with --out")
         check_names(values, papermill.inspect_notebook(str(path)))
-    resolve(**{name: value for name, value in values.items() if name in PARAMETERS})
+    named = {name: value for name, value in values.items() if name in PARAMETERS}
+    resolve(**named, datasets=DATASETS + AT_HAND)  # each lesson knows which of them it takes
     out.mkdir(parents=True, exist_ok=True)
     how = {"kernel_name": "python3", "cwd": str(ROOT / "notebooks"), "progress_bar": sys.stderr.isatty(),
            "extra_arguments": ["--log-level=ERROR"]}  # no remarks on how the kernel is connected

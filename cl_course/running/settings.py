@@ -19,6 +19,7 @@ from cl_course.values import MAX_SEED, nearest, one_of, whole
 
 PROFILES = ("quick", "full")
 DATASETS = ("shapes", "cifar10", "stl10")
+AT_HAND = ("digits", "cards", "photos")  # zips that lesson 09 makes, for itself
 PARAMETERS = ("profile", "dataset", "seed", "device")
 _MARK = "_cl_course_settings"
 
@@ -51,7 +52,8 @@ class Settings:
         return f"{self.profile} profile: {self.dataset} on {self.device}, seed {self.seed}"
 
 
-def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> Settings:
+def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = (),
+             datasets: tuple[str, ...] = DATASETS) -> Settings:
     """A lesson's parameters, checked and resolved; seeds everything and prints one line.
 
     Call it right after the parameters cell. On the first call in a kernel every plain variable that is not a parameter
@@ -60,13 +62,14 @@ def settings(namespace: MutableMapping[str, Any], extra: Iterable[str] = ()) -> 
     Args:
         namespace: the notebook's `globals()`.
         extra: names of parameters that only this lesson has.
+        datasets: the names that it takes as a dataset; "auto" is the first, where that is one of this lesson alone.
     """
     known = (*PARAMETERS, *extra)
     if _MARK not in namespace:
         simple = str | int | float | bool | list | None
         plain = [name for name, value in namespace.items() if isinstance(value, simple) and name != "In"]
         check_names([name for name in plain if not name.startswith("_")], known)
-    resolved = resolve(**{name: namespace[name] for name in PARAMETERS if name in namespace})
+    resolved = resolve(**{name: namespace[name] for name in PARAMETERS if name in namespace}, datasets=datasets)
     namespace[_MARK] = resolved
     seed_everything(resolved.seed)
     print(resolved)
@@ -81,18 +84,19 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
             raise ValueError(f"unknown parameter {name!r}: this lesson has {', '.join(known)}{nearest(name, known)}")
 
 
-def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device: str = "auto") -> Settings:
+def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device: str = "auto",
+            datasets: tuple[str, ...] = DATASETS) -> Settings:
     """The four parameters checked, "auto" replaced: full on a GPU, else quick; a ValueError says what is allowed."""
     one_of("profile", profile, ("auto", *PROFILES))
-    if not isinstance(dataset, str) or dataset not in ("auto", *DATASETS) and not _exists(dataset):
-        raise ValueError(f"dataset must be 'auto', {', '.join(map(repr, DATASETS))}, or an existing folder or .zip of "
-                         f"images, got {dataset!r}{nearest(dataset, DATASETS)}")
+    if not isinstance(dataset, str) or dataset not in ("auto", *datasets) and not _exists(dataset):
+        raise ValueError(f"dataset must be 'auto', {', '.join(map(repr, datasets))}, or an existing folder or .zip of "
+                         f"images, got {dataset!r}{nearest(dataset, datasets)}")
     seed = whole("seed", seed, 0, MAX_SEED)
     device = str(pick_device(device))
     if profile == "auto":
         profile = "full" if device.startswith("cuda") else "quick"
     if dataset == "auto":
-        dataset = "cifar10" if profile == "full" else "shapes"
+        dataset = datasets[0] if datasets[0] not in DATASETS else "cifar10" if profile == "full" else "shapes"
     return Settings(profile, dataset, seed, device)
 
 

@@ -284,3 +284,11 @@ def test_without_glibc_nothing_happens(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no other library is asked"))
     keep_freed_memory()
+
+
+def test_a_lesson_may_have_data_sets_of_its_own():
+    own = ("digits", "cards", *DATASETS)
+    assert resolve(device="cpu", datasets=own).dataset == "digits"
+    assert resolve(dataset="cards", datasets=own).dataset == "cards"
+    with pytest.raises(ValueError, match="must be 'auto', 'shapes', .* got 'digits'"):
+        resolve(dataset="digits")
