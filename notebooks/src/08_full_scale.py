@@ -147,7 +147,7 @@ show_table(
 # 1. How long would that take on this machine? Find a plan that ends in one night, by changing *one* slider.
 # 2. Change the batch from 64 to 1,024. What happens to the time, the memory, and the negatives?
 # 3. Take the small ResNet and 10,000 images. What can be done in ten minutes?
-# 4. Which batch would no longer fit into the memory, and which switch brings it back?
+# 4. Which batch would no longer fit into the memory, and which switches bring it back?
 
 # %%
 plan_lab(record)
@@ -159,7 +159,7 @@ plan_lab(record)
 #    smaller batch does not.
 # 2. The time hardly moves, the memory grows with the batch, and so do the negatives.
 # 3. Dozens of epochs. Our own runs below are of that kind, with all images.
-# 4. It depends on the machine; activation checkpointing lowers the memory, and costs time.
+# 4. It depends on the machine. Activation checkpointing and bfloat16 both lower the memory, together more than each.
 #
 # </details>
 #
@@ -683,8 +683,7 @@ if photos:
 
 # %% [markdown]
 # Read it with care. The losses of different methods are on different scales (lesson 05), so compare the right panel
-# only. Runs at equal *minutes* are not at equal epochs. And a ranking of small networks after a short run is not that
-# of ResNet-18 after 800 epochs.
+# only. And a ranking of small networks after a short run is not that of ResNet-18 after 800 epochs.
 #
 # Encoders of such runs come with the course. Where CIFAR-10 is at hand, they answer a smaller question now: 2,000 labelled
 # photos vote on 1,000 validation photos. (So the numbers are lower than those in the table, where all photos vote.)
