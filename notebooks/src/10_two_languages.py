@@ -108,9 +108,9 @@ print(f"probability of naming the size, and each of the other factors: {recipe.S
 # %% [markdown]
 # A caption always names the class. Each of size, colour, place and background is named with the probability printed
 # above. (Captions are made from the factors by which the cards were drawn, so we know what was said and what was not.)
-# Colour words are six equal parts of the colour circle, so a yellowish green can be "yellow". "Left", "centre" and
-# "right" are thirds of the range in which the object's centre moves; so are "top" and "bottom" of its height, and "small",
-# "medium" and "large" of its radius. Some cards lie at a border.
+# Colour words are six equal parts of the colour circle, so a yellowish green can be "yellow". The object's centre moves in
+# a range: "left", "centre" and "right" are thirds of its width, "top" and "bottom" the outer thirds of its height. "Small",
+# "medium" and "large" are thirds of the range of the radius. Some cards lie at a border.
 #
 # A network sees 8,000 cards with these captions for eight epochs. Write down what you expect:
 #
@@ -259,10 +259,8 @@ class MyCLIP(nn.Module):
 
 mine = MyCLIP(small_resnet(), TextEncoder()).to(lesson.device)
 mine.load_state_dict(before.state_dict())
-images, words = (
-    to_float(val.images[:8]).to(lesson.device),
-    tokens(captions(val)[:8]).to(lesson.device),
-)
+images = to_float(val.images[:8]).to(lesson.device)
+words = tokens(captions(val)[:8]).to(lesson.device)
 torch.testing.assert_close(mine.eval().loss(images, words), before.eval().loss(images, words))
 print("words as numbers, 0 where a text has ended:", tokens(["a disc", "a red disc"]).tolist())
 
@@ -446,7 +444,7 @@ print(mean_and_spread(recorded("class and hue", "zero_shot", "hue"), 2))
 
 # %% tags=["exercise"]
 def my_recall(z_query, z_gallery, k, same):
-    """(n, d) twice, k <= n, bool (n, n) -> share of queries with a right row among the k nearest."""
+    """(n, d) twice, k <= n, bool (n, n) -> share of queries with a right row among k, 0 to 1."""
     ### BEGIN SOLUTION
     similarity = F.normalize(z_query, dim=1) @ F.normalize(z_gallery, dim=1).T  # (n, n)
     found = similarity.topk(k, dim=1).indices  # (n, k)
@@ -488,21 +486,21 @@ z_cards, z_full = z_image[: recipe.GALLERY], method.embed_texts(full)
 lines = []
 for way, pair in {"text to image": (z_full, z_cards), "image to text": (z_cards, z_full)}.items():
     for k in (1, 10):
-        own = recall_at_k(*pair, k)
         lines.append(
             [
                 way,
                 k,
                 f"{k / recipe.GALLERY:.3f}",
-                f"{own:.2f}",
+                f"{recall_at_k(*pair, k):.2f}",
                 mean_and_spread(recorded("CLIP", "recall", f"{way}@{k}"), 2),
                 f"{recall_at_k(*pair, k, same):.2f}",
             ]
         )
 show_table(
     lines,
-    ["search", "k", "chance", "own card only", "the same, recorded on test", "or the same caption"],
-    f"Recall at k among {recipe.GALLERY:,} cards, your run on validation; captions of all five factors",
+    ["search", "k", "chance", "own card", "own card, recorded", "any with its caption"],
+    f"Recall at k among {recipe.GALLERY:,} cards, for captions of all five factors: your run on "
+    "validation, recorded runs on test",
 )
 print(
     f"{len(number_of) / len(full):.1%} is the most that the own card can reach at k = 1:", end=" "
@@ -749,8 +747,8 @@ print(mean_and_spread([rows[-1]["temperature"] for rows in recorded("CLIP", "row
 #
 # ### Exercise 5: without the gap (5 min, medium)
 #
-# Does the gap do harm? Take it away and look. Bring all rows to length 1, move each side so that its mean is 0, and bring
-# the rows to length 1 again. Return both sides. The numbers of rows may differ.
+# Does the gap do harm? Take it away and look: on the unit sphere, shift each side so that its mean is 0, and return both
+# sides as unit vectors. The numbers of rows may differ.
 
 
 # %% tags=["exercise"]
@@ -795,7 +793,7 @@ checks.without_gap(my_without_gap)
 # %% tags=["folded"]
 # Recall and the share of texts, as they are and without the gap
 def share_of_texts(z_image, z_text, left_out):
-    """Of the ten nearest of each text in one index, without the texts left out, the share of texts."""
+    """The share of texts among the ten nearest of each text, where `left_out` texts do not count."""
     to_texts = (z_text @ z_text.T).masked_fill(left_out, -torch.inf)  # (n, n)
     nearest = torch.cat([z_text @ z_image.T, to_texts], dim=1).topk(10, dim=1).indices
     return (nearest >= len(z_image)).float().mean()
@@ -912,7 +910,7 @@ print(
 #
 # ## Quiz
 #
-# **1.** Zero-shot used no label. So is CLIP unsupervised?
+# **1.** Zero-shot needs no classifier trained on labels. So is CLIP unsupervised?
 #
 # <details><summary>Answer</summary>
 #
@@ -1030,9 +1028,9 @@ print(f"batches with two such captions: {sum(needs_order) / len(needs_order):.0%
 
 # %% [markdown]
 # In our run the network is no bag of words: it knows which word is the background's, and hardly ever takes the wrong one
-# there. But that alone makes the first number. With the object's word wrong it does no better than guessing, as its
-# zero-shot accuracy of the object's colour let us expect. A test of word order that exchanges two words does not show
-# that both are read.
+# there. But that alone makes the first number. With the object's word wrong it does no better than guessing; its
+# zero-shot accuracy of that colour is low, too. A test of word order that exchanges two words does not show that both are
+# read.
 #
 # Yuksekgonul et al. (2023) ask the same of large models, with "the horse is eating the grass" and "the grass is eating
 # the horse", and find many near chance. Their captions rarely differ in order alone, so the loss hardly rewards
