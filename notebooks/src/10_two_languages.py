@@ -444,7 +444,7 @@ print(mean_and_spread(recorded("class and hue", "zero_shot", "hue"), 2))
 
 # %% tags=["exercise"]
 def my_recall(z_query, z_gallery, k, same):
-    """(n, d) twice, k <= n, bool (n, n) -> share of queries with a right row among k, 0 to 1."""
+    """(n, d), (n, d), k, bool (n, n) -> share of queries with a right row among their k nearest."""
     ### BEGIN SOLUTION
     similarity = F.normalize(z_query, dim=1) @ F.normalize(z_gallery, dim=1).T  # (n, n)
     found = similarity.topk(k, dim=1).indices  # (n, k)
@@ -477,7 +477,7 @@ checks.recall(my_recall)
 # </details>
 
 # %% tags=["folded"]
-# Recall of full captions among 1,000 cards, with and without credit for the same caption; recorded
+# Recall of full captions, and what training captions name
 full = captions(val)[: recipe.GALLERY]
 number_of = {text: number for number, text in enumerate(set(full))}
 caption_of = torch.tensor([number_of[text] for text in full])
@@ -793,7 +793,7 @@ checks.without_gap(my_without_gap)
 # %% tags=["folded"]
 # Recall and the share of texts, as they are and without the gap
 def share_of_texts(z_image, z_text, left_out):
-    """The share of texts among the ten nearest of each text, where `left_out` texts do not count."""
+    """Of the ten nearest of each text in one index, the share that are texts."""
     to_texts = (z_text @ z_text.T).masked_fill(left_out, -torch.inf)  # (n, n)
     nearest = torch.cat([z_text @ z_image.T, to_texts], dim=1).topk(10, dim=1).indices
     return (nearest >= len(z_image)).float().mean()
@@ -1015,7 +1015,7 @@ for name, wrong_texts in {
     print(f"  {true_texts[0]!r} is nearer for {ahead.float().mean():.1%} of the cards")
 
 # %% tags=["folded"]
-# How often a batch of training needs the order of words: two captions with the same two colours, exchanged
+# How often a batch needs the order of words: the same two colours, exchanged
 spoken = [
     tuple({*VALUES["hue"]} & {*part.split()} for part in text.partition(" on a ")[::2])
     for text in texts
