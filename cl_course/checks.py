@@ -37,9 +37,9 @@ from cl_course.lessons.simclr.check_spread import spread
 from cl_course.lessons.simclr.check_training_step import training_step
 from cl_course.lessons.start_here.check_pick import counts, pick
 from cl_course.lessons.two_languages.check_clip_loss import clip_loss
-from cl_course.lessons.two_languages.check_modality_gap import modality_gap
 from cl_course.lessons.two_languages.check_recall import recall
 from cl_course.lessons.two_languages.check_siglip_loss import siglip_loss
+from cl_course.lessons.two_languages.check_without_gap import without_gap
 from cl_course.lessons.two_languages.check_zero_shot import zero_shot
 from cl_course.lessons.two_views.check_blend import blend
 from cl_course.lessons.two_views.check_choose_augmentation import choose_augmentation
@@ -80,7 +80,6 @@ __all__ = [
     "learning_rate",
     "log_sum_exp",
     "moco_loss",
-    "modality_gap",
     "neighbours_agree",
     "nt_xent",
     "optimizer",
@@ -104,5 +103,6 @@ __all__ = [
     "training_step",
     "two_views",
     "unit_length",
+    "without_gap",
     "zero_shot",
 ]

@@ -28,7 +28,7 @@ SHARPEST = 100.0  # 1 / T is never larger: CLIP's clamp (sec. 2.5)
 class TextEncoder(nn.Module):
     """A transformer of one block, pre-norm, that reads at most `LONGEST` words; their mean is the text's feature.
 
-    CLIP's has 12 blocks, reads from left to right, and takes the last token's place (sec. 2.4).
+    CLIP's has 12 blocks, reads from left to right, and takes the feature at its end token (sec. 2.4).
     """
 
     def __init__(self, dim: int = 64, heads: int = 4):
@@ -97,13 +97,19 @@ class CLIP(nn.Module):
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors (n, dim) on the CPU; a ValueError for a word that no caption has."""
+        """Unit vectors (n, dim) on the CPU; a ValueError for a word that no caption has.
+
+        The mode does not matter: the text encoder has no dropout and no batch statistics.
+        """
         words = tokens(texts).to(self.log_scale.device)
         return F.normalize(self.text_projection(self.text_encoder(words)), dim=1).cpu()
 
 
 class SigLIP(CLIP):
-    """The same two encoders under `siglip_loss`; temperature and bias start as in the paper (sec. 3.2)."""
+    """The same two encoders under `siglip_loss`; temperature and bias start as in the paper (sec. 3.2).
+
+    Unlike the paper's, 1 / T is clamped, as in CLIP.
+    """
 
     def __init__(self, encoder: nn.Module, text_encoder: nn.Module, dim: int = 64, temperature: float = 0.1):
         super().__init__(encoder, text_encoder, dim, temperature)
@@ -119,7 +125,8 @@ def train_pairs(method: CLIP, images: ImageSet, texts: Sequence[str], config: Tr
 
     Args:
         texts: one for each image.
-        config: `augment` is applied to each image once: only what no caption names may change.
+        config: `augment` is applied to each image once: only what no caption names may change. `weight_decay` also
+            acts on the temperature and the bias, unlike CLIP's.
         on_epoch: is given each row when it is there.
 
     Returns:
@@ -165,23 +172,45 @@ def zero_shot(z_image: Embeddings, z_prompts: Float[Tensor, "classes prompts d"]
 
 
 @checked
-def recall_at_k(z_query: Embeddings, z_gallery: Embeddings, k: int = 1) -> float:
-    """Share of queries whose own row is among the k most similar of the gallery; by chance k / n.
+def recall_at_k(z_query: Embeddings, z_gallery: Embeddings, k: int = 1, same: Tensor | None = None) -> float:
+    """Share of queries that have a right row of the gallery among their k most similar.
+
+    Of rows that are equally similar, `topk` decides which come first.
+
+    Args:
+        z_query, z_gallery: (n, d), of any length.
+        k: 1 to n.
+        same: bool (n, n), True where row j of the gallery is right for query i, as where two cards have one caption.
+            Without it only row i is, and by chance the share is k / n.
 
     Raises:
-        ValueError: k is not a whole number from 1 to n.
+        ValueError: k is not a whole number from 1 to n; `same` has another shape.
     """
     k = whole("k", k, 1, len(z_gallery), advice="it is a number of rows of the gallery")
     similarity = F.normalize(z_query, dim=1) @ F.normalize(z_gallery, dim=1).T  # (n, n)
-    found = similarity.topk(k, dim=1).indices
-    own = torch.arange(len(found), device=found.device)[:, None]
-    return float((found == own).any(dim=1).float().mean())
+    if same is None:
+        same = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    if same.shape != similarity.shape:
+        raise ValueError(
+            f"same must have the shape {tuple(similarity.shape)}, got {tuple(same.shape)}; for whole numbers that tell "
+            "the captions apart, captions[:, None] == captions makes it"
+        )
+    found = similarity.topk(k, dim=1).indices  # (n, k)
+    return float(same.gather(1, found).any(dim=1).float().mean())
 
 
 @checked
 def modality_gap(z_image: Embeddings, z_text: Float[Tensor, "m d"]) -> float:
     """Distance between the mean of the images and that of the texts on the unit sphere: 0 to 2.
 
-    Liang et al. 2022, arXiv:2203.02053, sec. 4.1.
+    Liang et al. 2022, arXiv:2203.02053, sec. 4.2: there the gap is the vector between the means, and this its length.
     """
     return float((F.normalize(z_image, dim=1).mean(dim=0) - F.normalize(z_text, dim=1).mean(dim=0)).norm())
+
+
+@checked
+def without_gap(z_image: Embeddings, z_text: Float[Tensor, "m d"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
+    """Each side without its mean on the unit sphere, and its rows of length 1 again: then the gap is nearly 0."""
+    z_image, z_text = F.normalize(z_image, dim=1), F.normalize(z_text, dim=1)
+    z_image, z_text = z_image - z_image.mean(dim=0), z_text - z_text.mean(dim=0)
+    return F.normalize(z_image, dim=1), F.normalize(z_text, dim=1)

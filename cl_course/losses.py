@@ -152,8 +152,8 @@ def siglip_loss(
 ) -> Scalar:
     """SigLIP: each of the n x n pairs of an image and a text is judged by itself, belongs together or not.
 
-    Zhai et al. 2023, arXiv:2303.15343, eq. 1. With y = 1 for an image and its own caption and -1 for any other pair,
-    the sum over all pairs i, j, divided by n, of
+    Zhai et al. 2023, arXiv:2303.15343, algorithm 1 (the formula of sec. 3.2 has the bias with the other sign). With
+    y = 1 for an image and its own caption and -1 for any other pair, the sum over all pairs i, j, divided by n, of
 
         -log sigmoid( y_ij (s(image_i, text_j) / T + bias) )
 

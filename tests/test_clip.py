@@ -9,7 +9,17 @@ import torch.nn.functional as F
 
 from cl_course.augment import AugmentConfig
 from cl_course.captions import LONGEST, captions, tokens
-from cl_course.clip import CLIP, SHARPEST, SigLIP, TextEncoder, modality_gap, recall_at_k, train_pairs, zero_shot
+from cl_course.clip import (
+    CLIP,
+    SHARPEST,
+    SigLIP,
+    TextEncoder,
+    modality_gap,
+    recall_at_k,
+    train_pairs,
+    without_gap,
+    zero_shot,
+)
 from cl_course.data import load
 from cl_course.losses import clip_loss, siglip_loss
 from cl_course.models import small_resnet
@@ -157,6 +167,27 @@ class TestMeasures:
         assert recall_at_k(query, 2 * query) == 1 and recall_at_k(query, gallery, 30) == 1
         with pytest.raises(ValueError, match="k must be a whole number from 1 to 30"):
             recall_at_k(query, gallery, 31)
+
+    def test_recall_takes_any_row_with_the_same_caption(self):
+        query = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        gallery = torch.tensor([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]])  # the first two find each other's row
+        twins = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+        assert recall_at_k(query, gallery) == pytest.approx(1 / 3)
+        assert recall_at_k(query, gallery, 1, torch.eye(3, dtype=torch.bool)) == pytest.approx(1 / 3)
+        assert recall_at_k(query, gallery, 1, twins) == 1
+        with pytest.raises(ValueError, match=r"same must have the shape \(3, 3\), got \(2, 3\)"):
+            recall_at_k(query, gallery, 1, twins[:2])
+
+    def test_without_gap_against_loops(self):
+        generator = torch.Generator().manual_seed(0)
+        z_image, z_text = torch.randn(9, 4, generator=generator) + 1, torch.randn(6, 4, generator=generator) - 1
+        assert modality_gap(z_image, z_text) > 0.8
+        for side, centred in zip((z_image, z_text), without_gap(z_image, z_text)):
+            rows = [row / row.norm() for row in side]
+            mean = sum(rows) / len(rows)
+            for row, mine in zip(rows, centred):
+                assert torch.allclose((row - mean) / (row - mean).norm(), mine, atol=1e-6)
+        assert modality_gap(*without_gap(z_image, z_text)) < 0.3
 
     def test_the_gap_on_paper(self):
         right, up = torch.tensor([[2.0, 0.0], [5.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 1.0]])

@@ -93,7 +93,7 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
     "recall": {
         "BATCHES": lambda m, draw: (*(m.batch(n, n % 4 + 1) for n in _whole(draw, 32, 60, 3)), *m.at_extremes(14))
     },
-    "modality_gap": {"BATCHES": lambda m, draw: tuple(m.clouds(n, n) for n in _whole(draw, 13, 40, 3))},
+    "without_gap": {"BATCHES": lambda m, draw: tuple(m.clouds(n, n % 9 + 5) for n in _whole(draw, 16, 40, 3))},
     "run_numbers": {"CASES": lambda m, draw: tuple(_shared_run(draw) for _ in range(4))},
     "scaled_rate": {
         "CASES": lambda m, draw: tuple(

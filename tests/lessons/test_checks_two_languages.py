@@ -238,100 +238,122 @@ WRONG_ZERO_SHOT = [
 ]
 
 
-# recall(z_query, z_gallery, k)
-def recall_by_loops(q, g, k):
+# recall(z_query, z_gallery, k, same)
+def recall_by_loops(q, g, k, same):
     hits = 0
-    for i, row in enumerate(cosines(q, g).tolist()):
-        hits += sorted(range(len(row)), key=row.__getitem__, reverse=True).index(i) < k
+    for row, right in zip(cosines(q, g).tolist(), same.tolist()):
+        nearest = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:k]
+        hits += any(right[j] for j in nearest)
     return hits / len(q)
 
 
-def ranks(q, g):
+def ranks(q, g, same):
+    """How many rows of the gallery are nearer to each query than its nearest right one."""
     s = cosines(q, g)
-    return (s > s.diagonal()[:, None]).sum(1)
+    best = s.masked_fill(~same, -torch.inf).amax(dim=1)
+    return (s > best[:, None]).sum(1)
+
+
+def hits(q, g, k, same):
+    return same.gather(1, cosines(q, g).topk(k).indices)
 
 
 RIGHT_RECALL = [
     recall_by_loops,
-    lambda q, g, k: (ranks(q, g) < k).float().mean(),
-    lambda q, g, k: (cosines(q, g).topk(k).indices == own(q)[:, None]).any(1).float().mean(),
-    lambda q, g, k: (cosines(q, g).argsort(descending=True)[:, :k] == own(q)[:, None]).sum() / len(q),
-    lambda q, g, k: np.mean([i in row[:k] for i, row in enumerate(cosines(q, g).numpy().argsort(1)[:, ::-1])]),
-    lambda q, g, k: (
-        (torch.cdist(unit(q), unit(g)).topk(k, largest=False).indices == own(q)[:, None]).any(1).double().mean()
+    lambda q, g, k, same: (ranks(q, g, same) < k).float().mean(),
+    lambda q, g, k, same: hits(q, g, k, same).any(1).float().mean(),
+    lambda q, g, k, same: hits(q, g, k, same).sum(1).clamp(max=1).sum() / len(q),
+    lambda q, g, k, same: hits(q, g, k, same.T).float().amax(1).mean(),
+    lambda q, g, k, same: np.mean(
+        [same[i, row[:k].copy()].any() for i, row in enumerate(cosines(q, g).numpy().argsort(1)[:, ::-1])]
     ),
-    lambda q, g, k: float((cosines(q, g).diagonal() >= cosines(q, g).topk(k).values[:, -1]).float().mean()),
+    lambda q, g, k, same: (
+        (same.gather(1, torch.cdist(unit(q), unit(g)).topk(k, largest=False).indices)).any(1).double().mean()
+    ),
+    lambda q, g, k, same: float((ranks(q, g, same) < k).sum() / len(q)),
 ]
 WRONG_RECALL = [
-    (lambda q, g, k: (ranks(q, g) <= k).float().mean(), "k + 1 rows are taken"),
-    (lambda q, g, k: (ranks(q, g) < 5).float().mean(), "your answer is 1, expected 0.3333"),
-    (lambda q, g, k: ranks(q, g).float().mean(), "yours is 0.0000"),
-    (lambda q, g, k: (1 / (1 + ranks(q, g))).mean(), "your answer is 0.6667, expected 0.3333"),
-    (lambda q, g, k: (ranks(g, q) < k).float().mean(), "the other direction"),
-    (lambda q, g, k: k / len(q), "yours is 0.0435"),
+    (lambda q, g, k, same: (ranks(q, g, same) <= k).float().mean(), "k + 1 rows are taken"),
     (
-        lambda q, g, k: (cosines(q, g).topk(k).indices == own(q)[:, None]).all(1).float().mean(),
-        "your recall falls as k grows: 0.130, 0.000, 0.000 at k = 1",
+        lambda q, g, k, same: (cosines(q, g).topk(k).indices == own(q)[:, None]).any(1).float().mean(),
+        "only the own row counts as right, and `same` has no effect",
     ),
+    (lambda q, g, k, same: (ranks(q, g, same) < 5).float().mean(), "your answer is 1, expected 0.3333"),
+    (lambda q, g, k, same: ranks(q, g, same).float().mean(), "yours is 0.0000"),
+    (lambda q, g, k, same: (1 / (1 + ranks(q, g, same))).mean(), "your answer is 0.6667, expected 0.3333"),
+    (lambda q, g, k, same: (ranks(g, q, same) < k).float().mean(), "the other direction"),
+    (lambda q, g, k, same: k / len(q), "yours is 0.0435"),
+    (lambda q, g, k, same: hits(q, g, k, same).all(1).float().mean(), "all of the first k must be right"),
+    (lambda q, g, k, same: hits(q, g, k, same).float().mean(), "this is precision"),
     (
-        lambda q, g, k: (cosines(q, g).topk(k).indices == own(q)).float().mean(),
+        lambda q, g, k, same: (cosines(q, g).topk(k).indices == own(q)).float().mean(),
         "your code stopped with RuntimeError",
     ),
-    (lambda q, g, k: (ranks(q, g) < k).float().std(), "yours is 0.0000"),
+    (lambda q, g, k, same: (ranks(q, g, same) < k).float().std(), "yours is 0.0000"),
     (
-        lambda q, g, k: ((ranks(q, g) < k).float().mean() + (ranks(g, q) < k).float().mean()) / 2,
+        lambda q, g, k, same: ((ranks(q, g, same) < k).float().mean() + (ranks(g, q, same) < k).float().mean()) / 2,
         "your answer is 0.8333, expected 1",
     ),
-    (lambda q, g, k: cosines(q, g).diagonal().mean(), "your answer is 0.8667, expected 1"),
-    (lambda q, g, k: (cosines(q, g).diagonal() > 0.5).float().mean(), "your answer is 1, expected 0.3333"),
-    (lambda q, g, k: (ranks(q, g) < k).float(), "True or False for each query"),
-    (lambda q, g, k: (ranks(q, g) < k).float().mean() * 2, "yours is 2.0000"),
+    (lambda q, g, k, same: cosines(q, g).diagonal().mean(), "your answer is 0.8667, expected 1"),
+    (lambda q, g, k, same: (cosines(q, g).diagonal() > 0.5).float().mean(), "your answer is 1, expected 0.3333"),
+    (lambda q, g, k, same: (ranks(q, g, same) < k).float(), "True or False for each query"),
+    (lambda q, g, k, same: (ranks(q, g, same) < k).float().mean() * 2, "yours is 2.0000"),
     (
-        lambda q, g, k: (ranks(unit(q, 0), unit(g, 0)) < k).float().mean(),
+        lambda q, g, k, same: (ranks(unit(q, 0), unit(g, 0), same) < k).float().mean(),
         "with one row of the gallery 50 times as long your recall g",
     ),
-    (
-        lambda q, g, k: (cosines(q, g).topk(k + 3).indices == own(q)[:, None]).any(1).float().mean(),
-        "your answer is 0.5217, expected 0.1304",
-    ),
+    (lambda q, g, k, same: hits(q, g, k + 3, same).any(1).float().mean(), "your answer is"),
+    (lambda q, g, k, same: same.logical_and_(hits(q, g, k, same).any(1)).float().mean(), "changed an argument in pla"),
 ]
 
 
-# modality_gap(z_image, z_text)
-def gap_by_loops(a, b):
-    means = [sum(z / z.norm() for z in side) / len(side) for side in (a, b)]
-    return math.sqrt(sum(float(x - y) ** 2 for x, y in zip(*means)))
+# without_gap(z_image, z_text)
+def centred_by_loops(a, b):
+    answer = []
+    for side in (a, b):
+        rows = [z / z.norm() for z in side]
+        mean = sum(rows) / len(rows)
+        answer.append([[float(x) for x in (row - mean) / (row - mean).norm()] for row in rows])
+    return answer
 
 
-RIGHT_GAP = [
-    gap_by_loops,
-    lambda a, b: (unit(a).mean(0) - unit(b).mean(0)).norm(),
-    lambda a, b: torch.dist(unit(a).mean(0), unit(b).mean(0)),
-    lambda a, b: F.pairwise_distance(unit(a).mean(0), unit(b).mean(0), eps=0),
-    lambda a, b: torch.cdist(unit(b).mean(0, keepdim=True), unit(a).mean(0, keepdim=True)),
-    lambda a, b: (unit(a.double()).mean(0) - unit(b.double()).mean(0)).square().sum().sqrt(),
-    lambda a, b: np.linalg.norm(unit(a).numpy().mean(0) - unit(b).numpy().mean(0)),
+def centred(z):
+    return unit(unit(z) - unit(z).mean(0))
+
+
+def both(side):
+    return lambda a, b: (side(a), side(b))
+
+
+RIGHT_WITHOUT_GAP = [
+    centred_by_loops,
+    both(centred),
+    both(lambda z: unit(unit(z) - unit(z).mean(0, keepdim=True))),
+    both(lambda z: unit(unit(z) - unit(z).sum(0) / len(z))),
+    both(lambda z: unit((torch.eye(len(z)) - 1 / len(z)) @ unit(z))),
+    both(lambda z: centred(7 * z.double())),
+    both(lambda z: unit(len(z) * unit(z) - unit(z).sum(0))),
+    lambda a, b: [centred(a), centred(b)],
+    lambda a, b: torch.cat([centred(a), centred(b)]).split([len(a), len(b)]),
+    both(lambda z: centred(z).numpy()),
 ]
-WRONG_GAP = [
-    (lambda a, b: 2 * (unit(a).mean(0) - unit(b).mean(0)).norm(), "the right one times 2"),
-    (lambda a, b: (unit(a) - unit(b)).mean(0).abs().sum(), "the absolute differences are added"),
-    (lambda a, b: torch.tensor(0.0), "your answer is 0, whatever"),
-    (
-        lambda a, b: (unit(a - a.mean(0)).mean(0) - unit(b - b.mean(0)).mean(0)).norm(),
-        "your answer is 0, expected 1.414",
-    ),
-    (lambda a, b: unit(a).mean(0).norm() + unit(b).mean(0).norm(), "yours is 1.2137"),
-    (lambda a, b: (unit(a).std(0) - unit(b).std(0)).norm(), "your answer is 0, expected 1.414"),
-    (lambda a, b: torch.cdist(unit(a), unit(b)).min(), "your answer is 1.414, expected 1.225"),
-    (lambda a, b: torch.cdist(unit(a), unit(b)).amin(1).mean(), "your answer is 1.414, expected 1.225"),
-    (lambda a, b: torch.cdist(unit(a), unit(b)).max(), "yours is 1.8368"),
-    (lambda a, b: (unit(a).mean(0) - unit(b).mean(0)).norm(p=3), "your answer is 1.26, expected 1.414"),
-    (lambda a, b: (unit(a)[0] - unit(b)[0]).norm(), "yours is 1.3589"),
-    (lambda a, b: (unit(a[:, :3]).mean(0) - unit(b[:, :3]).mean(0)).norm(), "your answer is 0.7071, expected 1.225"),
-    (lambda a, b: (unit(a).mean(0) - unit(b).mean(0)).norm().exp(), "yours is 1.0000"),
-    (lambda a, b: (unit(a) - unit(b)).mean(0).norm(), "right for as many images as texts"),
-    (lambda a, b: (unit(a).mean(0), unit(b).mean(0)), "your answer has the shape (2, 4); a distance is one number"),
-    (lambda a, b: (unit(a).mean(0) - unit(b).mean(0)).norm().acos(), "yours is 1.5708"),
+WRONG_WITHOUT_GAP = [
+    (both(lambda z: unit(z - z.mean(0))), "the mean is taken of rows of any length"),
+    (both(lambda z: unit(z) - unit(z).mean(0)), "centred rows are shorter or longer than 1"),
+    (lambda a, b: (unit(unit(a) - unit(torch.cat([a, b])).mean(0)), centred(b)), "with other texts what you return"),
+    (lambda a, b: torch.stack([centred(a)[:6], centred(b)[:6]]), "z_image has the shape (9, 4), and what you return"),
+    (lambda a, b: (centred(a), centred(b), 0.0), "3 values came back: return two tensors"),
+    (both(lambda z: 2 * centred(z)), "have the lengths [2, 2, 2, 2, 2, 2]; each must be 1"),
+    (both(lambda z: unit(centred(z).abs())), "for z_image = [[2, 0], [0, 1]] you return [[0.7071, 0.7071], "),
+    (both(lambda z: unit(unit(z) - unit(z)[0])), "for z_image have the lengths [0, 1, 1, 1, 1, 1]; each"),
+    (both(lambda z: centred(z) / 0), "is not finite"),
+    (both(lambda z: z.sub_(z.mean(0))), "changed an argument in place"),
+    (lambda a, b: (centred(a), "b"), "a tuple came back: return two tensors"),
+    (both(lambda z: unit(unit(z) - 0.9 * unit(z).mean(0))), "for z_image = [[2, 0], [0, 1]] you return"),
+    (lambda a, b: centred(a).mean(), "one tensor of shape () came back"),
+    (both(lambda z: centred(z - 1)), "with the first image five times as long"),
+    (both(lambda z: z @ z), "your code stopped with RuntimeError"),
+    (lambda a, b: (centred(a), centred(b).flip(0)), "for z_text = [[0, 3], [0, -1], [1, 0]] you return"),
 ]
 
 RIGHT = {
@@ -339,16 +361,16 @@ RIGHT = {
     "siglip_loss": RIGHT_SIGLIP,
     "zero_shot": RIGHT_ZERO_SHOT,
     "recall": RIGHT_RECALL,
-    "modality_gap": RIGHT_GAP,
+    "without_gap": RIGHT_WITHOUT_GAP,
 }
 WRONG = {
     "clip_loss": WRONG_CLIP,
     "siglip_loss": WRONG_SIGLIP,
     "zero_shot": WRONG_ZERO_SHOT,
     "recall": WRONG_RECALL,
-    "modality_gap": WRONG_GAP,
+    "without_gap": WRONG_WITHOUT_GAP,
 }
-STUBS = {"clip_loss": 3, "siglip_loss": 4, "zero_shot": 2, "recall": 3, "modality_gap": 2}
+STUBS = {"clip_loss": 3, "siglip_loss": 4, "zero_shot": 2, "recall": 4, "without_gap": 2}
 each_exercise = pytest.mark.parametrize("name", RIGHT)
 
 

@@ -1,4 +1,4 @@
-"""Lesson 10: the learner's `my_recall(z_query, z_gallery, k)`: how often a query finds its own row."""
+"""Lesson 10: the learner's `my_recall(z_query, z_gallery, k, same)`: how often a query finds a row with its caption."""
 
 from collections.abc import Callable
 
@@ -9,46 +9,49 @@ from torch import Generator, Tensor
 from cl_course.lessons.shared.answers import answer_of
 from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake
 from cl_course.lessons.shared.ladder import by_hand, close, constant_relation, number
+from cl_course.lessons.two_languages.pair_loss import across, unit_rows
 
 NAME = "my_recall"
 
 
-def batch(n: int, k: int) -> tuple[Tensor, Tensor, int]:
-    """n queries and the gallery's n rows, (n, 3), in lengths that differ; about half of the queries find their own."""
+def batch(n: int, k: int) -> tuple[Tensor, Tensor, int, Tensor]:
+    """n queries and the gallery's n rows, (n, 3), in lengths that differ; k; and `same`, (n, n): who shares a caption.
+
+    About half of the queries find their own row, and most captions belong to more than one card.
+    """
     generator = Generator().manual_seed(n)
     z_query = torch.randn(n, 3, generator=generator)
     z_gallery = z_query + 0.9 * torch.randn(n, 3, generator=generator)
     lengths = torch.exp(torch.randn(2, n, 1, generator=generator))
-    return F.normalize(z_query, dim=1) * lengths[0], F.normalize(z_gallery, dim=1) * lengths[1], k
+    caption = torch.randint(n // 2, (n,), generator=generator)
+    same = caption[:, None] == caption
+    return F.normalize(z_query, dim=1) * lengths[0], F.normalize(z_gallery, dim=1) * lengths[1], k, same
 
 
-def at_extremes(n: int) -> tuple[tuple[Tensor, Tensor, int], ...]:
-    """All queries find their own row; then none does; then one lies opposite to it."""
-    z, z_gallery, k = batch(n, 1)
-    opposite = z_gallery.clone()
+def at_extremes(n: int) -> tuple[tuple[Tensor, Tensor, int, Tensor], ...]:
+    """All captions differ. All queries find their own row; then none does; then one lies opposite to it."""
+    z, z_gallery, k, _ = batch(n, 1)
+    opposite, alone = z_gallery.clone(), torch.eye(n, dtype=torch.bool)
     opposite[0] = -z[0]
-    return (z, 2 * z, k), (z, z.roll(1, dims=0), k), (z, opposite, k)
+    return (z, 2 * z, k, alone), (z, z.roll(1, dims=0), k, alone), (z, opposite, k, alone)
 
 
 BATCHES = (batch(23, 1), batch(31, 3), batch(17, 5), *at_extremes(13))
 
 
-# The right way, in parts that can each be done in a wrong way.
-def unit_rows(z_query: Tensor, z_gallery: Tensor) -> tuple[Tensor, Tensor]:
-    return F.normalize(z_query, dim=1), F.normalize(z_gallery, dim=1)
-
-
-def across(z_query: Tensor, z_gallery: Tensor) -> Tensor:
-    return z_query @ z_gallery.T
-
-
+# The right way, in parts that can each be done in a wrong way; the lengths and the product are those of the losses.
 def first(k: int) -> int:
     return k
 
 
-def own_is_there(similarity: Tensor, k: int) -> Tensor:
-    own = torch.arange(len(similarity))[:, None]
-    return (similarity.topk(min(k, len(similarity)), dim=1).indices == own).any(dim=1)
+def taken_rows(similarity: Tensor, k: int) -> Tensor:
+    """True at the k most similar of each row, (n, n)."""
+    k = min(k, len(similarity))
+    return torch.zeros_like(similarity, dtype=torch.bool).scatter(1, similarity.topk(k, dim=1).indices, True)
+
+
+def any_is_there(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return (taken_rows(similarity, k) & same).any(dim=1)
 
 
 def share(found: Tensor) -> Tensor:
@@ -59,26 +62,33 @@ def make(
     lengths: Callable = unit_rows,
     product: Callable = across,
     taken: Callable = first,
-    found: Callable = own_is_there,
+    found: Callable = any_is_there,
     result: Callable = share,
-) -> Callable[[Tensor, Tensor, int], Tensor]:
-    return lambda z_query, z_gallery, k: result(found(product(*lengths(z_query, z_gallery)), taken(k)))
+) -> Callable[[Tensor, Tensor, int, Tensor], Tensor]:
+    return lambda z_query, z_gallery, k, same: result(found(product(*lengths(z_query, z_gallery)), taken(k), same))
 
 
 right = make()
 
 
-def _without_own(similarity: Tensor, k: int) -> Tensor:
-    masked = similarity.clone().fill_diagonal_(-torch.inf)
-    return (masked.topk(k, dim=1).indices == torch.arange(len(masked))[:, None]).any(dim=1)
+def _own_alone(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return taken_rows(similarity, k).diagonal()
 
 
-def _last_taken(similarity: Tensor, k: int) -> Tensor:
-    return similarity.topk(k, dim=1).indices[:, k - 1] == torch.arange(len(similarity))
+def _without_own(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return any_is_there(similarity.clone().fill_diagonal_(-torch.inf), k, same)
 
 
-def _all_in_order(similarity: Tensor, k: int) -> Tensor:
-    return torch.tensor([i < k for i in range(len(similarity))])
+def _last_taken(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return same.gather(1, similarity.topk(k, dim=1).indices[:, -1:]).squeeze(1)
+
+
+def _all_are_right(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return same.gather(1, similarity.topk(k, dim=1).indices).all(dim=1)
+
+
+def _every_copy(similarity: Tensor, k: int, same: Tensor) -> Tensor:
+    return (taken_rows(similarity, k) | ~same).all(dim=1)
 
 
 MISTAKES = (
@@ -112,28 +122,48 @@ MISTAKES = (
         {"lengths": lambda q, g: (F.normalize(q, dim=0), F.normalize(g, dim=0))},
     ),
     Mistake(
+        "only the own row counts as right, and `same` has no effect: a card with the same caption, word for word, is "
+        "as good an answer.",
+        {"found": _own_alone},
+    ),
+    Mistake(
+        "only *other* cards with the same caption count: the own row is a right answer as well.",
+        {"found": lambda s, k, same: any_is_there(s, k, same & ~torch.eye(len(s), dtype=torch.bool))},
+    ),
+    Mistake(
         "the diagonal is masked, as a view beside itself is. Here it holds each query's own row of the *other* side: "
-        "what is looked for.",
+        "a right answer.",
         {"found": _without_own},
     ),
     Mistake(
-        "only the k-th most similar row is looked at: the own row may be any of the first k.", {"found": _last_taken}
+        "only the k-th most similar row is looked at: a right one may be any of the first k.", {"found": _last_taken}
     ),
+    Mistake("all of the first k must be right: one right row among them is enough.", {"found": _all_are_right}),
+    Mistake("all rows with the same caption must be among the first k: one of them is enough.", {"found": _every_copy}),
     Mistake(
-        "the own row is looked for at the place 0: query i's own row is row i.",
-        {"found": lambda s, k: (s.topk(k, dim=1).indices == 0).any(dim=1)},
+        "the places in the order are used as if they were the rows of the gallery: topk(k, dim=1).indices says which "
+        "rows are taken, and same[i, j] whether row j is right for query i.",
+        {"found": lambda s, k, same: same[:, :k].any(dim=1)},
     ),
     Mistake("the number of queries came back: divide it by n.", {"result": lambda found: found.sum()}),
     Mistake(
         "True or False for each query came back: take the share, .float().mean().", {"result": lambda found: found}
     ),
     Mistake("in percent: asked is a share, from 0 to 1.", {"result": lambda found: 100 * share(found)}),
-    Mistake("the share of queries that do *not* find their own row.", {"result": lambda found: 1 - share(found)}),
-    Mistake("True or False came back, whether any query finds its own: take the share.", {"result": torch.any}),
-    Mistake("True or False came back, whether all queries find their own: take the share.", {"result": torch.all}),
+    Mistake("the share of queries that do *not* find a right row.", {"result": lambda found: 1 - share(found)}),
+    Mistake("True or False came back, whether any query finds a right row: take the share.", {"result": torch.any}),
+    Mistake("True or False came back, whether all queries find a right row: take the share.", {"result": torch.all}),
     Mistake(
-        "the hits are divided by n k, as in precision: for recall with one right row divide by n.",
-        {"found": lambda s, k: own_is_there(s, k).double() / k},
+        "this is precision, the share of right rows among the first k: of recall at k a query has all, or nothing.",
+        {"found": lambda s, k, same: (taken_rows(s, k) & same).double().sum(dim=1) / k},
+    ),
+    Mistake(
+        "the right rows among the first k are counted: a query that finds two has found what it asked for once.",
+        {"found": lambda s, k, same: (taken_rows(s, k) & same).double().sum(dim=1)},
+    ),
+    Mistake(
+        "of each query the share of its right rows came in: one of them among the first k is enough.",
+        {"found": lambda s, k, same: (taken_rows(s, k) & same).double().sum(dim=1) / same.sum(dim=1)},
     ),
     Mistake("The mean of True and False needs numbers: .float().mean().", {"result": lambda found: found.mean()}),
 )
@@ -147,8 +177,8 @@ def observe(attempt: Callable) -> list[Tensor]:
 
 
 def takes_all_of_a_small_gallery(attempt: Callable) -> str | None:
-    z_query, z_gallery, _ = batch(5, 1)
-    mine = number(answer_of(attempt, z_query, z_gallery, 5))
+    z_query, z_gallery, _, same = batch(5, 1)
+    mine = number(answer_of(attempt, z_query, z_gallery, 5, same))
     return None if mine is not None and close(mine, 1) else f"with k = n every query finds its own row: 1, not {mine}."
 
 
@@ -160,7 +190,7 @@ def is_one_number(attempt: Callable) -> str | None:
 
 def own_rows_equal(attempt: Callable) -> str | None:
     z = F.normalize(BATCHES[0][0], dim=1)
-    mine = number(answer_of(attempt, z, z.clone(), 1))
+    mine = number(answer_of(attempt, z, z.clone(), 1, BATCHES[0][3]))
     if mine is None or close(mine, 1):
         return None
     return (
@@ -169,18 +199,18 @@ def own_rows_equal(attempt: Callable) -> str | None:
 
 
 def grows_with_k(attempt: Callable) -> str | None:
-    z_query, z_gallery, _ = BATCHES[0]
-    counts = [number(answer_of(attempt, z_query, z_gallery, k)) for k in (1, 5, 20)]
+    z_query, z_gallery, _, same = BATCHES[0]
+    counts = [number(answer_of(attempt, z_query, z_gallery, k, same)) for k in (1, 5, 20)]
     if None in counts or counts[0] <= counts[1] + 1e-6 and counts[1] <= counts[2] + 1e-6:
         return None
     return f"your recall falls as k grows: {counts[0]:.3f}, {counts[1]:.3f}, {counts[2]:.3f} at k = 1, 5 and 20."
 
 
 def lengths_count(attempt: Callable) -> str | None:
-    z_query, z_gallery, k = BATCHES[1]
-    before, longer = number(answer_of(attempt, z_query, z_gallery, k)), z_gallery.clone()
+    z_query, z_gallery, k, same = BATCHES[1]
+    before, longer = number(answer_of(attempt, z_query, z_gallery, k, same)), z_gallery.clone()
     longer[0] *= 50
-    after = number(answer_of(attempt, z_query, longer, k))
+    after = number(answer_of(attempt, z_query, longer, k, same))
     if before is None or after is None or close(before, after):
         return None
     return f"with one row of the gallery 50 times as long your recall goes from {before:.4f} to {after:.4f}."
@@ -193,15 +223,19 @@ def how_far_off(attempt: Callable) -> str | None:
 
 
 def small_examples(attempt: Callable) -> str | None:
-    z_query = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    for z_gallery, k, why in (
-        ([[0.8, 0.6], [0.6, 0.8], [-1.0, 0.0]], 1, "all three find their own row first"),
-        ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 1, "only the last finds its own row first"),
-        ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 2, "the own row is first or second for all three"),
-        ([[0.6, 0.8], [0.28, 0.96], [-1.0, 0.0]], 1, "all three find their own row first"),
-        ([[0.0, 5.0], [-0.6, 0.8], [-0.8, 0.6]], 1, "only the last finds its own row first"),
+    """Three captions that differ; then the first two cards have the same one."""
+    z_query, alone = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]), torch.eye(3, dtype=torch.bool)
+    twins = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    for z_gallery, k, same, why in (
+        ([[0.8, 0.6], [0.6, 0.8], [-1.0, 0.0]], 1, alone, "all three find their own row first"),
+        ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 1, alone, "only the last finds its own row first"),
+        ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 2, alone, "the own row is first or second for all three"),
+        ([[0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], 1, twins, "the first two find a row with the same caption"),
+        ([[0.6, 0.8], [0.28, 0.96], [-1.0, 0.0]], 1, alone, "all three find their own row first"),
+        ([[0.0, 5.0], [-0.6, 0.8], [-0.8, 0.6]], 1, alone, "the first and the last find their own row first"),
+        ([[0.0, 5.0], [-0.6, 0.8], [-0.8, 0.6]], 1, twins, "all three find a row with their caption first"),
     ):
-        given = {"z_query": z_query, "z_gallery": torch.tensor(z_gallery), "k": k}
+        given = {"z_query": z_query, "z_gallery": torch.tensor(z_gallery), "k": k, "same": same}
         if said := by_hand(attempt, right, given, why):
             return said
     return None
@@ -212,7 +246,7 @@ recall = Exercise(
     observe=observe,
     make=make,
     mistakes=MISTAKES,
-    praise="the share of queries whose own row is among the k most similar.",
+    praise="the share of queries with a right row among the k most similar.",
     demands=(takes_all_of_a_small_gallery,),
     ladder=(is_one_number, own_rows_equal, grows_with_k, lengths_count, how_far_off, small_examples),
 )

@@ -1,4 +1,4 @@
-"""Lesson 10: the learner's `my_zero_shot(z_image, z_prompts)`: classes from prompts, without a label."""
+"""Lesson 10: the learner's `my_zero_shot(z_image, z_prompts)`: classes from prompts, without training a classifier."""
 
 from collections.abc import Callable
 

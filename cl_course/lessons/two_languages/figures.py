@@ -69,7 +69,7 @@ def kept_figure(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     kinds = list(next(iter(scores.values())))
     for place, by_kind in enumerate(scores.values()):
         for number, (kind, values) in enumerate(by_kind.items()):
-            x = place + (number - (len(kinds) - 1) / 2) * 0.15
+            x = place + (number - (len(kinds) - 1) / 2) * 0.13
             label = kind if place == 0 else None
             seed_dots(axes, x, values, PALETTE[number], MARKERS[number], label, width=0.05)
     axes.set_xticks(range(len(scores)), scores)
