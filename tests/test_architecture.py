@@ -22,7 +22,7 @@ FLOORS = (
     {"tensor_types", "files", "values"},
     {"images", "distributed"},
     {"data", "augment", "models", "losses", "momentum"},
-    {"optimizers", "large_batches", "resume", "shortcut", "diagnose", "duplicates", "captions"},
+    {"optimizers", "large_batches", "resume", "shortcut", "diagnose", "duplicates", "captions", "labels"},
     {"methods", "evaluate"},
     {"train", "finetune", "segment"},
     {"clip"},

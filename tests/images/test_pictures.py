@@ -322,3 +322,14 @@ def test_what_does_not_exist_lists_what_does(tmp_path):
         data.find("shapes")
     with pytest.raises(ValueError, match="size must be a whole number of at least 1, got 0; it counts pixels"):
         load(folder_of(tmp_path, flowers(3)), "train", size=0)
+
+
+def test_pictures_that_do_not_fit_into_memory_are_refused_with_a_size_that_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_memory", lambda: pictures.COPIES * 8 * 3 * 25 * 25)
+    source = folder_of(tmp_path, flowers(4))
+    with pytest.raises(ValueError, match=r"8 images of 96 x 96 pixels need .* with size=24 or less") as refused:
+        load(source, "train", size=96)
+    assert "--size 24" in str(refused.value)
+    load(source, "train", size=24)  # as advised
+    monkeypatch.setattr(pictures, "_memory", lambda: None)  # a system that does not say
+    load(source, "train", size=96)

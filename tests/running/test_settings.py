@@ -14,7 +14,7 @@ from torch import nn
 
 from cl_course.running.machine import describe_machine, pick_device
 from cl_course.running.reuse import load_or_train
-from cl_course.running.settings import Settings, resolve, seed_everything, settings
+from cl_course.running.settings import DATASETS, Settings, resolve, seed_everything, settings
 from cl_course.train import keep_freed_memory
 
 NOTEBOOK = {
