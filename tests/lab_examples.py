@@ -20,6 +20,7 @@ from cl_course.lessons.two_languages import lab_captions
 from cl_course.lessons.two_views import lab_augmentation
 from cl_course.lessons.two_views.lab_augmentation import LARGE, photos
 from cl_course.lessons.what_did_it_learn import lab_retrieval
+from cl_course.lessons.where_is_it import lab_boxes
 from cl_course.models import small_resnet
 from cl_course.running import checkpoints, records
 
@@ -105,6 +106,12 @@ def captions():
     return shown_by(lab_captions, lab_captions.caption_lab, method=method, images=cards, texts=captions_of(cards))
 
 
+@cache
+def boxes():
+    runs = records.read("found_boxes")["runs"]
+    return shown_by(lab_boxes, lab_boxes.box_lab, images=load("scenes", "val", limit=24), runs=runs)
+
+
 EXAMPLES = {
     "playground": playground,
     "circle": circle,
@@ -119,4 +126,5 @@ EXAMPLES = {
     "game": game,
     "augmentation": augmentation,
     "captions": captions,
+    "boxes": boxes,
 }

@@ -9,7 +9,7 @@ from cl_course import checks
 from cl_course.coursework.marking import Limits, Mark, judged, mark, self_tested
 from cl_course.coursework.variants import Variant
 
-LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07", "10")
+LESSONS = ("00", "01", "02", "03", "04", "05", "06", "06b", "07", "10")
 USUAL = Limits()
 
 
