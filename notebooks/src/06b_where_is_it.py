@@ -613,7 +613,7 @@ show(
     )
     + " at 50, 200 and 1,000 scenes.",
 )
-for task, (measure, title) in tasks.items():
+for task, (_, title) in tasks.items():
     for measure in ("AP50", "AP75") if task == "detection" else ("IoU",):
         show_table(
             [
