@@ -14,12 +14,9 @@ import torch
 
 from cl_course.running import records
 from cl_course.running.doctor import step_seconds
+from cl_course.running.lesson_files import lessons
 
 ROOT = Path(__file__).parent.parent
-
-
-def lessons() -> list[str]:
-    return [source.stem for source in sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))]
 
 
 def minutes(lesson: str) -> float:
@@ -32,7 +29,7 @@ def minutes(lesson: str) -> float:
 
 if __name__ == "__main__":
     config = {"profile": "quick", "threads": torch.get_num_threads(), "step_seconds": round(step_seconds(steps=20), 4)}
-    runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in lessons()]
+    runs = [{"lesson": lesson, "minutes": round(minutes(lesson), 2)} for lesson in (path.stem for path in lessons())]
     about = (
         "Minutes each lesson takes headless, start of its kernel included; "
         "step_seconds is one SimCLR step of 128 images on the CPU."

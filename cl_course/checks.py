@@ -51,18 +51,26 @@ from cl_course.lessons.what_did_it_learn.check_fair_table import fair_table
 from cl_course.lessons.what_did_it_learn.check_iou import iou
 from cl_course.lessons.what_did_it_learn.check_knn import knn
 from cl_course.lessons.what_did_it_learn.check_standardised import standardised
+from cl_course.lessons.where_is_it.check_box_iou import box_iou
+from cl_course.lessons.where_is_it.check_centreness import centreness
+from cl_course.lessons.where_is_it.check_detection_ap import detection_ap
+from cl_course.lessons.where_is_it.check_nms import nms
+from cl_course.lessons.where_is_it.check_receptive_field import receptive_field
 
 __all__ = [
     "after_step",
     "average_precision",
     "blend",
+    "box_iou",
     "byol_gradients",
     "byol_loss",
     "byol_step",
+    "centreness",
     "choose_augmentation",
     "clip_loss",
     "copies",
     "counts",
+    "detection_ap",
     "diagnosis",
     "effective_rank",
     "ema_update",
@@ -81,6 +89,7 @@ __all__ = [
     "log_sum_exp",
     "moco_loss",
     "neighbours_agree",
+    "nms",
     "nt_xent",
     "optimizer",
     "partners",
@@ -89,6 +98,7 @@ __all__ = [
     "queue_step",
     "random_flip",
     "recall",
+    "receptive_field",
     "replay",
     "reported_accuracy",
     "rising_momentum",

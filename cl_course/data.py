@@ -11,18 +11,18 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cl_course.images import shapes
+from cl_course.images import scenes, shapes
 from cl_course.images.archives import Cifar10, Stl10
 from cl_course.images.cache import Decoded, Source, stored
 from cl_course.images.download import ARCHIVES, cache_folder, fetch
+from cl_course.images.objects import Objects
 from cl_course.images.pictures import EXTENSIONS, Pictures, listed
-from cl_course.tensor_types import SHAPE_REMEDIES
-from cl_course.values import MAX_SEED, shown, whole
+from cl_course.images.refusals import as_rgb, check_labels, given, is_uint8
+from cl_course.values import MAX_SEED, whole
 
 SPLITS = ("train", "val", "test", "unlabeled")
 # The files and folders that hold a data set, best first.
@@ -30,6 +30,7 @@ FILES = {
     "cifar10": ("cifar-10-python.tar.gz", "cifar-10-batches-py", "cifar10-jpeg.zip"),
     "stl10": ("stl10_binary.tar.gz", "stl10_binary"),
 }
+DRAWN = {"shapes": shapes, "scenes": scenes}
 ARCHIVED = {"cifar10": Cifar10, "stl10": Stl10}  # the readers of the official archives
 
 
@@ -42,11 +43,13 @@ class ImageSet:
         labels: int64 (n,), places in `class_names`; None where the set has no labels.
         class_names: one name for each class; may be left out.
         factors: name -> float32 (n,) or (n, k): what the images were drawn from; empty for photos.
-        masks: bool (n, h, w), the object's pixels; None where unknown.
+        masks: bool (n, h, w), the pixels of the object, or of all; None where unknown.
         names: each image's path in its folder or zip; empty where images have no files of their own.
+        objects: each image's objects, with their boxes; empty where unknown.
 
     Raises:
-        ValueError: images of another type or shape, a label that no class has, a missing row; it says what to do.
+        ValueError: images of another type or shape, a label that no class has, a missing row, a box outside its image;
+            it says what to do.
     """
 
     images: Tensor
@@ -55,18 +58,22 @@ class ImageSet:
     factors: dict[str, Tensor] = field(default_factory=dict)
     masks: Tensor | None = None
     names: tuple[str, ...] = ()
+    objects: tuple[Objects, ...] = ()
 
     def __post_init__(self):
-        if not _is_uint8(self.images) or self.images.ndim != 4 or self.images.shape[1] != 3:
-            what = f"images must be a uint8 tensor (n, 3, h, w), got {_given(self.images)}"
-            raise ValueError(f"{what}; {_as_rgb(self.images)}")
+        if not is_uint8(self.images) or self.images.ndim != 4 or self.images.shape[1] != 3:
+            what = f"images must be a uint8 tensor (n, 3, h, w), got {given(self.images)}"
+            raise ValueError(f"{what}; {as_rgb(self.images)}")
         rows = {"labels": self.labels, "masks": self.masks, "names": self.names or None, **self.factors}
+        rows["objects"] = self.objects or None
         for name, values in rows.items():
             if values is not None and len(values) != len(self):
                 what = f"{name} has {len(values)} rows for {len(self)} images"
                 raise ValueError(f"{what}; give one row for each image, or leave it out")
         if self.labels is not None:
-            _check_labels(self.labels, len(self.class_names))
+            check_labels(self.labels, len(self.class_names))
+        for one in self.objects:
+            one.check(*self.images.shape[2:], len(self.class_names))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,58 +82,21 @@ class ImageSet:
         """The images that `index` names, in its order: int64 positions, or bool (n,)."""
         labels, masks = (None if values is None else values[index] for values in (self.labels, self.masks))
         factors = {name: values[index] for name, values in self.factors.items()}
-        names = _rows(self.names, index)
-        return ImageSet(self.images[index], labels, self.class_names, factors, masks, names)
+        names, objects = _rows(self.names, index), _rows(self.objects, index)
+        return ImageSet(self.images[index], labels, self.class_names, factors, masks, names, objects)
 
 
-def _rows(names: tuple[str, ...], index: Tensor) -> tuple[str, ...]:
-    """The names that `index` takes, as it takes rows of a tensor."""
-    return tuple(names[place] for place in torch.arange(len(names))[index.cpu()].tolist()) if names else ()
-
-
-def _is_uint8(images: Any) -> bool:
-    return isinstance(images, Tensor) and images.dtype == torch.uint8
-
-
-def _given(values: Any) -> str:
-    return f"{shown(values)} and type {values.dtype}" if hasattr(values, "dtype") else f"a {type(values).__name__}"
-
-
-def _as_rgb(x: Any) -> str:
-    """What to pass in place of images that an ImageSet refuses."""
-    if not isinstance(x, Tensor):
-        return "pass torch.as_tensor(np.asarray(images))"
-    codes = {(None, 3, None, None): "images"} | SHAPE_REMEDIES
-    sizes = [sizes for sizes in codes if len(sizes) == x.ndim and all(s in (None, n) for s, n in zip(sizes, x.shape))]
-    if not sizes or not x.numel():
-        return "the sizes are the number of images, 3 channels, height and width, each at least 1"
-    code, low, high = codes[sizes[0]], x.double().min(), x.double().max()
-    if not (low >= 0 and high <= 255):
-        return "bring the values to the range from 0 to 1 first (undo a normalisation with x * std + mean)"
-    if x.dtype == torch.bool or (x.is_floating_point() and high <= 1):
-        return f"pass (255 * {code}).round().to(torch.uint8)"
-    rounded = ".round()" if x.is_floating_point() else ""
-    return f"pass {code}{rounded}.to(torch.uint8)" if x.dtype != torch.uint8 else f"pass {code}"
-
-
-def _check_labels(labels: Any, classes: int) -> None:
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
-        remedy = "pass torch.as_tensor(labels).flatten().long()"
-        raise ValueError(f"labels must be an int64 tensor (n,), got {_given(labels)}; {remedy}")
-    if (labels < 0).any():
-        remedy = "put the unlabelled images into a set of their own, with labels=None"
-        raise ValueError(f"labels must not be negative, got {labels.min()}; {remedy}")
-    if classes and (labels >= classes).any():
-        remedy = "count the classes from 0, name them all, or pass labels=None for unlabelled images"
-        raise ValueError(f"labels must be below {classes}, the number of class_names, got {labels.max()}; {remedy}")
+def _rows(each: tuple, index: Tensor) -> tuple:
+    """What `index` takes of something that each image has, as it takes rows of a tensor."""
+    return tuple(each[place] for place in torch.arange(len(each))[index.cpu()].tolist()) if each else ()
 
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 images of any shape -> float32 in [0, 1], on the same device."""
-    if not _is_uint8(images):
+    if not is_uint8(images):
         remedy = "floats in [0, 1] need no conversion, others need torch.as_tensor(x).to(torch.uint8) first"
         remedy = "pass its .images" if isinstance(images, ImageSet) else remedy
-        raise TypeError(f"to_float takes a uint8 tensor, got {_given(images)}; {remedy}")
+        raise TypeError(f"to_float takes a uint8 tensor, got {given(images)}; {remedy}")
     return images.float().div_(255)
 
 
@@ -163,11 +133,12 @@ def load(
     what gave nothing, is said once in each process.
 
     Args:
-        source: "shapes", drawn from `seed`; "cifar10" or "stl10", searched for in `CL_COURSE_DATA` and the cache, else
+        source: "shapes" (one object each) or "scenes" (one to four, with boxes and masks; a scene as a whole has no
+            label), drawn from `seed`; "cifar10" or "stl10", searched for in `CL_COURSE_DATA` and the cache, else
             downloaded; or a folder or .zip of images laid out [split/]class/image.ext (no class folders: no labels).
         split: "train", "val", "test" or "unlabeled"; not every source has all.
         limit: at most this many images, the same share of every class, chosen by `seed`; a greater limit adds to those
-            of a smaller one. Of shapes: the first ones, whose classes vary at random.
+            of a smaller one. Of a drawn set: the first ones, whose classes vary at random.
         size: for a folder or zip, pixels a side: scaled and cut at the centre. None: images that all have one size
             h x w of at most 256 a side stay as they are, others become 96 x 96.
 
@@ -176,8 +147,8 @@ def load(
         FileNotFoundError: there is no such source, or no mirror could give it.
     """
     limit, seed, size = _checked(limit, seed, size)
-    if source == "shapes":
-        return _shapes(split, limit, seed)
+    if source in DRAWN:
+        return _drawn(source, split, limit, seed)
     if source in FILES:  # before a long download
         _check_split(source, split, _splits(ARCHIVED[source].parts))
     opened = _announced(source, size)
@@ -205,8 +176,8 @@ def load_splits(
     errors are those of `load`; `limit` is for each split.
     """
     limit, seed, size = _checked(limit, seed, size)
-    if source == "shapes":
-        return {split: _shapes(split, limit, seed) for split in shapes.SPLIT_SIZES}
+    if source in DRAWN:
+        return {split: _drawn(source, split, limit, seed) for split in DRAWN[source].SPLIT_SIZES}
     opened = _announced(source, size)
     kept = {part: _read(source, opened, part) for part in opened.parts}
     members = {split: (part, _members(kept[part], *bounds)) for split, (part, *bounds) in _splits(opened.parts).items()}
@@ -222,14 +193,14 @@ def pretraining_images(
     """
     images = load(source, "train", limit=limit, seed=seed, size=size).images
     left = None if limit is None else limit - len(images)
-    if source != "shapes" and left != 0 and "unlabeled" in _splits(_open(source, size).parts):
+    if source not in DRAWN and left != 0 and "unlabeled" in _splits(_open(source, size).parts):
         images = torch.cat([images, load(source, "unlabeled", limit=left, seed=seed, size=size).images])
     return ImageSet(images)
 
 
 def parts_of(source: str | Path) -> tuple[str, ...]:
     """The splits that a source has of its own; ("all",) where `load` cuts them."""
-    return tuple(shapes.SPLIT_SIZES) if source == "shapes" else _open(source, None).parts
+    return tuple(DRAWN[source].SPLIT_SIZES) if source in DRAWN else _open(source, None).parts
 
 
 def find(name: str) -> Path | None:
@@ -253,7 +224,7 @@ def _open(source: str | Path, size: int | None) -> Source:
     if source not in FILES:
         path = Path(source).expanduser().resolve()
         if not str(source) or not path.exists():
-            known = f"take {', '.join(map(repr, ('shapes', *FILES)))}, or the path of a folder or .zip of images"
+            known = f"take {', '.join(map(repr, (*DRAWN, *FILES)))}, or the path of a folder or .zip of images"
             raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; {known}")
         return Pictures(path, size)
     path = find(source) or fetch(ARCHIVES[source], cache_folder())
@@ -343,8 +314,18 @@ def place_in_class(labels: Tensor, tickets: Tensor) -> Tensor:
     return place
 
 
-def _shapes(split: str, limit: int | None, seed: int) -> ImageSet:
-    drawing = shapes.draw(split, seed, limit)
-    factors = {name: torch.from_numpy(values).float() for name, values in drawing.factors.items()}
-    images, labels, masks = (torch.from_numpy(a) for a in (drawing.images, drawing.labels, drawing.masks))
-    return ImageSet(images, labels, shapes.CLASS_NAMES, factors, masks)
+def _drawn(source: str, split: str, limit: int | None, seed: int) -> ImageSet:
+    drawing = DRAWN[source].draw(split, seed, limit)
+    images = torch.from_numpy(drawing.images)
+    if source == "shapes":
+        factors = {name: torch.from_numpy(values).float() for name, values in drawing.factors.items()}
+        labels, masks = torch.from_numpy(drawing.labels), torch.from_numpy(drawing.masks)
+        return ImageSet(images, labels, shapes.CLASS_NAMES, factors, masks)
+    objects = []
+    for shown, of_scene in zip(drawing.shown, drawing.labels):
+        there = (of_scene >= 0).nonzero()[0]
+        masks = shown == there[:, None, None] + 1
+        boxes, masks = torch.from_numpy(scenes.boxes_of(masks)), torch.from_numpy(masks)
+        objects.append(Objects(boxes, torch.from_numpy(of_scene[there]), masks))
+    seen = torch.from_numpy(drawing.shown > 0)
+    return ImageSet(images, None, shapes.CLASS_NAMES, masks=seen, objects=tuple(objects))

@@ -5,13 +5,14 @@ The learning rate is chosen on validation; the test images are classified once, 
 
 import copy
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
-from cl_course.augment import AugmentConfig, augment
+from cl_course.augment import AugmentConfig, augment, horizontal_flip
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet
@@ -53,6 +54,10 @@ class FineTuneConfig:
         values = {"steps": whole("steps", self.steps, 1), "batch_size": size, "stage_factor": factor}
         for name, value in (values | {"learning_rates": rates}).items():
             object.__setattr__(self, name, value)
+
+
+# For tasks whose answers have places: no crop, colours as in pre-training, so that no way of training lacks them.
+DENSE = FineTuneConfig(steps=300, batch_size=16, augment=AugmentConfig(crop=(1.0, 1.0)))
 
 
 def fine_tune(
@@ -106,12 +111,37 @@ def train_classifier(
         layers: what learns: "head", the classifier alone; "last", also the encoder's last stage; "all"; or "scratch",
             which forgets the encoder's weights first and trains all layers at one rate.
     """
-    one_of("layers", layers, tuple(LAYERS))
-    rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     if images.labels is None or len(images.labels.unique()) < 2:
         classes = "without labels" if images.labels is None else "of one"
         needed = "fine-tuning needs images of at least two classes"
         raise ValueError(f"{needed}, got {len(images)} {classes}; take more labelled images")
+    device = next(encoder.parameters()).device
+    pixels, labels = images.images.to(device), images.labels.to(device)
+
+    def loss(classifier: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        views = augment(to_float(pixels[batch]), config.augment, generator)
+        return F.cross_entropy(classifier(views), labels[batch])
+
+    def with_head(tuned: ResNet) -> nn.Sequential:
+        return nn.Sequential(tuned, nn.Linear(tuned.dim, int(images.labels.max()) + 1))
+
+    return train_layers(encoder, with_head, loss, len(images), rate, layers=layers, seed=seed, config=config)
+
+
+def train_layers(
+    encoder: ResNet, with_head: Callable[[ResNet], nn.Module], loss: Callable[[nn.Module, Tensor, Generator], Tensor],
+    n: int, rate: float, *, layers: str, seed: int, config: FineTuneConfig,
+) -> nn.Module:
+    """A copy of the encoder and a head for any task, trained at one rate, in eval mode, on the encoder's device.
+
+    Args:
+        with_head: the copy -> a network of two children, the copy and a new head.
+        loss: (network, the batch's positions, generator of its augmentations) -> what is minimised.
+        n: how many images are trained on.
+        rate, layers, seed, config: as of `train_classifier`.
+    """
+    one_of("layers", layers, tuple(LAYERS))
+    rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     device = next(encoder.parameters()).device
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's, where the weights are drawn
@@ -120,10 +150,10 @@ def train_classifier(
             for module in tuned.modules():
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
-        classifier = nn.Sequential(tuned, nn.Linear(tuned.dim, int(images.labels.max()) + 1)).to(device)
+        network = with_head(tuned).to(device)
 
-    parts = learning_parts(classifier, layers)
-    classifier.eval().requires_grad_(False)
+    parts = learning_parts(network, layers)
+    network.eval().requires_grad_(False)
     for part in parts:
         part.train().requires_grad_(True)
     factor = 1.0 if layers == "scratch" else config.stage_factor
@@ -131,21 +161,36 @@ def train_classifier(
     optimizer = torch.optim.AdamW(groups, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.steps)
     generator = Generator().manual_seed(seed)
-    pixels, labels = images.images.to(device), images.labels.to(device)
-    for batch in shuffled_steps(len(images), config.batch_size, config.steps, generator):
-        batch = batch.to(device)
-        loss = F.cross_entropy(classifier(augment(to_float(pixels[batch]), config.augment, generator)), labels[batch])
+    for batch in shuffled_steps(n, config.batch_size, config.steps, generator):
+        value = loss(network, batch.to(device), generator)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        value.backward()
         optimizer.step()
         schedule.step()
-    return classifier.eval()
+    return network.eval()
 
 
-def learning_parts(classifier: nn.Sequential, layers: str) -> list[nn.Module]:
+def learning_parts(network: nn.Module, layers: str) -> list[nn.Module]:
     """The parts that learn, from the output back to the input: the head, the stages, the stem."""
-    encoder, head = classifier
+    encoder, head = network.children()
     return [head, *reversed(encoder.by_stage()), encoder.stem][: {"head": 1, "last": 2}.get(layers)]
+
+
+def dense_views(images: Tensor, config: AugmentConfig, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Views for a task whose answers have places, and which of them are mirrored: the answers must be mirrored as well.
+
+    Args:
+        images: floats in [0, 1], (n, 3, h, w).
+        config: as of `augment`, without a crop.
+
+    Returns:
+        The views (n, 3, h, w), and bool (n,) on the CPU.
+    """
+    if config.crop != (1.0, 1.0):
+        raise ValueError(f"augment's crop moves what the boxes and masks say, got {config.crop}; pass crop=(1, 1)")
+    mirrored = torch.rand(len(images), generator=generator) < config.flip
+    views = horizontal_flip(images, mirrored.to(images.device))
+    return augment(views, replace(config, flip=0.0), generator), mirrored
 
 
 def accuracy(classifier: nn.Module, images: ImageSet) -> float:

@@ -59,6 +59,11 @@ class ResNet(nn.Module):
         """Features before pooling, (n, dim, h', w')."""
         return self.stages(self.stem(images.contiguous(memory_format=torch.channels_last)))
 
+    def stage_maps(self, images: Tensor, last: int | None = None) -> list[Tensor]:
+        """Features after each stage up to the `last`, the finest first: (n, width * 2^s, h', w') for s = 0, 1, ..."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        return [x := stage(x) for stage in self.by_stage()[:last]]
+
     def forward(self, images: Tensor) -> Tensor:
         return self.feature_map(images).mean(dim=(2, 3))
 

@@ -1,4 +1,4 @@
-"""Where is the object? A 1x1 convolution on frozen feature maps, judged by the masks of the embedded images.
+"""Where is the object? A 1x1 convolution on feature maps, frozen or fine-tuned, judged by the masks of drawn images.
 
 The quick encoder's last map is coarse, 2 x 2 places for 32 x 32 pixels: the maps of earlier stages can be used as well.
 """
@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, shuffled_steps, to_float
-from cl_course.evaluate import Result
+from cl_course.evaluate import Result, embed
+from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
 from cl_course.models import ResNet
 from cl_course.tensor_types import checked
 from cl_course.values import real, whole
@@ -45,9 +46,7 @@ def segmentation_head(
         stage: as in `feature_maps`.
         seed: of the head and the order of the images.
     """
-    for name, images in {"train": train, "val": val, "test": test}.items():
-        if images.masks is None:
-            raise ValueError(f"segmentation needs the objects' masks and {name} has none; 'shapes' has them")
+    _check_masks(train=train, val=val, test=test)
     start = time.perf_counter()
     train_maps, val_maps, test_maps = (feature_maps(encoder, images, stage) for images in (train, val, test))
     tried = []
@@ -62,6 +61,84 @@ def segmentation_head(
         trained=f"a 1x1 convolution on the {h} x {w} maps of stage {stage}, rate {rate:g} chosen on validation",
         seconds=time.perf_counter() - start, validation=on_validation, measure="IoU",
     )
+
+
+class Segmenter(nn.Module):
+    """An encoder and a 1x1 head on the maps of one stage: images (n, 3, h, w) -> logits of "object", (n, h, w)."""
+
+    def __init__(self, encoder: ResNet, stage: int):
+        super().__init__()
+        stages = len(encoder.by_stage())
+        self.encoder, self.stage = encoder, whole("stage", stage, 1, stages)
+        channels = encoder.dim // 2 ** (stages - stage)
+        self.head = nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 1, kernel_size=1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return enlarge(self.head(self.encoder.stage_maps(images, self.stage)[-1]), images.shape[2:])[:, 0]
+
+
+def train_segmenter(
+    encoder: ResNet, images: ImageSet, rate: float, *, layers: str = "all", stage: int = 2, seed: int = 0,
+    config: FineTuneConfig = DENSE,
+) -> Segmenter:
+    """A copy of the encoder with a new head, trained with masks at one rate, in eval mode.
+
+    Args:
+        images: with masks.
+        rate, layers, seed, config: as of `finetune.train_classifier`; augment may mirror and recolour, not crop.
+        stage: as in `feature_maps`; later stages are left out.
+    """
+    _check_masks(train=images)
+    device = next(encoder.parameters()).device
+    pixels, masks = images.images.to(device), images.masks.to(device)
+
+    def loss(segmenter: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
+        views, mirrored = dense_views(to_float(pixels[batch]), config.augment, generator)
+        right = torch.where(mirrored.to(device)[:, None, None], masks[batch].flip(2), masks[batch])
+        return F.binary_cross_entropy_with_logits(segmenter(views), right.float())
+
+    def with_head(tuned: ResNet) -> Segmenter:
+        return Segmenter(tuned, stage)
+
+    return train_layers(encoder, with_head, loss, len(images), rate, layers=layers, seed=seed, config=config)
+
+
+def fine_tune_segmenter(
+    encoder: ResNet, train: ImageSet, val: ImageSet, test: ImageSet, *, layers: str = "all", stage: int = 2,
+    seed: int = 0, config: FineTuneConfig = DENSE,
+) -> Result:
+    """IoU on test of a segmenter, trained once for each of the config's rates; validation chooses.
+
+    Arguments as of `train_segmenter`; the encoder stays as it is.
+    """
+    _check_masks(train=train, val=val, test=test)
+    start = time.perf_counter()
+    tried = []
+    for rate in config.learning_rates:
+        segmenter = train_segmenter(encoder, train, rate, layers=layers, stage=stage, seed=seed, config=config)
+        tried.append((mask_iou(segmenter, val), rate, segmenter))
+    on_validation, rate, chosen = max(tried, key=lambda one: one[0])
+    return Result(
+        score=mask_iou(chosen, test), method="segmentation", split="test", seed=seed, labels=len(train),
+        trained=f"{LAYERS[layers]} up to stage {stage}, rate {rate:g} chosen on validation",
+        seconds=time.perf_counter() - start, validation=on_validation, measure="IoU",
+    )
+
+
+def mask_iou(segmenter: Segmenter, images: ImageSet) -> float:
+    """`iou` of what a segmenter calls object."""
+    return iou(embed(segmenter, images) > 0, images.masks)
+
+
+def _check_masks(**sets: ImageSet) -> None:
+    for name, images in sets.items():
+        if images.masks is None:
+            raise ValueError(f"segmentation needs the objects' masks and {name} has none; 'shapes' has them")
+        if images.masks.shape[1:] != images.images.shape[2:]:
+            sizes = [" x ".join(map(str, x.shape[-2:])) for x in (images.masks, images.images)]
+            size = tuple(images.images.shape[2:])
+            remedy = f"torchvision.transforms.v2.functional.resize(masks, {size}) makes them fit"
+            raise ValueError(f"masks of {name} have {sizes[0]} pixels for images of {sizes[1]}; {remedy}")
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 
+from cl_course.running.lesson_files import named
 from lab_pictures import NoPicture, Shown, as_text, draw
 from minutes import FOLDED, count, deeper_sections, stated
 from setup_cell import PARAMETERS, REPOSITORY, SETUP, as_form
@@ -66,18 +67,11 @@ class BuildError(Exception):
 
 
 def sources(names: Sequence[str] = (), folder: Path = HERE / "src") -> list[Path]:
-    """The lessons' sources in order; a name is `03`, `03_simclr` or a file name."""
-    every = sorted(folder.glob("[0-9][0-9]_*.py"))
-    if not names:
-        return every
-    chosen = []
-    for name in names:
-        stem = Path(name).stem
-        found = [s for s in every if s.stem == stem or s.stem.startswith(f"{stem}_")]
-        if not found:
-            raise BuildError(f"no lesson {name!r}; there are {', '.join(s.stem for s in every) or 'none yet'}")
-        chosen += found
-    return chosen
+    """The lessons' sources in order; a name is `03`, `06b`, `03_simclr` or a file name."""
+    try:
+        return named(names, folder)
+    except ValueError as error:
+        raise BuildError(str(error)) from None
 
 
 def learner(source: Path) -> NotebookNode:

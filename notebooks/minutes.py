@@ -23,7 +23,8 @@ from pathlib import Path
 import jupytext
 from nbformat import NotebookNode
 
-SOURCES = Path(__file__).resolve().parent / "src"
+from cl_course.running.lesson_files import SOURCES, named
+
 README = SOURCES.parents[1] / "README.md"
 WORDS_A_MINUTE, SECONDS_A_LINE = 180, 8
 FOLDED = {"setup", "parameters", "folded"}
@@ -223,16 +224,12 @@ def details(source: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="03 or 03_simclr; all where none is named")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="03, 06b or 03_simclr; all where none is named")
     parser.add_argument("--readme", action="store_true", help="write the minutes into README's table of lessons")
     given = parser.parse_args(arguments)
     names = given.lessons
-    every = sorted(SOURCES.glob("[0-9][0-9]_*.py"))
-    chosen = [source for source in every if not names or any(source.stem.startswith(name) for name in names)]
-    if not chosen:
-        print(f"minutes: no lesson {names[0]!r}; there are {', '.join(s.stem for s in every)}", file=sys.stderr)
-        return 1
     try:
+        chosen = named(names, SOURCES)
         print(*table(chosen), sep="\n")
         for source in chosen if names else ():
             print(*details(source), sep="\n")

@@ -20,6 +20,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_hidden.py": ("test_right_work_is_right_and_typed_in_answers_are_wrong",),
     "test_grade.py": ("test_the_marks_of_a_class",),
     "test_build.py": ("test_execution", "test_a_failed_cell_leaves_the_old_notebook"),
+    "test_detect.py": ("test_training_learns_one_scene",),
     "test_checks_byol.py": (
         "test_wrong_steps",
         "test_wrong_losses",

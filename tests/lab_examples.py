@@ -25,6 +25,7 @@ from cl_course.lessons.two_languages import lab_captions
 from cl_course.lessons.two_views import lab_augmentation
 from cl_course.lessons.two_views.lab_augmentation import LARGE, photos
 from cl_course.lessons.what_did_it_learn import lab_retrieval
+from cl_course.lessons.where_is_it import lab_boxes
 from cl_course.models import small_resnet
 from cl_course.running import checkpoints, records
 
@@ -134,6 +135,12 @@ def map_of_cards():
     return shown_by(lab_map, lab_map.map_lab, images=named(), h=h)
 
 
+@cache
+def boxes():
+    runs = records.read("found_boxes")["runs"]
+    return shown_by(lab_boxes, lab_boxes.box_lab, images=load("scenes", "val", limit=24), runs=runs)
+
+
 EXAMPLES = {
     "playground": playground,
     "circle": circle,
@@ -151,4 +158,5 @@ EXAMPLES = {
     "planner": planner,
     "labels": labels,
     "map": map_of_cards,
+    "boxes": boxes,
 }

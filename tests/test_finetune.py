@@ -11,7 +11,16 @@ from torch import nn
 from cl_course import finetune
 from cl_course.augment import AugmentConfig
 from cl_course.data import ImageSet, shuffled_steps
-from cl_course.finetune import LAYERS, FineTuneConfig, accuracy, fine_tune, learning_parts, train_classifier
+from cl_course.finetune import (
+    DENSE,
+    LAYERS,
+    FineTuneConfig,
+    accuracy,
+    dense_views,
+    fine_tune,
+    learning_parts,
+    train_classifier,
+)
 from cl_course.models import resnet18, small_resnet
 
 QUICK = FineTuneConfig(steps=3, batch_size=8, learning_rates=(1e-2,))
@@ -248,3 +257,22 @@ def test_what_cannot_be_trained_is_refused(encoder):
         fine_tune(encoder, images, replace(images, labels=None), images, config=QUICK)
     with pytest.raises(ValueError, match="got 16 without labels; take more labelled images"):
         train_classifier(encoder, replace(images, labels=None), 0.1)
+
+
+def test_dense_views_are_mirrored_where_they_say_so_and_nothing_else_moves():
+    images = torch.rand(40, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+    plain = AugmentConfig(crop=(1, 1), jitter=0, grey=0)
+    views, mirrored = dense_views(images, plain, torch.Generator().manual_seed(1))
+    assert torch.allclose(views[mirrored], images[mirrored].flip(3))
+    assert torch.equal(views[~mirrored], images[~mirrored])
+    assert 8 < mirrored.sum() < 32
+    never = dense_views(images, replace(plain, flip=0.0), torch.Generator().manual_seed(1))
+    assert not never[1].any() and torch.equal(never[0], images)
+
+
+def test_dense_views_change_colours_and_refuse_a_crop():
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    views, _ = dense_views(images, replace(DENSE.augment, flip=0.0, jitter=1.0), torch.Generator().manual_seed(1))
+    assert not torch.allclose(views, images) and views.shape == images.shape
+    with pytest.raises(ValueError, match=r"got \(0.5, 1.0\); pass crop=\(1, 1\)"):
+        dense_views(images, AugmentConfig(crop=(0.5, 1)), torch.Generator())

@@ -14,11 +14,15 @@ import pytest
 from browser import Notebook, jupyter_lab, wait_until, write_notebook
 from lab_pages import NAMELESS, in_browser
 
+from cl_course.running.lesson_files import lesson_id
+
 ROOT = Path(__file__).parents[1]
 LESSONS = ROOT / "cl_course" / "lessons"
 SIDE_FILES = {path: json.loads(path.read_text()) for path in sorted((ROOT / "notebooks/labs").glob("*.json"))}
 SHOWN = [(path, place) for path, labs in SIDE_FILES.items() for place in range(len(labs))]
-IDS = [f"{path.stem[:2]}-{place}-{Path(SIDE_FILES[path][place]['lab']).name.split('.')[0]}" for path, place in SHOWN]
+IDS = [
+    f"{lesson_id(path.stem)}-{place}-{Path(SIDE_FILES[path][place]['lab']).name.split('.')[0]}" for path, place in SHOWN
+]
 CELL = """import json
 from pathlib import Path
 from IPython.display import display

@@ -8,9 +8,19 @@ import torch
 from torch import nn
 
 from cl_course import segment
+from cl_course.augment import AugmentConfig
 from cl_course.data import ImageSet
+from cl_course.finetune import DENSE
 from cl_course.models import resnet18, small_resnet
-from cl_course.segment import RATES, feature_maps, iou, segmentation_head, train_head
+from cl_course.segment import (
+    RATES,
+    feature_maps,
+    fine_tune_segmenter,
+    iou,
+    segmentation_head,
+    train_head,
+    train_segmenter,
+)
 
 
 def pixels(*rows: str) -> torch.Tensor:
@@ -136,10 +146,78 @@ def test_maps_and_masks_of_wide_pictures(monkeypatch):
     assert "6 x 20 maps of stage 3" in result.trained
 
 
+SHORT = replace(DENSE, steps=3, batch_size=4, learning_rates=(1e-2,))
+
+
+def test_a_fine_tuned_segmenter_learns_to_find_red():
+    config = replace(DENSE, steps=40, batch_size=8, augment=AugmentConfig(crop=(1, 1), jitter=0, grey=0))
+    train, val, test = (red_on_blue(16, seed) for seed in range(3))
+    torch.manual_seed(0)
+    result = fine_tune_segmenter(resnet18(), train, val, test, layers="scratch", stage=1, config=config, seed=4)
+    assert result.score > 0.9 and result.validation > 0.9
+    assert (result.measure, result.split, result.seed, result.labels) == ("IoU", "test", 4, 16)
+    assert "all layers from scratch up to stage 1, rate" in result.trained
+
+
+@pytest.mark.parametrize("layers", ["head", "all"])
+def test_what_learns_in_a_segmenter_and_what_stays(layers):
+    torch.manual_seed(0)
+    encoder = small_resnet(4).train()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    segmenter = train_segmenter(encoder, red_on_blue(8), 1e-2, layers=layers, stage=2, config=SHORT)
+    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()) and encoder.training
+    used = ("stem.", "stages.0.", "stages.1.")
+    for name, tensor in segmenter.encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]) != (layers == "all" and name.startswith(used)), name
+    assert segmenter(torch.rand(2, 3, 8, 8)).shape == (2, 8, 8) and not segmenter.training
+
+
+def test_masks_are_mirrored_with_their_images(monkeypatch):
+    """Objects at the left alone: were the images mirrored and the masks not, both sides would look alike."""
+    images = red_on_blue(8)
+    left = ImageSet(images.images, masks=images.masks & (torch.arange(8) < 4))
+    seen = []
+
+    def loss(logits, masks):
+        seen.append(masks)
+        return logits.mean()
+
+    monkeypatch.setattr(segment.F, "binary_cross_entropy_with_logits", loss)
+    always = replace(SHORT, augment=AugmentConfig(crop=(1, 1), flip=1.0))
+    train_segmenter(small_resnet(4), left, 1e-2, config=always)
+    assert not torch.cat(seen)[:, :, :4].any() and torch.cat(seen)[:, :, 4:].any()
+
+
+def test_validation_chooses_a_segmenters_rate_and_test_is_asked_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(segment, "mask_iou", lambda trained, images: asked.append(images) or 0.5 + len(asked) / 10)
+    train, val, test = (red_on_blue(8, seed) for seed in range(3))
+    config = replace(SHORT, learning_rates=(1e-3, 1e-2))
+    result = fine_tune_segmenter(small_resnet(4), train, val, test, config=config)
+    assert [images is val for images in asked] == [True, True, False] and asked[-1] is test
+    assert "rate 0.01 chosen on validation" in result.trained and result.validation == 0.7
+
+
+def test_masks_of_another_size_are_refused_and_the_remedy_works():
+    images = red_on_blue(4)
+    small = replace(images, masks=images.masks[:, :4, :6])
+    with pytest.raises(
+        ValueError, match="masks of train have 4 x 6 pixels for images of 8 x 8; .*resize.masks, .8, 8."
+    ):
+        train_segmenter(small_resnet(4), small, 1e-2, config=SHORT)
+    from torchvision.transforms.v2.functional import resize
+
+    train_segmenter(small_resnet(4), replace(images, masks=resize(small.masks, (8, 8))), 1e-2, config=SHORT)
+
+
 def test_what_cannot_be_segmented_is_refused():
     images = red_on_blue(4)
     with pytest.raises(ValueError, match="needs the objects' masks and test has none"):
         segmentation_head(Colours(), images, images, replace(images, masks=None))
+    with pytest.raises(ValueError, match="needs the objects' masks and train has none"):
+        train_segmenter(small_resnet(4), replace(images, masks=None), 1e-2)
+    with pytest.raises(ValueError, match="crop moves what the boxes and masks say"):
+        train_segmenter(small_resnet(4), images, 1e-2, config=replace(SHORT, augment=AugmentConfig()))
     for stage in (0, 5, 2.0):
         with pytest.raises(ValueError, match=f"stage must be a whole number from 1 to 4, got {stage}"):
             feature_maps(Colours(), images, stage)

@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 from cl_course.coursework.variants import POINTS as VARIANT_POINTS
 from cl_course.files import write_atomically
+from cl_course.running.lesson_files import lesson_id
 
 ROOT = Path(__file__).parents[2]
 POINTS = {"easy": 2, "medium": 4, "hard": 6}
@@ -104,14 +105,14 @@ def assignments(name: str, points: Path | None = None) -> list[Assignment]:
 
 
 def read_points(path: Path) -> dict[tuple[str, int], float]:
-    """(lesson's number, exercise) -> points, from a CSV with the columns lesson, exercise, points."""
+    """(lesson's id, exercise) -> points, from a CSV with the columns lesson, exercise, points."""
     with Path(path).open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     found = {}
     for line, row in enumerate(rows, 2):
         try:
             points = float(row["points"])
-            found[row["lesson"].strip()[:2].zfill(2), int(row["exercise"])] = points
+            found[lesson_id(row["lesson"].strip()), int(row["exercise"])] = points
         except (KeyError, ValueError, AttributeError, TypeError):
             points = -1.0
         if not 0 <= points < 1e6:
@@ -158,5 +159,5 @@ def _assignment(lesson: str, given: dict[tuple[str, int], float]) -> Assignment:
 def _tasks(lesson: str, cells: list[NotebookNode], given: dict[tuple[str, int], float]) -> Iterator[Task]:
     for index, exercise in sys.modules["minutes"].exercises_of(cells).items():
         check, attempt = check_of(cells[index + 1].source)
-        points = given.pop((lesson[:2], exercise.number), POINTS[exercise.difficulty])
+        points = given.pop((lesson_id(lesson), exercise.number), POINTS[exercise.difficulty])
         yield Task(exercise.number, exercise.title, exercise.difficulty, attempt, check, points)

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from cl_course.coursework.assignment import ROOT
 from cl_course.coursework.submission import MOST_BYTES
+from cl_course.running.lesson_files import lessons
 
 MOST_ENTRIES, MOST_IN_ALL, MOST_RATIO, DEEPEST = 5_000, 2_000_000_000, 200, 2
 SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/|~)|-checkpoint\.ipynb$")
 # How platforms name what they give: Moodle "Name_1234567_assignsubmission_file_...", Canvas "name_LATE_123_456_...".
 MOODLE = re.compile(r"^(?P<student>.+?)_\d+_assignsubmission_\w+?(_|/|$)")
 CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_\d{2,}_\d{2,}_")
-LESSONS = "|".join(sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")))
+LESSONS = "|".join(path.stem for path in lessons())
 LESSON = re.compile(rf"[ _-]*(?<!\d)({LESSONS})(?![a-z])[ _-]*(-\d{{1,2}}(?=\.|$))?", re.IGNORECASE)
 
 

@@ -22,6 +22,7 @@ from cl_course.coursework.assignment import Assignment, Task, builder, check_of,
 from cl_course.coursework.submission import needed
 from cl_course.coursework.variants import Variant
 from cl_course.files import write_atomically
+from cl_course.running.lesson_files import lesson_id
 
 LEFT_OUT = ("skip-execution", "otter_ignore")  # tags that nbclient and Otter know
 SOLUTION = re.compile(r"\n*<details><summary>Solution</summary>\n.*?</details>", re.DOTALL)
@@ -282,7 +283,7 @@ def _write(path: Path, notebook: NotebookNode) -> None:
 def _with_ids(notebook: NotebookNode, lesson: str) -> NotebookNode:
     """Ids from the place, so that the same export is the same file."""
     for index, cell in enumerate(notebook.cells):
-        cell.id = f"{lesson[:2]}-{index}"
+        cell.id = f"{lesson_id(lesson)}-{index}"
     return json.loads(json.dumps(notebook), object_hook=NotebookNode)
 
 

@@ -75,6 +75,23 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
     "interval": {
         "COUNTS": lambda m, draw: tuple((n * part // 10, n) for n, part in zip(_whole(draw, 20, 99, 4), (9, 4, 1, 8)))
     },
+    "box_iou": {
+        "BATCHES": lambda m, draw: tuple((m.boxes(n, 7), m.boxes(n + 3, 8)) for n in _whole(draw, 6, 20, 3))
+    },
+    "centreness": {"BATCHES": lambda m, draw: tuple(m.places(n, 0.6) for n in _whole(draw, 10, 40, 3))},
+    "nms": {
+        "BATCHES": lambda m, draw: (
+            *(m.crowd(n, _between(draw, 0.3, 0.7)) for n in _whole(draw, 14, 30, 3)),
+            m.chain(_between(draw, 2.6, 3.2)),
+        )
+    },
+    "detection_ap": {"BATCHES": lambda m, draw: tuple(m.found(n, 0.5, n % 5 + 1) for n in _whole(draw, 10, 40, 3))},
+    "receptive_field": {
+        "NETWORKS": lambda m, draw: tuple(
+            tuple(tuple(int(x) for x in draw.integers(least, most, n)) for least, most in ((2, 6), (1, 4)))
+            for n in _whole(draw, 3, 7, 3)
+        )
+    },
     "fresh_views": {"SIZES": lambda m, draw: tuple(_whole(draw, 2, 7, 2))},
     "unit_length": {"BATCHES": lambda m, draw: [_normal(draw, 5, 4), 9 * _normal(draw, 3, 6)]},
     "clip_loss": {

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.random import Generator as Draw
 
+from cl_course.running.lesson_files import lesson_id
+
 POINTS = 2.0
 TOLERANCE = 0.01  # of the right number, and never less than half a hundredth
 
@@ -98,6 +100,13 @@ QUESTIONS = {
         _average_precision,
         "the precision at each of these ranks, and their mean.",
     ),
+    "06b": Question(
+        "A box of {a} x {a} pixels is found {d} pixels too far to the right of an object whose box is just as large. "
+        "What is their IoU?",
+        lambda draw: {"a": int(draw.integers(12, 40)), "d": int(draw.integers(1, 11))},
+        lambda a, d: (a - d) / (a + d),
+        "both cover (a - d) times a pixels, and either covers (a + d) times a.",
+    ),
     "07": Question(
         "A SimCLR run with {n} images a batch learns nothing: all embeddings are alike. At which loss does it stand?",
         lambda draw: {"n": int(draw.integers(16, 500))},
@@ -171,4 +180,4 @@ class Variant:
 
     @property
     def _question(self) -> Question:
-        return QUESTIONS[self.lesson[:2]]
+        return QUESTIONS[lesson_id(self.lesson)]

@@ -87,8 +87,20 @@ def _draw_factors(n: int, rng: np.random.Generator, style: Style) -> dict[str, n
 
 def _render(labels: np.ndarray, f: dict[str, np.ndarray], style: Style) -> tuple[np.ndarray, np.ndarray]:
     """Float images (n, 3, h, w), not yet clipped, and how much of each pixel the object covers."""
-    ticks = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
-    x, y = ticks[None, None, :], ticks[None, :, None]
+    front, cover = paint_objects(labels, f, style)
+    back = paint_background(f, SIZE)
+    return back + cover[:, None] * (front - back), cover
+
+
+def _ticks(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of all pixels' centres in half-widths, (1, 1, size) and (1, size, 1)."""
+    ticks = (np.arange(size) + 0.5) / size * 2 - 1
+    return ticks[None, None, :], ticks[None, :, None]
+
+
+def paint_objects(labels: np.ndarray, f: dict[str, np.ndarray], style: Style) -> tuple[np.ndarray, np.ndarray]:
+    """One object on each card: colours (n, 3, 32, 32) that hold where it is, and how much of a pixel it covers."""
+    x, y = _ticks(SIZE)
     f = {name: values[..., None, None] for name, values in f.items()}  # one number for all pixels
     # Into the object's own frame: centred, turned upright, radius 1.
     cos, sin = np.cos(f["angle"]), np.sin(f["angle"])
@@ -104,10 +116,16 @@ def _render(labels: np.ndarray, f: dict[str, np.ndarray], style: Style) -> tuple
         along = np.cos(angle) * u[of_class] + np.sin(angle) * v[of_class]
         wave[of_class] = np.cos(2 * np.pi * (periods / 2 * along + f["phase"][of_class]))
 
-    background = (1 + f["gradient"][:, 0] * x + f["gradient"][:, 1] * y) * f["lightness"][:, 1]
     texture = (1 - style.stripes * (0.5 + 0.5 * wave)) * f["lightness"][:, 0]
-    front, back = texture[:, None] * _rgb(f["object_hue"]), background[:, None] * _rgb(f["background_hue"])
-    return back + cover[:, None] * (front - back), cover
+    return texture[:, None] * _rgb(f["object_hue"]), cover
+
+
+def paint_background(f: dict[str, np.ndarray], size: int) -> np.ndarray:
+    """Backgrounds (n, 3, size, size): one hue, its brightness a gradient."""
+    x, y = _ticks(size)
+    f = {name: values[..., None, None] for name, values in f.items()}
+    background = (1 + f["gradient"][:, 0] * x + f["gradient"][:, 1] * y) * f["lightness"][:, 1]
+    return background[:, None] * _rgb(f["background_hue"])
 
 
 def _rgb(hue: np.ndarray, saturation: float = 0.65) -> np.ndarray:

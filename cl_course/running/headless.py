@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from cl_course.running.lesson_files import named
 from cl_course.running.settings import AT_HAND, DATASETS, PARAMETERS, check_names, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,7 @@ def run_lessons(lesson: str, parameters: dict[str, str], out: Path, solved: bool
     """Run a lesson, or "all", into the folder `out`; returns how many failed.
 
     Args:
-        lesson: such as "03", "03_simclr", "all", or the path of a notebook.
+        lesson: such as "03", "06b", "03_simclr", "all", or the path of a notebook.
         parameters: name -> its value as text.
         solved: with the exercises done.
         tell: called with one sentence for each lesson that failed.
@@ -67,10 +68,10 @@ def find_lessons(name: str, solved: bool) -> list[Path]:
         return [_notebook(Path(name))]
     if not (ROOT / "notebooks" / "build.py").exists():
         raise FileNotFoundError("the lessons are not here: run this from a checkout of the course installed with -e")
-    stems = sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py"))
-    chosen = stems if name == "all" else [stem for stem in stems if stem == name or stem.startswith(f"{name:0>2}_")]
-    if not chosen:
-        raise ValueError(f"there is no lesson {name!r}; take {', '.join([*stems, 'all'])}, or the path of an .ipynb")
+    try:
+        chosen = [path.stem for path in named([] if name == "all" else [name], ROOT / "notebooks" / "src")]
+    except ValueError as error:
+        raise ValueError(f"{error}; or take 'all', or the path of an .ipynb") from None
     if solved:
         build = [sys.executable, ROOT / "notebooks" / "build.py", "--solved-only", *chosen]
         made = subprocess.run(build, capture_output=True, text=True, check=False)

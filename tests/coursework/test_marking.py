@@ -8,9 +8,9 @@ from submissions import lesson, notebook
 from cl_course import checks
 from cl_course.coursework.marking import Limits, Mark, judged, mark, self_tested
 from cl_course.coursework.variants import Variant
+from cl_course.running.lesson_files import lesson_id, lessons
 
-SOURCES = Path(__file__).parents[2] / "notebooks" / "src"
-LESSONS = sorted(path.stem.split("_")[0] for path in SOURCES.glob("[0-9]*_*.py"))
+LESSONS = [lesson_id(path.stem) for path in lessons()]
 USUAL = Limits()
 
 

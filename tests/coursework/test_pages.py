@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from cl_course.running import cli
+from cl_course.running.lesson_files import lesson_id, lessons
 
 SITE = Path(__file__).parents[2] / "site"
-LESSONS = sorted(path.stem[:2] for path in (SITE.parent / "notebooks/src").glob("[0-9][0-9]_*.py"))
+LESSONS = [lesson_id(path.stem) for path in lessons()]
 PAGES = [SITE / "coursework.md", SITE / "rubrics.md"]
 
 
@@ -28,7 +29,7 @@ def test_every_command_is_one_that_is_there(page):
 
 def test_every_lesson_has_an_open_task_of_ten_points():
     sections = re.split(r"^## ", (SITE / "rubrics.md").read_text(), flags=re.MULTILINE)[1:]
-    of_lessons = {section[:2]: section for section in sections if section[:2].isdigit()}
+    of_lessons = {section.split(":")[0]: section for section in sections if section[:2].isdigit()}
     assert sorted(of_lessons) == LESSONS
     for section in sections:
         points = [int(number) for number in re.findall(r"\| (\d+) \|$", section, re.MULTILINE)]

@@ -397,7 +397,7 @@ def test_run_finds_lessons_by_number_and_name(capsys, monkeypatch, tmp_path):
         == ["03_simclr"]
     )
     assert [path.stem for path in headless.find_lessons("all", solved=False)] == ["03_simclr", "04_moco"]
-    assert "there is no lesson 'moco'; take 03_simclr, 04_moco, all" in fails(capsys, "run", "moco")
+    assert "there is no lesson 'moco'; there are 03_simclr, 04_moco; or take 'all'" in fails(capsys, "run", "moco")
     assert "there is no notebook x.ipynb" in fails(capsys, "run", "x.ipynb")
 
 

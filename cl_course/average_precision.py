@@ -1,0 +1,94 @@
+"""Average precision of boxes, as COCO measures it, by COCO's own code (pycocotools)."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from cl_course.data import ImageSet
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of IoU, over which AP is a mean
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """k boxes found in one image: boxes float (k, 4), (x1, y1, x2, y2) in pixels; scores (k,); labels int64 (k,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def average_precision(found: Sequence[Found], images: ImageSet) -> dict[str, float]:
+    """How well boxes were found: "AP", "AP50" and "AP75", each in [0, 1].
+
+    For one class and one threshold of IoU: all boxes found in all images are put in the order of their scores. One is
+    right if it overlaps a box of its class, that no box of a higher score has taken, by at least the threshold. Average
+    precision is the area under the curve of precision against recall, precision never rising to the right, read at 101
+    recalls. AP50 is the mean over the classes at 0.5, AP75 at 0.75, and AP the mean over `THRESHOLDS` as well. Classes
+    that no image shows are left out.
+
+    Args:
+        found: one for each image.
+        images: with objects.
+
+    Raises:
+        ValueError: another number of images; no object in any.
+    """
+    if len(found) != len(images.objects):
+        has = f"got {len(found)} for {len(images.objects)} images with objects"
+        raise ValueError(f"found must have one entry for each image, {has}; pass what `find` gives for these images")
+    if not any(map(len, images.objects)):
+        raise ValueError("average precision needs an object in at least one image, found none; take images with boxes")
+    precision = evaluated(found, images).eval["precision"][..., 0, -1]  # (threshold, recall, class), -1: no object
+    means = np.where((precision < 0).all(axis=(0, 1)), np.nan, precision.mean(axis=1))  # (threshold, class)
+    at = {"AP50": THRESHOLDS.index(0.5), "AP75": THRESHOLDS.index(0.75)}
+    return {"AP": float(np.nanmean(means))} | {name: float(np.nanmean(means[t])) for name, t in at.items()}
+
+
+def evaluated(found: Sequence[Found], images: ImageSet) -> COCOeval:
+    """COCO's evaluation after `accumulate`, with all it has measured."""
+    height, width = images.images.shape[2:]
+    truth, boxes = [], []
+    for i, (right, one) in enumerate(zip(images.objects, found)):
+        for box, label in zip(_xywh(right.boxes), right.labels.tolist()):
+            # Numbers from 1: COCO's code takes a matched box of number 0 for no match.
+            truth.append(_entry(i, label, box) | {"id": len(truth) + 1, "area": box[2] * box[3], "iscrowd": 0})
+        for box, label, score in zip(_xywh(one.boxes), one.labels.tolist(), one.scores.tolist()):
+            boxes.append(_entry(i, label, box) | {"score": score})
+    classes = range(len(images.class_names))
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": i, "height": height, "width": width} for i in range(len(found))],
+            "categories": [{"id": c} for c in classes],
+            "annotations": truth,
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(boxes) if boxes else _nothing(coco), "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _entry(image: int, label: int, box: list[float]) -> dict:
+    return {"image_id": image, "category_id": label, "bbox": box}
+
+
+def _xywh(boxes: Tensor) -> list[list[float]]:
+    return box_convert(boxes.double(), "xyxy", "xywh").tolist()
+
+
+def _nothing(coco: COCO) -> COCO:
+    """No boxes, which `loadRes` refuses."""
+    empty = COCO()
+    empty.dataset = coco.dataset | {"annotations": []}
+    empty.createIndex()
+    return empty
