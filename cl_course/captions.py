@@ -71,7 +71,7 @@ def captions(images: ImageSet, mention: Sequence[str] = FACTORS, share: float = 
 
 
 def sentence(**words: str) -> str:
-    """A caption of the words given for some of `FACTORS`: sentence(**{"class": "heart", "hue": "green"})."""
+    """A caption of the words given for some of `FACTORS`: `sentence(**{"class": "heart", "hue": "green"})`."""
     place, background = words.get("position"), words.get("background")
     parts = ["a", words.get("scale"), words.get("hue"), words.get("class", UNNAMED)]
     parts += [place and f"at the {place}", background and f"on a {background} background"]
