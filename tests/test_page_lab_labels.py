@@ -44,6 +44,8 @@ def test_the_kernel_does_each_action_once(desk):
     answer = desk.answer({"actions": [*first, action(3, "undo", names[1])]})
     assert answer["done"] == ["1", "2", "3"] and answer["state"]["recent"] == [(names[0], "disc")]
     assert answer["state"]["saved"] == 1 and answer["state"]["counts"]["disc"] == 1
+    desk.answer({"actions": [*first, action(3, "undo", names[1]), action(4, "label", names[1], "square")]})
+    assert len(desk._labels.path.read_text().splitlines()) == 2 + 4, "a line for each action"
 
 
 def test_a_second_kernel_is_sent_what_the_first_had_done(desk):
