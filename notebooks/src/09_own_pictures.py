@@ -44,6 +44,7 @@ from cl_course.augment import augment
 from cl_course.data import ImageSet, load, to_float
 from cl_course.duplicates import near_duplicates
 from cl_course.evaluate import embed, knn_accuracy, linear_probe
+from cl_course.files import write_atomically
 from cl_course.labels import Labels
 from cl_course.lessons.own_pictures.at_hand import KINDS, opened
 from cl_course.lessons.own_pictures.choose import choose
@@ -58,9 +59,13 @@ from cl_course.lessons.shared.pictures import channels_last
 from cl_course.lessons.shared.show import show
 from cl_course.lessons.shared.tables import mean_and_spread, show_table
 from cl_course.running import checkpoints, records
+from cl_course.running.encoders import open_encoder
 from cl_course.running.plans import plan
 from cl_course.running.recipes import recipe
 from cl_course.running.report import scores
+from cl_course.running.report.advice import advice
+from cl_course.running.report.measure import Pictures, measure
+from cl_course.running.report.page import page
 from cl_course.running.reuse import load_or_train
 from cl_course.running.settings import DATASETS, settings
 from cl_course.train import pretrain
@@ -367,25 +372,22 @@ checks.replay(my_labels)
 
 # %% tags=["folded"]
 # Who labelled: you, or a played labeller where the classes are known and yours are too few
-hand, by = None, "you"
+hand, by, mine = None, "you", labels.path.name
 if enough(labels):
     hand = labels.labelled(images)
 elif truth:
     by = "the played labeller"
     hand = played(truth, classes, images, order, goal).labelled(images)
-    print(f"{labels.path.name} holds {sum(labels.counts.values())} labels: not enough to go on.")
-    print(
-        "So a PLAYED labeller, who knows every right class, has labelled for you, into another file."
-    )
-    print("Label above, then run this cell and those below again: they take yours.")
+    print(f"{mine} holds {sum(labels.counts.values())} labels: not enough to go on.")
+    print("So a PLAYED labeller, who knows every right class, has labelled in your place,")
+    print("into another file. Label above, then run this cell and those below again:")
+    print("they take yours.")
 else:
-    print(
-        f"Label at least five pictures of two classes above; {labels.path.name} holds {labels.counts}."
-    )
+    print("Label at least five pictures of two classes above, then run this cell again.")
+    print(f"{mine} holds {labels.counts}.")
 if hand is not None:
-    print(
-        f"{len(hand)} pictures labelled by {by}: {dict(zip(classes, hand.labels.bincount().tolist()))}"
-    )
+    counts = dict(zip(classes, hand.labels.bincount(minlength=len(classes)).tolist()))
+    print(f"{len(hand)} pictures labelled by {by}: {counts}")
 
 # %% [markdown]
 # ## How good is it?
@@ -532,14 +534,25 @@ show_table(
 #
 # ## Keep it, and report
 #
-# The encoder goes into a file beside the pictures, and `cl-course report` makes one page of all this for any folder:
-# accuracy, neighbours, a map, copies, and labels that the neighbours doubt.
+# The encoder goes into a file beside the pictures, and one page says all that can be said of it with your labels:
+# accuracy, neighbours, a map, copies, and labels that the neighbours doubt. (`cl-course report` makes the same page for a
+# folder with class folders.)
 
 # %%
 kept = path.with_name(f"{path.stem}-encoder.safetensors")
 card = {"method": "SimCLR", "data": path.name, "seed": lesson.seed, "encoder": one.encoder}
 checkpoints.save(kept, method.encoder, card)
-print(f"cl-course report {kept.name} {path.name} -o report.html      (in {kept.parent.name})")
+
+# %% tags=["folded"]
+# One page on the encoder and the labelled pictures, beside the pictures
+if hand is not None:
+    report = path.with_name(f"{path.stem}-report.html")
+    pictures = Pictures(hand, list(hand.names), ["labelled"] * len(hand))
+    shipped = open_encoder("simclr_shapes")
+    found = measure(open_encoder(kept), shipped, path.name, pictures, False, lesson.seed)
+    write_atomically(report, lambda file: file.write_text(page(found), encoding="utf-8"))
+    print(f"{report.name}, beside {path.name}: {len(hand)} pictures labelled by {by}")
+    print(f"try next: {advice(found)[0]}")
 
 # %% [markdown]
 # ## Debug this: 90 % on labels from a coin
