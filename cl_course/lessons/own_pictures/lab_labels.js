@@ -167,6 +167,7 @@ function lab(data, root, model) {
     name.textContent = one ? one.name : "";
     for (const { label, element, count } of buttons) {
       count.textContent = `${counts[label]} of ${goal}`;
+      element.setAttribute("aria-label", `${label}, ${counts[label]} of ${goal}`);
       element.classList.toggle("full", counts[label] >= goal);
       element.setAttribute("aria-disabled", String(!one));
     }
