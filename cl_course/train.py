@@ -22,7 +22,7 @@ from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
-from cl_course.methods.method import Method
+from cl_course.methods.method import Method, check_labels
 from cl_course.models import ResNet
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 from cl_course.resume import Run, settings_of
@@ -179,8 +179,7 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     if config.checkpointing and not isinstance(method.encoder, ResNet):
         raise ValueError("checkpointing is for encoders with the parts of cl_course.models.ResNet, and this is a "
                          f"{type(method.encoder).__name__}; leave it out and take a smaller batch_size")
-    if method.uses_labels:
-        _check_labels(name, images)
+    check_labels(method, images.labels)
     weights = list(method.parameters())
     if not any(weight.requires_grad for weight in weights):
         raise ValueError(f"{name} has no weight to train: all are frozen; call requires_grad_(True) on some")
@@ -189,15 +188,6 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
                          "to compute in half precision pass precision='bfloat16'")
     if len(places := {str(tensor.device) for tensor in (*weights, *method.buffers())}) > 1:
         raise ValueError(f"{name} lies on {' and '.join(sorted(places))}; move all of it with method.to(device)")
-
-
-def _check_labels(name: str, images: ImageSet) -> None:
-    if images.labels is None:
-        raise ValueError(f"{name} learns from labels and these images have none; load a split that has them, such as "
-                         "load(source, 'train'), or take a method that needs none, such as SimCLR")
-    if len(found := images.labels.unique()) < 2:
-        raise ValueError(f"{name} pulls images of one class together and apart from others, and all these images are "
-                         f"of class {int(found[0])}; give it images of at least 2 classes")
 
 
 def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEpoch | None, file: Path | None
@@ -216,9 +206,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     pixels = _on_device(images.images, device)
     labels = images.labels.to(device) if method.uses_labels else None
     method.train()
-
-    bar = _progress(total=total_steps, initial=first * steps_per_epoch, unit="step")
-    with bar as progress, as_one(method):
+    with _progress(total=total_steps, initial=first * steps_per_epoch, unit="step") as progress, as_one(method):
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
             with checkpointed(method.encoder, config.checkpointing), _compiled(method, config.compile):

@@ -70,3 +70,16 @@ def refuse_alone(method: Method, batch_size: int) -> None:
     if batch_size < 2:
         raise ValueError(f"a batch of 1 image is too small for {type(method).__name__}, whose loss compares the images "
                          "of a batch; take at least 2, better 128")
+
+
+def check_labels(method: Method, labels: Tensor | None) -> None:
+    """Raise a ValueError where a method that uses labels has none, or those of one class only."""
+    name = type(method).__name__
+    if not method.uses_labels:
+        return
+    if labels is None:
+        raise ValueError(f"{name} learns from labels and these images have none; load a split that has them, such as "
+                         "load(source, 'train'), or take a method that needs none, such as SimCLR")
+    if len(found := labels.unique()) < 2:
+        raise ValueError(f"{name} pulls images of one class together and apart from others, and all these images are "
+                         f"of class {int(found[0])}; give it images of at least 2 classes")
