@@ -124,8 +124,8 @@ show(
         [f"{name}, {side}" for side in (1, 2) for name in views],
     ),
     alt="Two 8 by 8 tables of views. In the left one each row has one positive, its partner. "
-    "In the right one the rows of the two discs have three positives each, the others one; the diagonal "
-    "is grey in both.",
+    "In the right one the rows of the two discs have three positives each, the others one; "
+    "the diagonal is grey in both.",
 )
 
 # %% [markdown]
@@ -363,7 +363,8 @@ show(
 show(
     hinge_figure(),
     alt="The variance term against the standard deviation of a dimension. On the standard "
-    "deviation it falls in a straight line from 1 at 0 to 0 at 1. On the variance it starts flat at 0.",
+    "deviation it falls in a straight line from 1 at 0 to 0 at 1. On the variance it starts flat "
+    "at 0.",
 )
 
 # %% [markdown]

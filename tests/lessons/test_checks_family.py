@@ -60,7 +60,7 @@ WRONG_SUPCON = [
     (lambda a, b, y, t: losses.supcon_loss(a, b, y, t**0.5), "the right loss at the root of T"),
     (lambda a, b, y, t: losses.supcon_loss(a, b, y.clamp(max=1), t), "with the classes renamed"),
     (lambda a, b, y, t: supcon_by_loops(a, b, y, t)[None].repeat(3), "has the shape (3,)"),
-    (lambda a, b, y, t: losses.supcon_loss(a, a, y, t), "for z1 = [[1, 0]"),
+    (lambda a, b, y, t: losses.supcon_loss(a, a, y, t), "the partners' similarities are 0.6, 0"),
     (
         lambda a, b, y, t: -(logits_of(a, b, t).log_softmax(1) * positives(y)).sum(1).mean(),
         "put the 0 in with torch.where",
