@@ -5,6 +5,11 @@ from cl_course.lessons.byol.check_byol_loss import byol_loss
 from cl_course.lessons.byol.check_byol_step import byol_step
 from cl_course.lessons.byol.check_effective_rank import effective_rank
 from cl_course.lessons.byol.check_rising_momentum import rising_momentum
+from cl_course.lessons.family.check_barlow_loss import barlow_loss
+from cl_course.lessons.family.check_dino_step import dino_step
+from cl_course.lessons.family.check_simsiam_loss import simsiam_loss
+from cl_course.lessons.family.check_supcon_loss import supcon_loss
+from cl_course.lessons.family.check_vicreg_terms import vicreg_terms
 from cl_course.lessons.full_scale.check_gather_backward import gather_backward
 from cl_course.lessons.full_scale.check_kept import kept
 from cl_course.lessons.full_scale.check_reported_accuracy import reported_accuracy
@@ -60,6 +65,7 @@ from cl_course.lessons.where_is_it.check_receptive_field import receptive_field
 __all__ = [
     "after_step",
     "average_precision",
+    "barlow_loss",
     "blend",
     "box_iou",
     "byol_gradients",
@@ -72,6 +78,7 @@ __all__ = [
     "counts",
     "detection_ap",
     "diagnosis",
+    "dino_step",
     "effective_rank",
     "ema_update",
     "fair_table",
@@ -108,11 +115,14 @@ __all__ = [
     "shortcut_rate",
     "siglip_loss",
     "similarities",
+    "simsiam_loss",
     "spread",
     "standardised",
+    "supcon_loss",
     "training_step",
     "two_views",
     "unit_length",
+    "vicreg_terms",
     "without_gap",
     "zero_shot",
 ]

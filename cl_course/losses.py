@@ -1,7 +1,7 @@
 """The objectives, as pure functions of embeddings; state (a queue, a target network) lives in the methods.
 
-All look at directions alone: embeddings may have any length, since cosine similarity s(a, b) = a . b / (|a| |b|) is
-what they compare. All compute in float32 from half precision.
+Where nothing else is said they look at directions alone: embeddings may have any length, since cosine similarity
+s(a, b) = a . b / (|a| |b|) is what they compare. All compute in float32 from half precision.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cl_course.tensor_types import Embeddings, Scalar, checked
+from cl_course.tensor_types import Embeddings, Labels, Scalar, checked
 from cl_course.values import real, whole
 
 
@@ -53,6 +53,36 @@ def nt_xent(z1: Embeddings, z2: Embeddings, temperature: float = 0.5) -> Scalar:
     logits.fill_diagonal_(-torch.inf)  # no view is its own candidate
     partner = torch.arange(2 * n, device=z.device).roll(n)
     return F.cross_entropy(logits, partner)
+
+
+@checked
+def supcon_loss(z1: Embeddings, z2: Embeddings, labels: Labels, temperature: float = 0.1) -> Scalar:
+    """SupCon: every view must find all other views of its class among the 2n - 1 candidates.
+
+    Khosla et al. 2020, arXiv:2004.11362, eq. 2, L_out: the mean over the positives stands outside the logarithm. With
+    P(i) the other views of view i's class, its partner among them, the mean over all 2n views i of
+
+        -1 / |P(i)| * sum over p in P(i) of log( exp(s(i, p) / T) / sum over k != i of exp(s(i, k) / T) )
+
+    Args:
+        z1, z2: embeddings of two views, (n, d), of any length; row i of both is image i.
+        labels: the class of each image, (n,) whole numbers. All different, they make this NT-Xent. All the same, there
+            are no negatives: the loss pulls all embeddings to one point.
+        temperature: T > 0.
+
+    Returns:
+        Nats; at least the mean of ln |P(i)|, and ln(2n - 1) when all embeddings are alike.
+
+    Raises:
+        TypeError: shapes that do not fit each other; ValueError: `temperature` is not a finite number above 0.
+    """
+    temperature = check_temperature(temperature)
+    z, classes = F.normalize(torch.cat([z1, z2]), dim=1), labels.repeat(2)
+    logits = z @ (z / temperature).T  # (2n, 2n)
+    logits.fill_diagonal_(-torch.inf)
+    positive = (classes[:, None] == classes).fill_diagonal_(False)
+    log_shares = torch.where(positive, logits.log_softmax(dim=1), 0)
+    return -(log_shares.sum(dim=1) / positive.sum(dim=1)).mean()
 
 
 @checked
@@ -119,6 +149,131 @@ def byol_loss(p: Embeddings, z: Embeddings) -> Scalar:
         0 when every prediction points at its target, 2 when they are orthogonal, 4 when opposite.
     """
     return 2 - 2 * F.cosine_similarity(p, z, dim=1).mean()
+
+
+@checked
+def cross_correlation(z1: Embeddings, z2: Embeddings) -> Float[Tensor, "d d"]:
+    """How dimension i of one view goes with dimension j of the other over the batch, in [-1, 1].
+
+    Barlow Twins, eq. 2 (Zbontar et al. 2021, arXiv:2103.03230), with every dimension brought to mean 0 first, as there.
+    A dimension that is the same for all images correlates with none: its row or column is 0. A ValueError for one
+    image, which has no correlation.
+    """
+    _check_batch("cross_correlation", len(z1))
+    # The length of a centred column is sqrt(n) standard deviations. A larger eps than usual keeps gradients bounded.
+    z1, z2 = (F.normalize(z - z.mean(dim=0), dim=0, eps=1e-5) for z in (z1, z2))
+    return z1.T @ z2
+
+
+@checked
+def barlow_twins_loss(z1: Embeddings, z2: Embeddings, redundancy_weight: float = 5e-3) -> Scalar:
+    """Barlow Twins: the cross-correlation matrix C of two views should be the identity.
+
+    Zbontar et al. 2021, arXiv:2103.03230, eq. 1:
+
+        sum over i of (1 - C_ii)^2  +  redundancy_weight * sum over i != j of C_ij^2
+
+    Args:
+        z1, z2: embeddings of two views, (n, d), n at least 2, whose dimensions may have any mean and any scale.
+        redundancy_weight: lambda, at least 0; 0 lets all dimensions say the same.
+
+    Returns:
+        At least 0; d where all embeddings are alike.
+
+    Raises:
+        TypeError: the views differ in shape; ValueError: one image, or a weight that is negative or not finite.
+    """
+    redundancy_weight = real("redundancy_weight", redundancy_weight, least=0, advice="5e-3 is the paper's")
+    c = cross_correlation(z1, z2)
+    return (1 - c.diagonal()).square().sum() + redundancy_weight * _off_diagonal(c).square().sum()
+
+
+@checked
+def vicreg_terms(z1: Embeddings, z2: Embeddings) -> tuple[Tensor, Tensor, Tensor]:
+    """VICReg's invariance, variance and covariance, not weighted: three scalars, each at least 0.
+
+    Bardes et al. 2022, arXiv:2105.04906, with n images, d dimensions and the sums of both views:
+
+        invariance: the mean of (z1 - z2)^2 over images and dimensions, as in algorithm 1; eq. 5 has d times as much
+        variance:   the mean over dimensions of max(0, 1 - sqrt(Var + 1e-4)), eq. 1
+        covariance: the sum over i != j of Cov_ij^2, divided by d, eq. 3 and 4
+
+    Lengths count. A ValueError for one image, which has no variance.
+    """
+    _check_batch("vicreg_terms", len(z1))
+    variance = sum((1 - (z.var(dim=0) + 1e-4).sqrt()).relu().mean() for z in (z1, z2))
+    centred = (z - z.mean(dim=0) for z in (z1, z2))
+    covariances = (z.T @ z / (len(z) - 1) for z in centred)
+    return F.mse_loss(z1, z2), variance, sum(_off_diagonal(c).square().sum() / len(c) for c in covariances)
+
+
+@checked
+def vicreg_loss(
+    z1: Embeddings, z2: Embeddings, invariance_weight: float = 25.0, variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Scalar:  # fmt: skip
+    """VICReg: views agree, every dimension has a standard deviation of at least 1, no two dimensions say the same.
+
+    The weighted sum of `vicreg_terms`, eq. 6 of the paper (Bardes et al. 2022, arXiv:2105.04906).
+
+    Args:
+        z1, z2: embeddings of two views, (n, d), n at least 2, as they are: lengths count.
+        invariance_weight, variance_weight, covariance_weight: lambda, mu and nu, at least 0. The authors' code, and so
+            the libraries, halve the variance: their 25 is 12.5 here.
+
+    Returns:
+        At least 0; 2 * 0.99 * variance_weight where all embeddings are alike.
+
+    Raises:
+        TypeError: the views differ in shape; ValueError: one image, or a weight that is negative or not finite.
+    """
+    named = {"invariance": invariance_weight, "variance": variance_weight, "covariance": covariance_weight}
+    weights = [real(f"{name}_weight", weight, least=0) for name, weight in named.items()]
+    return sum(weight * term for weight, term in zip(weights, vicreg_terms(z1, z2)))
+
+
+@checked
+def dino_loss(
+    student: Embeddings, teacher: Embeddings, center: Float[Tensor, " d"], student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+) -> Scalar:  # fmt: skip
+    """DINO: the student's distribution over d prototypes should be the teacher's, centred and sharpened.
+
+    Caron et al. 2021, arXiv:2104.14294, eq. 1 and 2, algorithm 1. With Ts and Tt the two temperatures, the mean over
+    images of
+
+        - sum over j of softmax((teacher - center) / Tt)_j * log softmax(student / Ts)_j
+
+    Gradients reach both: pass the teacher's scores without one.
+
+    Args:
+        student, teacher: scores of one view by the student and of the other by the teacher, (n, d), d at least 2.
+        center: what the teacher's scores are lowered by, (d,): their mean over past batches. 0 leaves them.
+        student_temperature, teacher_temperature: above 0; the lower the teacher's, the sharper the targets.
+
+    Returns:
+        Nats, at least 0; ln d when both distributions are uniform.
+
+    Raises:
+        TypeError: shapes that do not fit each other; ValueError: a temperature that is not a finite number above 0, or
+            one dimension, over which there is one distribution only.
+    """
+    student_temperature = real("student_temperature", student_temperature, above=0, advice="0.1 is usual")
+    teacher_temperature = real("teacher_temperature", teacher_temperature, above=0, advice="0.04 to 0.07 is usual")
+    if student.shape[1] < 2:
+        raise ValueError("dino_loss compares distributions over the scores and got 1 score; give it at least 2")
+    targets = ((teacher - center) / teacher_temperature).softmax(dim=1)
+    return F.cross_entropy(student / student_temperature, targets)
+
+
+def _check_batch(function: str, n: int) -> None:
+    if n < 2:
+        raise ValueError(f"{function} compares the images of a batch and got {n}; give it at least 2")
+
+
+def _off_diagonal(square: Tensor) -> Tensor:
+    """The matrix with its diagonal set to 0."""
+    return square - square.diagonal().diag()
 
 
 @checked

@@ -113,5 +113,20 @@ def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128, *, norm_ou
 
 
 def predictor(dim: int = 128, hidden_dim: int = 128) -> nn.Sequential:
-    """BYOL's head q, z -> p of the same length: the projector's shape once more (Grill et al. 2020, sec. 3.3)."""
+    """The head q of BYOL and SimSiam, z -> p of the same length, of the projector's shape (Grill et al., sec. 3.3)."""
     return projector(dim, hidden_dim, dim)
+
+
+class Prototypes(nn.Module):
+    """DINO's last layer: z (n, dim) -> its cosine similarity with each of `count` learned directions, (n, count).
+
+    As a linear layer on normalised z with weights of length 1 (Caron et al. 2021, arXiv:2104.14294, App. C).
+    """
+
+    def __init__(self, dim: int = 128, count: int = 256):
+        super().__init__()
+        dim, count = whole("dim", dim, 1), whole("count", count, 2, advice="one direction tells nothing apart")
+        self.directions = nn.Parameter(torch.randn(count, dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.linear(F.normalize(z, dim=1), F.normalize(self.directions, dim=1))

@@ -1,6 +1,7 @@
-"""Slow copies of a network: the key encoder of MoCo, the target network of BYOL."""
+"""Slow copies of a network: the key encoder of MoCo, the target network of BYOL, the teacher of DINO."""
 
 import copy
+import math
 
 import torch
 from torch import nn
@@ -13,9 +14,17 @@ def frozen_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)
 
 
-def check_momentum(momentum: float) -> float:
+def check_momentum(momentum: float, name: str = "momentum") -> float:
     """The momentum as a float; a ValueError unless it is a number in [0, 1]."""
-    return real("momentum", momentum, least=0, most=1, advice="0 copies, 1 freezes, 0.99 is usual")
+    return real(name, momentum, least=0, most=1, advice="0 copies, 1 freezes, 0.99 is usual")
+
+
+def rising_momentum(start: float, step: int, total_steps: int | None) -> float:
+    """From `start` to 1 on half a cosine over `total_steps` (BYOL, sec. 3.3); `start` throughout where that is None."""
+    if total_steps is None:
+        return start
+    progress = min(1.0, step / total_steps)
+    return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
 
 
 @torch.no_grad()

@@ -24,7 +24,10 @@ def settings_of(config: Any, method: nn.Module, images: ImageSet) -> dict:
     of_method = {name: v for name, v in vars(method).items() if isinstance(v, kinds) and not name.startswith("_")}
     of_method.pop("training", None)
     pixels = hashlib.sha256(images.images.contiguous().numpy(force=True)).hexdigest()[:16]
-    return asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
+    settings = asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
+    if method.uses_labels:
+        settings["labels"] = hashlib.sha256(images.labels.numpy(force=True).tobytes()).hexdigest()[:16]
+    return settings
 
 
 @dataclass

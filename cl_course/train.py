@@ -22,7 +22,7 @@ from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
-from cl_course.methods.method import Method
+from cl_course.methods.method import Method, check_labels
 from cl_course.models import ResNet
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 from cl_course.resume import Run, settings_of
@@ -50,8 +50,8 @@ class TrainConfig:
         precision: "float32", or "bfloat16" for autocast, faster on a GPU; weights and loss stay in float32.
         compile: torch.compile the encoders: a minute or more at the start, for long runs on a GPU.
         checkpointing: keep fewer activations and compute them again: the same numbers, less memory, more time.
-        chunk_size: images that go through SimCLR's network at a time, where the memory does not hold the batch; None
-            for all. Other methods do not compare the images of a batch: give them a smaller one.
+        chunk_size: images that go through the network at a time, where the memory does not hold the batch; None for
+            all. For methods with a `contrast`, such as SimCLR, whose loss takes the embeddings of the whole batch.
         chunked: "grad_cache" (negatives from the whole batch) or "accumulate" (from the chunk); see `large_batches`.
     """
 
@@ -136,7 +136,7 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
 
     Args:
         method: SimCLR, MoCo, BYOL, or one of your own.
-        images: what to learn from; its labels are not looked at.
+        images: what to learn from; its labels are looked at only by a method that `uses_labels`, such as SupCon.
         on_epoch: called with the epoch's row and the method; what it returns, plain data, is added to the row.
         resume: a checkpoint file for this run, written after every epoch. If it exists, the run goes on from it, and
             on a CPU ends with the numbers of an unbroken one.
@@ -174,11 +174,12 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
         raise ValueError(f"chunk_size is for one process, and these are {k}, each of which holds 1/{k} of the batch; "
                          "leave it out, or start more processes")
     if config.chunk_size is not None and method.contrast is None:
-        raise ValueError(f"chunk_size is for SimCLR, and this is {name}, whose images are not each other's negatives; "
+        raise ValueError(f"chunk_size is for SimCLR and others whose loss takes embeddings alone, and this is {name}; "
                          "leave chunk_size out and take a smaller batch_size")
     if config.checkpointing and not isinstance(method.encoder, ResNet):
         raise ValueError("checkpointing is for encoders with the parts of cl_course.models.ResNet, and this is a "
                          f"{type(method.encoder).__name__}; leave it out and take a smaller batch_size")
+    check_labels(method, images.labels)
     weights = list(method.parameters())
     if not any(weight.requires_grad for weight in weights):
         raise ValueError(f"{name} has no weight to train: all are frozen; call requires_grad_(True) on some")
@@ -203,17 +204,17 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
     pixels = _on_device(images.images, device)
+    labels = images.labels.to(device) if method.uses_labels else None
     method.train()
-
-    bar = _progress(total=total_steps, initial=first * steps_per_epoch, unit="step")
-    with bar as progress, as_one(method):
+    with _progress(total=total_steps, initial=first * steps_per_epoch, unit="step") as progress, as_one(method):
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
             with checkpointed(method.encoder, config.checkpointing), _compiled(method, config.compile):
                 for batch in shuffled_batches(len(images), config.batch_size, generator):
                     rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
-                    own = pixels[share(batch).to(device)]
-                    losses.append(train_step(method, own, optimizer, rate, config, generator))
+                    own = share(batch).to(device)
+                    told = None if labels is None else labels[own]
+                    losses.append(train_step(method, pixels[own], optimizer, rate, config, generator, told))
                     progress.update()
             loss = _mean_loss(losses, epoch, method, config, file)
             row = {"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - start}
@@ -247,10 +248,10 @@ def _progress(**bar) -> tqdm:
 
 
 def train_step(method: Method, batch: Tensor, optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig,
-               generator: Generator) -> Tensor:
+               generator: Generator, labels: Tensor | None = None) -> Tensor:
     """One step on a batch of uint8 images (n, 3, h, w): views, loss, gradient, update. Returns the loss, detached.
 
-    Of several processes each gives its own share of the batch, in turn.
+    Of several processes each gives its own share of the batch, in turn. `labels` (n,) are for a method that uses them.
     """
     view1, view2 = two_views(to_float(batch), config.augment, generator, (rank(), processes()))
     optimizer.zero_grad(set_to_none=True)
@@ -258,7 +259,7 @@ def train_step(method: Method, batch: Tensor, optimizer: torch.optim.Optimizer, 
     chunk, narrow = config.chunk_size, config.precision == "bfloat16"
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=narrow, cache_enabled=chunk is None):
         if chunk is None:
-            loss = method.loss(view1, view2)
+            loss = method.loss(view1, view2, *([labels] if method.uses_labels else []))
         else:  # with its gradient
             loss = CHUNKED[config.chunked](method.embeddings, method.contrast, view1, view2, chunk)
     if chunk is None:
@@ -296,11 +297,12 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
     device = next(trial.parameters()).device
     optimizer, generator = make_optimizer(trial, config.optimizer, config.weight_decay), Generator().manual_seed(0)
     batch = share(images.images[: config.batch_size]).to(device)
+    labels = share(images.labels[: config.batch_size]).to(device) if method.uses_labels else None
     seconds = []
     with checkpointed(trial.encoder, config.checkpointing), _compiled(trial, config.compile), as_one(trial):
         for _ in range(1 + steps):  # the first, cold one does not count
             start, busy = time.perf_counter(), time.process_time()
-            float(train_step(trial, batch, optimizer, config.learning_rate, config, generator))
+            float(train_step(trial, batch, optimizer, config.learning_rate, config, generator, labels))
             seconds.append((time.perf_counter() - start, time.process_time() - busy))
     return seconds[1:]
 

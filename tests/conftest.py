@@ -35,6 +35,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     ),
     "test_checks_edges.py": ("test_wrong_steps_that_look_right",),
     "test_checks_fair_table.py": ("test_wrong_tables_are_explained",),
+    "test_checks_family.py": ("test_what_is_said_of_a_mistake_that_nobody_listed",),
     "test_checks_judging.py": ("test_wrong_answers_are_explained",),
     "test_checks_knn.py": ("test_wrong_votes_are_explained",),
     "test_checks_loss_steps.py": ("test_what_is_said_of_a_mistake_that_nobody_listed",),

@@ -13,6 +13,7 @@ from cl_course.data import ImageSet, load, to_float
 from cl_course.evaluate import embed
 from cl_course.labels import Labels
 from cl_course.lessons.byol import lab_collapse
+from cl_course.lessons.family import lab_targets
 from cl_course.lessons.full_scale import lab_plan
 from cl_course.lessons.infonce import lab_temperature
 from cl_course.lessons.moco import lab_queue
@@ -103,6 +104,10 @@ def playground():
     return shown_by(lab_playground, lab_playground.playground)
 
 
+def targets(**settings):
+    return shown_by(lab_targets, lab_targets.target_lab, **settings)
+
+
 @cache
 def captions():
     torch.manual_seed(0)
@@ -159,4 +164,5 @@ EXAMPLES = {
     "labels": labels,
     "map": map_of_cards,
     "boxes": boxes,
+    "targets": targets,
 }

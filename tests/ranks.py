@@ -25,6 +25,11 @@ CASES = {
     "moco, shuffled": ("moco", SHUFFLED),
     "moco, shuffled and symmetric": ("moco", SHUFFLED | {"symmetric": True}),
     "byol": ("byol", {"momentum": 0.9, "total_steps": 5, "predictor_rate": 2.0}),
+    "supcon": ("supcon", {}),
+    "simsiam": ("simsiam", {}),
+    "barlow_twins": ("barlow_twins", {"redundancy_weight": 0.1}),
+    "vicreg": ("vicreg", {}),
+    "dino": ("dino", {"momentum": 0.9, "total_steps": 5}),
 }
 
 
@@ -33,7 +38,8 @@ class Stopped(Exception):
 
 
 def images() -> ImageSet:
-    return ImageSet(load("shapes", "train", limit=80).images[:, :, ::2, ::2])  # of 16 x 16 pixels
+    loaded = load("shapes", "train", limit=80)
+    return ImageSet(loaded.images[:, :, ::2, ::2], loaded.labels, loaded.class_names)  # of 16 x 16 pixels
 
 
 def method(case: str, seed: int = 0) -> Method:

@@ -102,14 +102,14 @@ def test_momentum_zero_is_simsiam():
 def test_every_method_is_built_by_name_and_takes_a_step(name):
     method = build(name, small_resnet(4))
     view1, view2 = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
-    loss = method.loss(view1, view2)
+    loss = method.loss(view1, view2, *([torch.tensor([0, 1, 1, 0])] if method.uses_labels else []))
     loss.backward()
     method.after_step()
     assert loss.isfinite() and method.chance(4) > 0
 
 
 def test_what_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="method must be 'simclr', 'moco' or 'byol', got 'barlow'"):
+    with pytest.raises(ValueError, match="method must be 'simclr', .* or 'dino', got 'barlow'; did you mean"):
         build("barlow", small_resnet(4))
     with pytest.raises(
         ValueError, match="byol has no setting 'temperature'; it has momentum, predictor_rate, total_steps"

@@ -58,7 +58,7 @@ def test_two_processes_that_compute_activations_again_have_the_same_numbers(resu
         assert not differing(again["weights"], plain["weights"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["moco", "moco, shuffled", "byol"])
+@pytest.mark.parametrize("case", ["moco", "moco, shuffled", "byol", "dino"])
 def test_queue_and_slow_networks_are_the_same_in_both_processes(results, case):
     weights, others = (two[case]["weights"] for two in results)
     assert not [name for name in weights if "running" not in name and not torch.equal(weights[name], others[name])]

@@ -126,6 +126,23 @@ INPUTS: dict[str, dict[str, Callable[[ModuleType, Draw], Any]]] = {
     "reported_accuracy": {
         "CASES": lambda m, draw: tuple(m.curves(n % 3 + 3, n) for n in _whole(draw, 10, 40, 4)),
     },
+    "supcon_loss": {
+        "BATCHES": lambda m, draw: tuple(
+            m.batch(n, _between(draw, 0.2, 2), [int(label) for label in draw.integers(0, 3, n)])
+            for n in _whole(draw, 5, 12, 3)
+        )
+    },
+    "simsiam_loss": {"BATCHES": lambda m, draw: tuple(m.batch(n, n % 4 + 3) for n in _whole(draw, 3, 12, 3))},
+    "barlow_loss": {
+        "BATCHES": lambda m, draw: tuple(m.batch(n, n % 4 + 2, _between(draw, 0.02, 2)) for n in _whole(draw, 5, 14, 3))
+    },
+    "vicreg_terms": {"BATCHES": lambda m, draw: tuple(m.probes.views(n, n % 4 + 2) for n in _whole(draw, 5, 14, 3))},
+    "dino_step": {
+        "BATCHES": lambda m, draw: tuple(
+            m.batch(n, n % 4 + 3, _between(draw, 0.4, 1), _between(draw, 0.2, 0.39), _between(draw, 0.55, 0.95))
+            for n in _whole(draw, 3, 12, 3)
+        )
+    },
     "after_step": {"MOMENTA": lambda m, draw: tuple(_between(draw, 0.4, 0.95) for _ in range(2))},
 }
 

@@ -138,6 +138,13 @@ QUESTIONS = {
         lambda n: math.log(n),
         "each image has n captions with the same share, and each caption n images.",
     ),
+    "11": Question(
+        "A batch of SupCon has {n} images of each of {classes} classes. All views of a class are at one point, and T "
+        "is so low that other classes have no share. At which loss does it stand?",
+        lambda draw: {"n": int(draw.integers(3, 40)), "classes": int(draw.integers(2, 12))},
+        lambda n, classes: math.log(2 * n - 1),
+        "each view shares its row among the other views of its class; count both views of each image.",
+    ),
 }
 
 

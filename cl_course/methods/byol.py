@@ -1,13 +1,11 @@
 """BYOL (Grill et al. 2020, arXiv:2006.07733): no negatives; predict what a slow copy makes of the other view."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from cl_course.losses import byol_loss
-from cl_course.methods.method import Method, linear_widths
-from cl_course.momentum import check_momentum, ema_update, frozen_copy
+from cl_course.methods.method import Method, check_predictor, refuse_one_image
+from cl_course.momentum import check_momentum, ema_update, frozen_copy, rising_momentum
 from cl_course.values import real, whole
 
 
@@ -36,17 +34,14 @@ class BYOL(Method):
         self.rate_factors = {"predictor": real("predictor_rate", predictor_rate, above=0, advice=advice)}
         advice = "None keeps the momentum constant"
         self.total_steps = total_steps if total_steps is None else whole("total_steps", total_steps, 1, advice=advice)
-        _check_widths(projector, predictor)
+        check_predictor(projector, predictor)
         self.encoder, self.projector, self.predictor = encoder, projector, predictor
         self.target_encoder, self.target_projector = frozen_copy(encoder), frozen_copy(projector)
         self._step = 0  # a plain number: reading a tensor's value would make a GPU wait
 
     @property
     def momentum(self) -> float:
-        if self.total_steps is None:
-            return self.start_momentum
-        progress = min(1.0, self._step / self.total_steps)
-        return 1 - (1 - self.start_momentum) * (math.cos(math.pi * progress) + 1) / 2
+        return rising_momentum(self.start_momentum, self._step, self.total_steps)
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """z1, z2 of the online network, both views in one pass."""
@@ -73,19 +68,10 @@ class BYOL(Method):
         return 4.0
 
     def check_data(self, images: int, batch_size: int) -> None:
-        if batch_size < 2 and any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.modules()):
-            raise ValueError("a batch of 1 image is too small for BYOL with BatchNorm, which compares the images of "
-                             "a batch; take at least 2, better 64")
+        refuse_one_image(self, batch_size)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self._step)
 
     def set_extra_state(self, step: Tensor) -> None:
         self._step = int(step)
-
-
-def _check_widths(projector: nn.Module, predictor: nn.Module) -> None:
-    of_projector, of_predictor = linear_widths(projector), linear_widths(predictor)
-    if of_projector and of_predictor and of_predictor != (of_projector[1], of_projector[1]):
-        raise ValueError(f"the predictor maps vectors of {of_predictor[0]} to vectors of {of_predictor[1]}, but z has "
-                         f"{of_projector[1]} dimensions; build it with predictor({of_projector[1]})")

@@ -23,6 +23,7 @@ class Method(nn.Module):
     rate_factors: Mapping[str, float] = MappingProxyType({})  # {part: how many times faster than the rest it learns}
     contrast: Callable[[Tensor, Tensor], Tensor] | None = None
     norm_groups: int = 1  # into how many groups BatchNorm cuts the batch of all processes
+    uses_labels: bool = False  # whether `loss` takes the images' labels, int64 (n,), as a third argument
 
     def embeddings(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
         """z1, z2 (n, d), row i of both from image i; the features themselves, unless a method has heads."""
@@ -47,3 +48,38 @@ def linear_widths(head: nn.Module) -> tuple[int, int] | None:
     """What a head's first Linear layer takes and its last one gives; None for a head without one, left unchecked."""
     linear = [part for part in head.modules() if isinstance(part, nn.Linear)]
     return (linear[0].in_features, linear[-1].out_features) if linear else None
+
+
+def check_predictor(projector: nn.Module, predictor: nn.Module) -> None:
+    """Raise a ValueError unless the predictor maps z to vectors of the same length."""
+    of_projector, of_predictor = linear_widths(projector), linear_widths(predictor)
+    if of_projector and of_predictor and of_predictor != (of_projector[1], of_projector[1]):
+        raise ValueError(f"the predictor maps vectors of {of_predictor[0]} to vectors of {of_predictor[1]}, but z has "
+                         f"{of_projector[1]} dimensions; build it with predictor({of_projector[1]})")
+
+
+def refuse_one_image(method: Method, batch_size: int) -> None:
+    """Raise a ValueError for a batch of one where BatchNorm would compare it with itself."""
+    if batch_size < 2 and any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in method.modules()):
+        raise ValueError(f"a batch of 1 image is too small for {type(method).__name__} with BatchNorm, which compares "
+                         "the images of a batch; take at least 2, better 64")
+
+
+def refuse_alone(method: Method, batch_size: int) -> None:
+    """Raise a ValueError for a batch of one where the loss itself compares images."""
+    if batch_size < 2:
+        raise ValueError(f"a batch of 1 image is too small for {type(method).__name__}, whose loss compares the images "
+                         "of a batch; take at least 2, better 128")
+
+
+def check_labels(method: Method, labels: Tensor | None) -> None:
+    """Raise a ValueError where a method that uses labels has none, or those of one class only."""
+    name = type(method).__name__
+    if not method.uses_labels:
+        return
+    if labels is None:
+        raise ValueError(f"{name} learns from labels and these images have none; load a split that has them, such as "
+                         "load(source, 'train'), or take a method that needs none, such as SimCLR")
+    if len(found := labels.unique()) < 2:
+        raise ValueError(f"{name} pulls images of one class together and apart from others, and all these images are "
+                         f"of class {int(found[0])}; give it images of at least 2 classes")

@@ -136,13 +136,16 @@ def pretrain(chosen: argparse.Namespace) -> int:
     # What is wrong with the options is found before any data is fetched, on pictures that take no memory.
     recipe = _recipe(chosen, (32, 32), device.type)
     many = 10**6 if chosen.limit is None or chosen.limit < 1 else chosen.limit
-    stand_in = data.ImageSet(torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(many, -1, -1, -1))
-    train.check_run(recipe.build(stand_in, device), stand_in, recipe.config)
+    stand_in = data.ImageSet(torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(many, -1, -1, -1),
+                             torch.arange(many) % 2, ("a class", "another"))
+    method = recipe.build(stand_in, device)
+    train.check_run(method, stand_in, recipe.config)
+    split = "train" if method.uses_labels and chosen.split is None else chosen.split
     with alone(cut) if writes else nullcontext():
         if writes:
             _check_cut(out, cut, chosen.resume)
         wanted = {"limit": chosen.limit, "seed": chosen.seed}
-        images = (data.load(chosen.source, chosen.split, **wanted) if chosen.split
+        images = (data.load(chosen.source, split, **wanted) if split
                   else data.pretraining_images(chosen.source, **wanted))
         recipe = _recipe(chosen, tuple(images.images.shape[-2:]), device.type)
         method = recipe.build(images, device)
@@ -159,8 +162,9 @@ def pretrain(chosen: argparse.Namespace) -> int:
             goes_on = f"; the same command with --resume goes on after the last whole epoch ({cut})"
             stop.add_note(goes_on if cut.exists() else " before the first epoch was done, so nothing is kept")
             raise
-        split = f" of split {chosen.split}" if chosen.split else ""
-        described = f"{chosen.source}, {len(images):,} images{split}, without their labels"
+        of_split = f" of split {split}" if split else ""
+        labels = "with" if method.uses_labels else "without"
+        described = f"{chosen.source}, {len(images):,} images{of_split}, {labels} their labels"
         how = {"encoder": recipe.encoder, "head": recipe.head, **recipe.settings, "config": asdict(recipe.config)}
         became = {"minutes": round(history.seconds / 60, 2), "loss": history.column("loss"), "torch": torch.__version__}
         card = {"method": recipe.method, "data": described, "images": len(images)} | how | became
@@ -203,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
 
     one = command("pretrain", pretrain, "train an encoder without labels")
     one.add_argument("source", help="shapes, cifar10, stl10, or a folder or .zip of images")
-    one.add_argument("--method", default="simclr", help="simclr, moco or byol (default: %(default)s)")
+    one.add_argument("--method", default="simclr", help="simclr, moco, byol, supcon, simsiam, barlow_twins, vicreg or "
+                     "dino (default: %(default)s)")
     one.add_argument("--profile", default="auto", help=profiles)
     one.add_argument("--seed", type=int, default=0, metavar="N")
     one.add_argument("--split", help="train, unlabeled, ... (default: train, and the unlabeled images of stl10 too)")

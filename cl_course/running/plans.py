@@ -36,8 +36,9 @@ class Plan:
         shape = "" if h == w else " (h x w)"
         weights = f"{self.weights / 1e6:.1f} M weights"
         how = ", compiled" * config.compile + ", activations computed twice" * config.checkpointing
+        labels = "with" if METHODS[recipe.method].uses_labels else "without"
         lines = {
-            "data": f"{n:,} images of {h} x {w} pixels{shape} without labels, {_room(self.images, self.device)}",
+            "data": f"{n:,} images of {h} x {w} pixels{shape} {labels} labels, {_room(self.images, self.device)}",
             "model": f"{METHODS[recipe.method].__name__} ({settings}); encoder {encoder}, {weights}",
             "training": f"{config.epochs} epochs of {steps}; {config.optimizer} at {config.learning_rate:g}",
             "precision": f"{config.precision}{how}, on {self.device}",

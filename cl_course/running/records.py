@@ -14,12 +14,21 @@ from cl_course.files import write_atomically
 PACKAGE = Path(__file__).parents[1]
 
 
+def names() -> list[str]:
+    """The records that there are."""
+    return sorted(_there())
+
+
 def read(name: str) -> dict:
     """A record by name, such as "results"; a ValueError lists the names there are."""
-    there = {path.stem: path for path in PACKAGE.rglob("recorded/*.json")}
+    there = _there()
     if name not in there:
         raise ValueError(f"no record {name!r}; there are {', '.join(sorted(there))}")
     return json.loads(there[name].read_text())
+
+
+def _there() -> dict[str, Path]:
+    return {path.stem: path for path in PACKAGE.rglob("recorded/*.json")}
 
 
 def write(name: str, *, room: str, script: str, about: str, config: dict, runs: list[dict], minutes: float) -> Path:

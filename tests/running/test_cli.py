@@ -123,7 +123,7 @@ def test_a_busy_machine_is_told_from_a_slow_one(monkeypatch, times, at_rest, now
 def test_pretrain_then_evaluate(capsys, method):
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
     path = Path(f"build/pretrained/{method}-shapes.safetensors")
-    batch = 64 if method == "byol" else 128
+    batch = 64 if method in ("byol", "simsiam") else 128
     assert (
         code == 0
         and f"training   2 epochs of {256 // batch} steps of {batch} images" in out
@@ -244,7 +244,7 @@ def test_warnings_are_one_line_as_well(capsys):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["shapes", "--method", "simclear"], "method must be 'simclr', 'moco' or 'byol', got 'simclear'; did you mean"),
+        (["shapes", "--method", "simclear"], "or 'dino', got 'simclear'; did you mean 'simclr'?"),
         (["shapes", "--encoder", "vit"], "encoder must be 'small' or 'resnet18', got 'vit'"),
         (["shapes", "--profile", "fast"], "profile must be 'auto', 'quick' or 'full', got 'fast'"),
         (["shapes", "--precision", "float16"], "precision must be 'float32' or 'bfloat16', got 'float16'"),
@@ -266,7 +266,10 @@ def test_warnings_are_one_line_as_well(capsys):
         (["shapes", "--out", "card.safetensors"], "card.json is a folder, and a file of this name"),
         (["shapes", "--out", "state.safetensors"], "state.run is a folder, and a file of this name"),
         (["shapes", "--out", "/proc/new/x.safetensors"], "nothing can be written to /proc/new"),
-        (["shapes", "--method", "byol", "--chunk-size", "32"], "chunk_size is for SimCLR, and this is BYOL"),
+        (
+            ["shapes", "--method", "byol", "--chunk-size", "32"],
+            "chunk_size is for SimCLR and others whose loss takes embeddings alone, and this is BYOL",
+        ),
         (["shapes", "--device", "tpu"], "device must be 'auto', 'cpu'"),
         (["shapes", "--split", "unlabeled"], "split"),
         (["nowhere"], "there is no data set and no file 'nowhere'"),

@@ -12,7 +12,15 @@ from torch import nn
 from cl_course import train
 from cl_course.augment import AugmentConfig
 from cl_course.data import ImageSet, load, pretraining_images
-from cl_course.losses import byol_loss, info_nce, nt_xent
+from cl_course.losses import (
+    barlow_twins_loss,
+    byol_loss,
+    dino_loss,
+    info_nce,
+    nt_xent,
+    supcon_loss,
+    vicreg_loss,
+)
 from cl_course.methods import METHODS, SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.running import plans, recipes, records
@@ -145,7 +153,7 @@ def test_what_to_expect_is_read_from_the_record_or_from_what_is_published(monkey
     def read(name):
         if name != "results":
             raise ValueError
-        return {"runs": runs, "config": {"images": 8000}}
+        return {"runs": runs, "config": {"images": 8000}, "script": "benchmarks/record_results.py"}
 
     monkeypatch.setattr(records, "read", read)
     assert (
@@ -168,7 +176,7 @@ def test_what_to_expect_is_read_from_the_record_or_from_what_is_published(monkey
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        (("barlow",), "method must be 'simclr', 'moco' or 'byol', got 'barlow'"),
+        (("barlow",), "method must be 'simclr', .* or 'dino', got 'barlow'; did you mean 'barlow_twins'"),
         (("moco", "fast"), "profile must be 'quick' or 'full', got 'fast'"),
     ],
 )
@@ -182,8 +190,9 @@ def test_what_does_not_exist_is_named(wrong, sentence):
 @pytest.mark.parametrize("dataset, side", [("cifar10", 32), ("stl10", 96)])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_few_steps_of_every_method_on_every_format_in_every_precision(root, method, dataset, side, precision):
-    images = pretraining_images(dataset, limit=16)
-    assert images.images.shape == (16, 3, side, side) and images.labels is None
+    labelled = METHODS[method].uses_labels
+    images = load(dataset, "train", limit=16) if labelled else pretraining_images(dataset, limit=16)
+    assert images.images.shape == (16, 3, side, side) and (images.labels is not None) == labelled
     short = shortened(recipe(method, "full", dataset), precision=precision)
     trained = short.build(images)
     before = weights(trained.encoder)
@@ -196,30 +205,48 @@ def test_a_few_steps_of_every_method_on_every_format_in_every_precision(root, me
     )
 
 
+def in_full(method, z1, z2):
+    """The loss of embeddings that came in half precision, computed in float32 throughout."""
+    if isinstance(method, METHODS["byol"] | METHODS["simsiam"]):
+        p1, p2 = method.predictor(torch.cat([z1, z2])).chunk(2)
+        target1, target2 = method.targets(*VIEWS) if isinstance(method, METHODS["byol"]) else (z1, z2)
+        return byol_loss(p1.float(), target2.float()) + byol_loss(p2.float(), target1.float())
+    if isinstance(method, METHODS["dino"]):
+        student1, student2 = method.prototypes(torch.cat([z1, z2])).float().chunk(2)
+        teacher1, teacher2 = method.teach(*VIEWS).float().chunk(2)
+        pairs = ((student1, teacher2), (student2, teacher1))
+        return sum(dino_loss(student, teacher, method.center) for student, teacher in pairs) / 2
+    z1, z2 = z1.float(), z2.float()
+    name = next(name for name, kind in METHODS.items() if type(method) is kind)
+    return {
+        "simclr": lambda: nt_xent(z1, z2, method.temperature),
+        "moco": lambda: info_nce(z1, z2, method.queue, method.temperature),
+        "supcon": lambda: supcon_loss(z1, z2, CLASSES, method.temperature),
+        "barlow_twins": lambda: barlow_twins_loss(z1, z2, method.redundancy_weight),
+        "vicreg": lambda: vicreg_loss(z1, z2, variance_weight=method.variance_weight),
+    }[name]()
+
+
+VIEWS, CLASSES = torch.rand(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_is_taken_in_float32_whatever_the_networks_compute_in(images, method):
     short = shortened(recipe(method, "full"), encoder=TINY)
-    trained, (view1, view2) = short.build(images), torch.rand(2, 8, 3, 32, 32)
+    trained, (view1, view2) = short.build(images), VIEWS
     with torch.autocast("cpu", torch.bfloat16):
-        loss = trained.loss(view1, view2)
+        loss = trained.loss(view1, view2, *([CLASSES] if trained.uses_labels else []))
         if method == "moco":
             view1, view2 = torch.cat([view1, view2]), torch.cat([view2, view1])
         z1, z2 = trained.embeddings(view1, view2)
-        if method == "byol":
-            p1, p2 = trained.predictor(torch.cat([z1, z2])).chunk(2)
-            target1, target2 = trained.targets(view1, view2)
+        expected = in_full(trained, z1, z2)
     assert z1.dtype == torch.bfloat16 and loss.dtype == torch.float32
-    if method == "simclr":
-        expected = nt_xent(z1.float(), z2.float(), trained.temperature)
-    elif method == "moco":
-        expected = info_nce(z1.float(), z2.float(), trained.queue, trained.temperature)
-    else:
-        expected = byol_loss(p1.float(), target2.float()) + byol_loss(p2.float(), target1.float())
     torch.testing.assert_close(loss, expected)
     loss.backward()
     trained.after_step()
     assert all(p.grad.isfinite().all() for p in trained.encoder.parameters())
-    assert method != "moco" or trained.queue.dtype == torch.float32
+    buffers = (tensor for name, tensor in trained.named_buffers() if name in ("queue", "center"))
+    assert all(tensor.dtype == torch.float32 for tensor in buffers)
 
 
 def test_the_softmax_stays_finite_where_bfloat16_would_lose_it():
@@ -248,7 +275,8 @@ def test_a_compiled_run_gives_the_same_numbers_and_leaves_the_method_as_it_was(i
         on_epoch=lambda row, trained: modes.append("forward" in vars(trained.encoder)),
     )
     assert history.column("loss") == pytest.approx(expected, rel=1e-3)
-    assert len(made) == 2 * (1 if method == "simclr" else 2), "the encoder, and its slow copy, in each epoch"
+    slow = method in ("moco", "byol", "dino")
+    assert len(made) == 2 * (2 if slow else 1), "the encoder, and its slow copy, in each epoch"
     assert modes == [False, False] and "forward" not in vars(compiled.encoder)
     assert compiled.state_dict().keys() == plain.state_dict().keys()
 
@@ -281,10 +309,13 @@ def test_a_plan_names_data_model_training_precision_time_and_expectation(images,
     said = plan(short, images)
     lines = {line.split()[0]: line for line in str(said).splitlines()}
     assert list(lines) == ["data", "model", "training", "precision", "takes", "expect"]
-    assert "40 images of 32 x 32 pixels without labels, 0 MB as one tensor" in lines["data"]
+    labels = "with" if METHODS[method].uses_labels else "without"
+    assert f"40 images of 32 x 32 pixels {labels} labels, 0 MB as one tensor" in lines["data"]
     assert METHODS[method].__name__ in lines["model"] and "encoder small width 4, 0.0 M weights" in lines["model"]
-    assert "3 epochs of 5 steps of 8 images; sgd at" in lines["training"] and "bfloat16, on cpu" in lines["precision"]
-    assert duration(said.seconds) in lines["takes"] and "lightly" in lines["expect"]
+    assert f"3 epochs of 5 steps of 8 images; {short.config.optimizer} at" in lines["training"]
+    assert "bfloat16, on cpu" in lines["precision"]
+    published = method in recipes.PUBLISHED_KNN
+    assert duration(said.seconds) in lines["takes"] and ("lightly" if published else "not measured") in lines["expect"]
     assert said.seconds > 0 and torch.equal(torch.get_rng_state(), before)
 
 
