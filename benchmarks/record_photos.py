@@ -15,7 +15,7 @@ import copy
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -48,7 +48,19 @@ RECIPES = {
     "byol": Recipe("byol", ENCODER, HEAD | {"norm_output": True}, {"momentum": 0.99, "total_steps": "all"}, CONFIG),
 }
 PEER = "lightly's SimCLR"
-RUNS = (("SimCLR", 0), ("MoCo", 0), ("BYOL", 0), (PEER, 0), ("SimCLR", 1), ("SimCLR", 2))
+PIXELS, RANDOM = "pixels", "random encoder"
+RUNS = (
+    (PIXELS, 0),
+    (RANDOM, 0),
+    (RANDOM, 1),
+    (RANDOM, 2),
+    ("SimCLR", 0),
+    ("MoCo", 0),
+    ("BYOL", 0),
+    (PEER, 0),
+    ("SimCLR", 1),
+    ("SimCLR", 2),
+)
 OF_ROW = {method.__name__: name for name, method in METHODS.items()}
 
 
@@ -81,10 +93,13 @@ def vote(encoder: nn.Module, voters: ImageSet, asked: ImageSet) -> float:
     return knn_accuracy(embed(encoder, voters), voters.labels, embed(encoder, asked), asked.labels)
 
 
+def with_seed(method: str, seed: int) -> Recipe:
+    return replace(RECIPES[method], config=replace(RECIPES[method].config, seed=seed))
+
+
 def ours(row: str, seed: int) -> tuple[nn.Module, list[dict], dict]:
     """A method of the course by its recipe for photos: encoder, one row an epoch, settings."""
-    chosen = RECIPES[OF_ROW[row]]
-    chosen = replace(chosen, config=replace(chosen.config, seed=seed))
+    chosen = with_seed(OF_ROW[row], seed)
     seen = everything()
     method, watch = chosen.build(seen), Watch(chosen.config.epochs)
     history = pretrain(
@@ -149,32 +164,34 @@ def ship(row: str, seed: int, encoder: nn.Module, config: dict, about: dict) -> 
     checkpoints.save(checkpoints.SHIPPED / name, copy.deepcopy(encoder).half(), card)
 
 
-def floors() -> list[dict]:
-    """Raw pixels, and the encoder before its first step."""
-    encoders = [RECIPES["simclr"].build(everything()).encoder]
-    for seed in (1, 2):
-        chosen = RECIPES["simclr"]
-        encoders.append(replace(chosen, config=replace(chosen.config, seed=seed)).build(everything()).encoder)
-    none = {"core_minutes": 0.0, "epochs": 0, "images": 0, "curve": []}
-    rows = [{"run": "pixels", "seed": 0} | judge(lambda x: to_float(x.images).flatten(1)) | none]
-    for seed, encoder in enumerate(encoders):
-        rows.append({"run": "random encoder", "seed": seed} | judge(lambda x, e=encoder: embed(e, x)) | none)
-    return rows
+def floor(row: str, seed: int) -> dict:
+    """Raw pixels, or the encoder before its first step."""
+    encoder = with_seed("simclr", seed).build(everything()).encoder
+    measured = judge(lambda x: to_float(x.images).flatten(1) if row == PIXELS else embed(encoder, x))
+    return (
+        {"run": row, "seed": seed}
+        | measured
+        | {"core_minutes": 0.0, "epochs": 0, "images": 0, "config": {}, "curve": []}
+    )
+
+
+def kept_file(row: str, seed: int) -> Path:
+    return KEPT / f"{row.replace(' ', '_')}_{seed}.json"
 
 
 def once(row: str, seed: int) -> dict:
-    """`run(row, seed)`, unless its result is kept."""
-    kept = KEPT / f"{row.replace(' ', '_')}_{seed}.json"
+    """What the run gave, made now unless it is kept."""
+    kept = kept_file(row, seed)
     if not kept.exists():
-        result = run(row, seed)
+        result = floor(row, seed) if row in (PIXELS, RANDOM) else run(row, seed)
         write_atomically(kept, lambda temporary: temporary.write_text(json.dumps(result)))
     return json.loads(kept.read_text())
 
 
-def write() -> Path:
-    """The record of all runs; those that are not kept are made first."""
-    runs = [once(row, seed) for row, seed in RUNS]
-    configs = {run["run"]: run.pop("config") for run in runs}
+def write(wanted: Sequence[tuple[str, int]] = RUNS) -> Path:
+    """The record of these runs; those that are not kept are made first."""
+    runs = [once(row, seed) for row, seed in wanted]
+    configs = {run["run"]: config for run in runs if (config := run.pop("config"))}
     return records.write(
         "photos",
         room="lessons/full_scale",
@@ -182,7 +199,7 @@ def write() -> Path:
         about="SimCLR, MoCo and BYOL on all 50,000 photos of CIFAR-10 on two cores, and lightly's loop beside them: "
         "kNN and linear accuracy on the 10,000 test images.",
         config={"encoder": ENCODER, "configs": configs, "voters on the way": VOTERS},
-        runs=[*floors(), *runs],
+        runs=runs,
         minutes=sum(run["core_minutes"] for run in runs),
     )
 
@@ -191,7 +208,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted({row for row, _ in RUNS}), help="one run instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of that run")
+    parser.add_argument("--so-far", action="store_true", help="the record of the runs that are kept, and no new one")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     KEPT.mkdir(parents=True, exist_ok=True)
-    print(once(wanted.only, wanted.seed) if wanted.only else write())
+    if wanted.only:
+        print(once(wanted.only, wanted.seed))
+    else:
+        print(write([one for one in RUNS if kept_file(*one).exists()] if wanted.so_far else RUNS))
