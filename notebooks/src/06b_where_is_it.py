@@ -657,7 +657,8 @@ show_table(rows, ["on test", *columns])
 # %% [markdown]
 # With 1,000 scenes and time, training from scratch catches up: it is close at AP50, and *ahead* at AP75. There the early
 # stages of the fine-tuned network hardly move (their rates are small, lesson 06), and they were made for other questions.
-# So with enough labels pre-training was a faster start and not a better end. He et al. (2018) found the same on COCO.
+# So with enough labels pre-training was a faster start and not a better end. With 50 scenes it is another matter: time
+# alone does not bring training from scratch near the other. He et al. (2018) found the same on COCO.
 # Where does it help a dense task, then? Where steps are few or labels are few, and where the answer needs *what* as well
 # as *where*.
 #
