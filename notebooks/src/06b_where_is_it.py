@@ -627,12 +627,14 @@ for task, (_, title) in tasks.items():
 # %% [markdown]
 # After these 300 steps:
 #
-# - **Boxes: the start from cards is far ahead.** With 50 scenes it finds most objects, and from scratch few. SimCLR has
-#   never seen a box, or two objects in one picture. But its maps tell the kinds apart, and a list of boxes with classes
-#   asks for the kinds before all else.
+# - **Boxes: the start from cards is far ahead.** With 50 scenes it finds most objects, and from scratch few. (A head on
+#   a frozen network with random weights finds next to nothing.) SimCLR has never seen a box, or two objects in one
+#   picture. But its maps tell the kinds apart, and a list of boxes with classes asks for the kinds before all else.
 # - **Frozen is nearly enough with few labels.** With 50 scenes a head of 17,000 weights on frozen maps is close to
 #   fine-tuning. With 1,000 it falls behind, and further at AP75 than at AP50: exact sides are what the maps must still
 #   learn. Two crops of a card were asked to look alike wherever they were cut, so nothing asked for exact places.
+# - **The scenes themselves teach nothing for boxes.** SimCLR on 4,000 scenes without labels starts no better than no
+#   pre-training, though these are the very pictures of the task. We come back to that below.
 # - **Masks: no gain.** From scratch is near fine-tuning, and the frozen maps are *worse* than no pre-training. "Object
 #   or background" needs no kinds. An edge between two colours is enough, and a few hundred steps teach that.
 #
@@ -686,8 +688,9 @@ for n, each in agree.items():
     )
 
 # %% [markdown]
-# With more objects, the loss more and more often asks the network to say the same of *different* contents: the shelf, the
-# light, the background. What two such views have in common is what the network keeps. On photos with one thing in the
+# With more objects, the loss more and more often asks the network to say the same of *different* contents. What two such
+# views have in common is what the network keeps: the light, the background. That fits the lines of the scenes in the
+# tables above, near those without pre-training. On photos with one thing in the
 # middle (ImageNet) the guess is right most of the time. Methods for scenes take views place by place: DenseCL (Wang et
 # al. 2020) compares places of two maps that match, and others compare regions or boxes.
 #

@@ -315,7 +315,7 @@ def test_an_image_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, pix
 
 def test_what_does_not_exist_lists_what_does(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match="'cifar100'; take 'shapes', 'cifar10', 'stl10', or the path of a folder"
+        FileNotFoundError, match="'cifar100'; take 'shapes', 'scenes', 'cifar10', 'stl10', or the path of a folder"
     ):
         load("cifar100", "train")
     with pytest.raises(ValueError, match="'shapes' is not a data set that lies in a file"):
