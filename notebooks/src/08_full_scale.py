@@ -696,12 +696,12 @@ if photos:
     )
 
 # %% [markdown]
-# Read it with care. The curve of a cosine schedule rises to the end because the rate falls to 0 there: it does not say
-# that the run was too short, or long enough. And a ranking of small networks after a short run is not that of ResNet-18
-# after 800 epochs.
+# Read it with care. The kNN curve is flat at the end while the loss still falls a little: with a rate that falls to 0 just
+# there, one cannot say what a longer run would bring. And a ranking of small networks after a short run is not that of
+# ResNet-18 after 800 epochs.
 #
-# The encoder of the long run comes with the course. Where CIFAR-10 is at hand, it answers a smaller question now: 2,000 labelled
-# photos vote on 1,000 validation photos. (So the number is lower than that in the table, where all photos vote.)
+# The encoder of the long run comes with the course. Where CIFAR-10 is at hand, it answers a smaller question now: 2,000
+# labelled photos vote on 1,000 validation photos. (So the number is lower than that in the table, where all photos vote.)
 
 # %% tags=["folded"]
 # The shipped encoder of photos, judged on few of them
