@@ -196,8 +196,8 @@ def write(wanted: Sequence[tuple[str, int]] = RUNS) -> Path:
         "photos",
         room="lessons/full_scale",
         script="benchmarks/record_photos.py",
-        about="SimCLR, MoCo and BYOL on all 50,000 photos of CIFAR-10 on two cores, and lightly's loop beside them: "
-        "kNN and linear accuracy on the 10,000 test images.",
+        about=f"{', '.join(dict.fromkeys(run['run'] for run in runs))} on the 50,000 photos of CIFAR-10 that are not "
+        "test, one core a run: kNN and linear accuracy on the 10,000 test images.",
         config={"encoder": ENCODER, "configs": configs, "voters on the way": VOTERS},
         runs=runs,
         minutes=sum(run["core_minutes"] for run in runs),

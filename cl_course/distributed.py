@@ -141,8 +141,8 @@ def lost(error: RuntimeError) -> str | None:
     """In words, if `error` says that memory is short, a GPU failed or another process ended; None for any other."""
     text = str(error).partition("\n")[0]
     if "out of memory" in text.lower() or "can't allocate memory" in text:
-        return ("a step needs more memory than there is; take checkpointing=True (--checkpointing), for SimCLR "
-                "chunk_size (--chunk-size), a smaller batch_size (--batch-size) in a new run, or another device")
+        return ("a step needs more memory than there is; take checkpointing=True (--checkpointing) or another device, "
+                "or start a new run with a smaller batch_size (--batch-size) or, for SimCLR, chunk_size (--chunk-size)")
     if "CUDA error" in text or "cuDNN error" in text:
         return f"the GPU failed during the run ({text}); see with nvidia-smi whether it is well, and {AGAIN}"
     if processes() > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "onnection" in text):

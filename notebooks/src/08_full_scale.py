@@ -20,7 +20,7 @@
 # **Time**: {minutes} minutes, and hours of a GPU if you start a full run. **Needs**: lessons 03 to 05. It computes for
 # about a minute on two cores.
 #
-# **What this lesson has not**: no full run on a GPU has been made for it, since none was at hand. So it shows the
+# **What this lesson does not have**: no full run on a GPU has been made for it, since none was at hand. So it shows the
 # plan, a few steps of the full recipe, published numbers, and runs of our own at the size that two cores can do. Where
 # the numbers of full runs would stand, it says so.
 
@@ -154,11 +154,14 @@ plan_lab(record)
 # %% [markdown]
 # <details><summary>What to expect</summary>
 #
-# 1. On a few cores the published run takes many days. Fewer epochs shorten it in proportion, and so do fewer images. A
+# 1. On a few cores the published run takes days; the lab says how many. Twenty epochs end in a night on the recorded
+#    machine. Fewer epochs shorten it in proportion, and so do fewer images. A
 #    smaller batch does not.
 # 2. The time hardly moves, the memory grows with the batch, and so do the negatives.
-# 3. Dozens of epochs. Our own runs below are of that kind, with all images.
-# 4. It depends on the machine. Activation checkpointing and bfloat16 both lower the memory, together more than each.
+# 3. About a hundred epochs and more on the recorded machine. Our own short runs below, with 10,000 photos, are of that
+#    kind.
+# 4. It depends on the machine. Activation checkpointing and bfloat16 both lower the memory. The lab multiplies their
+#    factors, each timed alone; both together were not timed. (`pretrain` refuses compiled with checkpointing.)
 #
 # </details>
 #
@@ -251,7 +254,8 @@ show_table(
 #   crop may show no object at all.)
 # - **Stem**: 32 pixels are few. The usual ResNet-18 would throw away most of them in its first two layers, so for
 #   CIFAR-10 it starts with a 3 × 3 convolution without stride (SimCLR, App. B.9).
-# - **Length**: with photos a run learns slowly and for long. The loss looks flat while the probe still rises.
+# - **Length**: with photos a run learns slowly and for long. The published runs of ResNet-18 on CIFAR-10
+#   below take 200 epochs and more.
 #
 # ## The plan before the run
 #
@@ -271,7 +275,8 @@ if not lesson.full:  # the same recipe, four steps of it
 print(plan(chosen, images, lesson.device))
 
 # %% [markdown]
-# **Quiz.** The line *expect* names what others measured with 200 epochs of batch 512. Does it hold for what is printed
+# **Quiz.** With CIFAR-10, the line *expect* names what others measured with 200 epochs of batch 512. (With the cards it
+# says "not measured".) Does it hold for what is printed
 # above it?
 #
 # <details><summary>Answer</summary>
@@ -287,7 +292,7 @@ print(plan(chosen, images, lesson.device))
 # | | what it does | what it may cost |
 # |---|---|---|
 # | `precision="bfloat16"` | the network computes with numbers of 8 binary digits in place of 24; weights and loss stay in float32 | slower where the processor has no unit for it |
-# | channels last | the channels of a pixel lie beside each other in memory; the course's encoders do it always | nothing |
+# | channels last | the channels of a pixel lie beside each other in memory; the course's encoders do it always | hardly anything |
 # | `compile=True` | `torch.compile` joins small operations into large ones | a minute or more at the start |
 # | `checkpointing=True` | keeps only the inputs of the encoder's parts, and computes the rest again | one more forward pass |
 #
@@ -311,9 +316,11 @@ show_table(
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
-# The numbers belong to one machine. On a GPU with units for bfloat16, it is the first thing to switch on; on a processor
-# without them it makes a step slower. That is why you measure before you choose. Activation checkpointing does what it promises
-# everywhere: less memory for more time, and exactly the same numbers. So a run that was cut may go on with it, on a
+# The numbers belong to one machine, and that is why you measure before you choose. With units for bfloat16, in a GPU or
+# in a processor such as this one, bfloat16 is the first thing to switch on; on a processor without them it makes a step
+# slower. Compiling changes the time by about a percent here: it is made above all for GPUs. Channels last saves
+# time, most of it with the small ResNet. Activation checkpointing does what it promises everywhere: less memory for
+# more time, and the same numbers. So a run that was cut may go on with it, on a
 # GPU with less memory.
 #
 # </details>
@@ -352,8 +359,8 @@ for name, encoder in (("plain", plain), ("by torch", by_torch), ("by course", by
 # ## Another batch size
 #
 # A batch that is $k$ times as large makes $k$ times fewer steps in an epoch, and its gradient is less noisy. The usual
-# rule for SGD (Goyal et al. 2017): multiply the learning rate by $k$ as well. The warm-up, in which such a large rate
-# would do harm, keeps its number of *epochs*.
+# rule for SGD (Goyal et al. 2017): multiply the learning rate by $k$ as well. In the first epochs such a large rate
+# would do harm, so the rate rises slowly there. This warm-up keeps its number of *epochs*.
 #
 # ### Exercise 2: scale the learning rate (4 min, easy)
 #
@@ -388,11 +395,14 @@ checks.scaled_rate(my_scaled_rate)
 
 # %% [markdown]
 # The full recipe was made so: lightly's 0.06 for 128 images is 0.24 for 512. The rule has limits. At very large
-# batches it breaks, and SimCLR's authors take LARS there. For Adam many scale by the square root.
+# batches SGD by this rule can become unstable. SimCLR's authors therefore take LARS, at all batch sizes (sec. 2.2), and
+# keep the linear rule. For Adam many scale by the square root (Malladi et al. 2022).
 #
 # ## What goes wrong between GPUs
 #
-# Every process computes NT-Xent of *all* embeddings, so its loss is that of one process on the whole batch. It gets the
+# Every process computes NT-Xent of *all* embeddings, so its loss is that of one process on the whole batch. So on four
+# GPUs, which share each batch, a view has as many negatives as on one (the last question of "Predict first").
+# Each process gets the
 # embeddings of the others by `all_gather`. But torch's plain `all_gather` passes no gradient back. Then each process
 # learns from its own rows alone, and what the other processes' losses say about these rows is lost. No error, no wrong
 # loss.
@@ -557,9 +567,14 @@ else:  # the whole recipe, on your GPU; run this cell again after a stop
     print("loss by epoch:", losses(resume=file))
 
 # %% [markdown]
-# What else may happen in a long run is one sentence too, with the last good checkpoint in it: images that do not fit on
-# the device, a step that needs more memory than there is, a GPU or another process that fails, a loss that is not
-# finite. What the sentence advises can be done with `--resume`.
+# On a CPU the numbers are the same. On a GPU some sums are added in another order each time, so the last digits may
+# differ.
+#
+# Other failures are reported in one sentence too. Images that do not fit on the device are refused before the first
+# step. For a step that needs more memory than there is, a GPU or another process that fails, or a loss that is not
+# finite, the sentence also names the last good checkpoint. With `--resume` you may start again, take another device, or
+# add `--checkpointing`. A smaller batch, chunks, another learning rate or temperature make another run: start it with a
+# new checkpoint file.
 #
 # ## What published numbers measured
 #
@@ -646,11 +661,12 @@ checks.reported_accuracy(my_reported_accuracy)
 # ## Our own runs on photos
 #
 # Full runs on a GPU would stand here, with ResNet-18 and 200 epochs, three seeds each. **They have not been made**: no
-# GPU was at hand. What has been made is of the size of two cores. The first table is one run of SimCLR: a small encoder,
-# all 50,000 photos that are not test, without labels, one core. It is **one seed**, so it says what is possible, and
-# nothing of the spread. The second table compares the three methods with three seeds each, in short runs on 10,000
-# photos. All are judged as the course always does: kNN with $k = 20$ and a linear probe, after the last epoch, test read
-# once.
+# GPU was at hand. What has been made is of the size of two cores. The first table is one run of SimCLR: a small encoder
+# (1.2 million weights), all 50,000 photos that are not test, without labels, one core. Beside it stands the same
+# encoder before training, with three seeds. The run itself is **one seed**, so it says what is possible, and nothing of
+# the spread. The second table compares the three methods with three seeds each, in short runs of a smaller encoder on
+# 10,000 photos. Beside them stand raw pixels, that encoder before training, and supervised training on the same photos.
+# All are judged as the course always does: kNN with $k = 20$ and a linear probe, after the last epoch, test read once.
 
 # %% tags=["folded"]
 # The recorded runs on photos, and their curves
@@ -700,8 +716,12 @@ if photos:
 # there, one cannot say what a longer run would bring. And a ranking of small networks after a short run is not that of
 # ResNet-18 after 800 epochs.
 #
+# The number of voters counts, too. In the table all 45,000 training photos vote on test; on the way, in the figure,
+# 10,000 of them vote on validation. So the curve ends lower than the table.
+#
 # The encoder of the long run comes with the course. Where CIFAR-10 is at hand, it answers a smaller question now: 2,000
-# labelled photos vote on 1,000 validation photos. (So the number is lower than that in the table, where all photos vote.)
+# labelled photos vote on 1,000 validation photos, so the number is lower again. (The encoder has seen these 1,000 in
+# training, without their labels.)
 
 # %% tags=["folded"]
 # The shipped encoder of photos, judged on few of them
@@ -761,13 +781,15 @@ else:
 # | a cut run | weights, slow copy, queue, optimiser, generator, epoch |
 # | a published number | which epoch, who chose it, which judge, how many images |
 #
-# Its rows of the running results stand above, in a table of their own: photos are not cards.
+# This lesson adds no row to the running results, which are of the cards: the runs on photos stand in their own tables
+# above.
 #
 # ## References
 #
 # - T. Chen, S. Kornblith, M. Norouzi, G. Hinton. *A simple framework for contrastive learning of visual representations* (SimCLR). 2020, [arXiv:2002.05709](https://arxiv.org/abs/2002.05709). CIFAR-10, App. B.9.
 # - P. Goyal et al. *Accurate, large minibatch SGD: training ImageNet in 1 hour*. 2017, [arXiv:1706.02677](https://arxiv.org/abs/1706.02677). The linear rule and the warm-up.
 # - Y. You, I. Gitman, B. Ginsburg. *Large batch training of convolutional networks* (LARS). 2017, [arXiv:1708.03888](https://arxiv.org/abs/1708.03888).
+# - S. Malladi, K. Lyu, A. Panigrahi, S. Arora. *On the SDEs and scaling rules for adaptive gradient algorithms*. 2022, [arXiv:2205.10287](https://arxiv.org/abs/2205.10287). The square-root rule.
 # - T. Chen, B. Xu, C. Zhang, C. Guestrin. *Training deep nets with sublinear memory cost*. 2016, [arXiv:1604.06174](https://arxiv.org/abs/1604.06174). Activation checkpointing.
 # - K. He et al. *Momentum contrast for unsupervised visual representation learning* (MoCo). 2020, [arXiv:1911.05722](https://arxiv.org/abs/1911.05722). The authors' CIFAR demo: [colab.research.google.com/github/facebookresearch/moco](https://colab.research.google.com/github/facebookresearch/moco/blob/colab-notebook/colab/moco_cifar10_demo.ipynb).
 # - I. Susmelj et al. *lightly*, benchmarks: [docs.lightly.ai](https://docs.lightly.ai/self-supervised-learning/getting_started/benchmarks.html).

@@ -14,7 +14,7 @@
 # - say of SupCon, SimSiam, Barlow Twins, VICReg and DINO what each one's loss asks for, and write it in a few lines;
 # - name what keeps each from collapse, and recognise the collapse that follows where it is missing;
 # - put the right thing on the right side: mean, stop-gradient, standard deviation, temperature, centre;
-# - read a table of eight methods, and say what it does not show.
+# - say for eight methods what one point for all costs, and what a table of accuracies does not show.
 #
 # **Time**: {minutes} minutes. **Needs**: NT-Xent (lesson 02) and BYOL (lesson 05). It computes for under a minute on
 # two cores.
@@ -98,7 +98,7 @@ z2 = z1 + 0.5 * torch.randn(256, 8, generator=generator)
 # | card | what stops the collapse |
 # |---|---|
 # | 1 SupCon | negatives, chosen by labels |
-# | 2 SimSiam | a stop-gradient behind a predictor |
+# | 2 SimSiam | a predictor on one side, a stop-gradient on the other |
 # | 3 Barlow Twins | each dimension is standardised, and no two may say the same |
 # | 4 VICReg | a floor under each dimension's standard deviation |
 # | 5 DINO | a centre and a low temperature, each against one collapse |
@@ -193,7 +193,8 @@ print(f"ten classes at random: {supcon_loss(z1, z2, ten_classes, 0.3):.3f}")
 # <details><summary>Answer</summary>
 #
 # One point for all. Every other view is a positive, none is a negative, and the loss is least, $\ln(2n - 1)$, where
-# all shares are equal. So training refuses a data set of one class. The other end is harmless: with one image a class,
+# all shares are equal: with fewer than $2n - 1$ dimensions, only at one point. So training refuses a data set of one
+# class. The other end is harmless: with one image a class,
 # SupCon *is* NT-Xent.
 #
 # </details>
@@ -206,8 +207,9 @@ print(f"ten classes at random: {supcon_loss(z1, z2, ten_classes, 0.3):.3f}")
 # $$\mathcal{L} = -\tfrac{1}{2} \cos(p_1, \mathrm{stopgrad}(z_2)) - \tfrac{1}{2} \cos(p_2, \mathrm{stopgrad}(z_1))$$
 #
 # Nothing in the *value* of this loss forbids a collapse: one point for all gives $-1$, the best there is. What forbids
-# it is the path that training takes. The targets cannot run to meet the predictions; only the predictions move. Why this
-# is enough is still argued about (lesson 05 has one explanation: the predictor must stay near its best).
+# it is the path that training takes. In each term the gradient moves the prediction, never the target. In the paper
+# both parts are needed: without the stop-gradient (fig. 2) or the predictor (tab. 1) accuracy on ImageNet is 0.1 %. Why
+# the two together are enough is still disputed (lesson 05 has one explanation: the predictor must stay near its best).
 #
 # ### Exercise 2: the side of the stop-gradient (4 min, easy)
 #
@@ -256,8 +258,8 @@ assert_close(byol_loss(2 * z1, z2) + byol_loss(2 * z2, z1), 4 + 4 * paper)
 print(f"SimSiam's loss {paper:.3f}; BYOL's is 4 + 4 times it, {4 + 4 * paper:.3f}")
 
 # %% [markdown]
-# The package's `SimSiam` uses `byol_loss`, four times as steep, so a quarter of the paper's learning rate makes the
-# same steps.
+# The package's `SimSiam` uses `byol_loss`, four times as steep. With SGD and without weight decay, a quarter of the
+# paper's learning rate makes the same steps.
 #
 # ## Card 3: Barlow Twins
 #
@@ -340,8 +342,9 @@ show(
 #
 # <details><summary>Answer</summary>
 #
-# No: a constant dimension has no correlation, and the first term is then 1 for it. But all dimensions may say *one*
-# thing. That is the milder, **dimensional** collapse, the middle matrix above: the spread stays high and the rank falls.
+# No: the correlation of a constant dimension counts as 0, and the first term is then 1 for it. But all dimensions may
+# repeat *one*. That is the milder, **dimensional** collapse, the middle matrix above: the spread can stay high, and the
+# rank falls.
 #
 # </details>
 #
@@ -446,13 +449,15 @@ target_lab()
 #
 # 1. The centre's momentum to 1, which is no centre, at the last step. Then back.
 # 2. The temperature from 0.02 up to 1, with the centre at 0.9.
-# 3. Momentum 1 *and* temperature 1. Which collapse is it now?
+# 3. Momentum 1 *and* temperature 1. Do the targets collapse, and if so, which collapse is it?
 #
 # <details><summary>What to see in it</summary>
 #
-# Without a centre and at a low temperature, the solid and the dashed line fall together: nearly all cards have the same
-# sharp target. At a high temperature both lines lie at $\ln K$: the targets are uniform. In both cases the distance
-# between the lines, what a target tells of its card, is near 0. It is largest where both safeguards work.
+# The sliders change the targets, not the training: this teacher was trained *with* both safeguards. So without a centre
+# it does not collapse at once. The dashed line falls and the orange bars become less even, since a few prototypes get a
+# larger share, but the cards still differ. The collapse to one prototype comes when a run is *trained* without a
+# centre: see the recorded runs below. At temperature 1 both lines lie at $\ln K$, with or without a centre: the targets
+# are uniform, and the distance between the lines, what a target tells of its card, is near 0.
 #
 # </details>
 #
@@ -508,10 +513,11 @@ print(f"all alike, no centre: {dino_loss(scores, scores, no_center):.4f}: nothin
 print(f"all alike, centred:   {dino_loss(scores, scores, scores[0]):.4f}: targets are uniform now")
 
 # %% [markdown]
-# ## What happens without it
+# ## What happens without the safeguard
 #
-# A run so small that it takes seconds (512 cards, a thin encoder, z of 32 dimensions), whole and with one thing taken
-# out. First one live, VICReg without its variance term. **Predict**: where do spread and loss end?
+# A run so small that it takes seconds (512 drawn images, a thin encoder, z of 32 dimensions), whole and with one part
+# taken out. Not as in the papers are $\lambda = 0.05$ in Barlow Twins and $T_t = 0.02$ in DINO, among others. First one
+# run live, VICReg without its variance term. **Predict**: where do spread and loss end?
 
 # %%
 (broken,) = [part for part in small_runs.PARTS if part.without == "variance term"]
@@ -552,11 +558,16 @@ show_table(
 # %% [markdown]
 # <details><summary>What to see in it</summary>
 #
-# - **SimSiam** without stop-gradient and **VICReg** without the variance term are on the way to one point: the spread falls
-#   towards 0, and the loss is far *lower* than that of the whole. A low loss is no sign of health.
-# - **Barlow Twins** without the redundancy term keeps its spread, as card 3 said: no collapse to one point. It should lose
-#   rank, and these runs do *not* show it. A batch of 32 says little about 32 x 32 correlations, and in one of three
-#   seeds the loss even ends above $d = 32$, that of views which share nothing. Longer runs are needed here.
+# - **VICReg** without the variance term is on the way to one point: the spread falls towards 0. Its loss is far *lower*
+#   than that of the whole, also because it has one term less.
+# - **SimSiam** without stop-gradient collapses in another way: the spread falls to about half of the whole's and stays
+#   above 0, and the effective rank falls to 2. The projector ends in a BatchNorm here, which keeps each dimension from
+#   being constant, so that nearly all become copies of two (lesson 05). The loss is the same function in both runs, and
+#   it is far lower in the collapsed one: a low loss is no sign of health.
+# - **Barlow Twins** without the redundancy term keeps its spread, as card 3 said: no collapse to one point. It may lose
+#   rank, but these runs do *not* show it: the ranks of both settings are alike. They are too short to tell. A batch of
+#   32 is a noisy estimate of 32 x 32 correlations, and in one of three seeds the loss ends above $d = 32$, the value at
+#   no correlation, with the redundancy term and without it.
 # - **DINO** cannot be judged by the spread of z here: the collapse is in the targets. See below.
 #
 # </details>
@@ -583,14 +594,16 @@ show(
 #
 # ## One table
 #
-# All on the drawn cards, with the same encoder, images, number of views and twenty epochs as the table of lesson 03. Each
-# method has its own optimiser, rate and head, from its recipe. A card has its row as soon as it is recorded
-# (`benchmarks/record_family.py table`).
+# This is the table of lesson 03, on the drawn images: one encoder, the same images, two views of each, twenty epochs.
+# Each method has its own optimiser, rate and head, printed below. To add rows of this lesson's five methods, trained
+# under the same conditions, run `benchmarks/record_family.py table`. The last line is a published benchmark with a
+# larger network, photos and 200 epochs: it has six of the recap's eight methods.
 
 # %% tags=["folded"]
-# The running results, with the five cards
+# The running results, and a published range
 recorded = [records.read(name) for name in ("results", "family") if name in records.names()]
 runs = [run for record in recorded for run in record["runs"]]
+ranks = {"rank_h": "effective rank of h"} if any("rank_h" in run for run in runs) else {}
 rows = list(dict.fromkeys(run["row"] for run in runs))
 
 
@@ -604,22 +617,23 @@ show_table(
             row,
             mean_and_spread(column(row, "knn")),
             mean_and_spread(column(row, "linear")),
-            mean_and_spread(column(row, "rank_h"), 1),
+            *(mean_and_spread(column(row, rank), 1) for rank in ranks),
             f"{sum(column(row, 'cpu_minutes')) / len(column(row, 'cpu_minutes')):.1f}",
             max(column(row, "labels")),
             len(column(row, "knn")),
         ]
         for row in rows
     ],
-    ["row", "kNN", "linear probe", "effective rank of h", "core minutes", "labels", "seeds"],
-    "Accuracy on test, mean ± standard deviation over seeds; rank on validation, where it was kept",
+    ["row", "kNN", "linear probe", *ranks.values(), "core minutes", "labels", "seeds"],
+    "Mean ± standard deviation over seeds; accuracy on test" + "; rank on validation" * len(ranks),
 )
 for record in recorded:
     for name, how in record["config"].items():
         if isinstance(how, dict) and "optimizer" in how:
+            head = f", head {how['head'] or 'of 128 and 128'}" if "head" in how else ""
             print(
                 f"{name}: {how['optimizer']} at {how['learning_rate']:g}, batches of "
-                f"{how['batch_size']}, head {how.get('head') or 'of 128 and 128'}"
+                f"{how['batch_size']}{head}"
             )
 published = [knn for of_both_years in PUBLISHED_KNN.values() for knn in of_both_years]
 print(
@@ -630,12 +644,14 @@ print(
 # %% [markdown]
 # <details><summary>What the table does not show</summary>
 #
-# - **A ranking of methods.** SimCLR's, MoCo's and BYOL's settings were looked at for whole lessons, those of the cards
-#   were not. A row near the random encoder says "not tuned for this", not "does not work": compare it with the range
-#   of the published table, in the last line of the cell.
-# - **What they were made for.** Barlow Twins and VICReg gain from thousands of dimensions of z, DINO from vision
-#   transformers, many small crops and hundreds of epochs. Here z is short, and twenty epochs are a minute or two.
-# - **A fair race for SupCon.** It has seen every label. Compare it with the row "supervised".
+# - **A ranking of methods.** SimCLR's, MoCo's and BYOL's settings were studied for whole lessons. A method that runs
+#   with settings nobody has tuned may end near the random encoder. That says "not tuned for this", not "does not work":
+#   look at the published range in the last line, where all six methods are close together.
+# - **What the methods of this lesson were made for.** Barlow Twins and VICReg gain from thousands of dimensions of z,
+#   DINO from vision transformers, many small crops and hundreds of epochs. Here z is short, and twenty epochs take
+#   minutes.
+# - **Who has seen labels.** "supervised" was trained with all of them, as the column says. SupCon needs them too: it
+#   would have to be compared with this row, not with SimCLR.
 # - **The cost of tuning**: core minutes are those of the last run alone.
 #
 # </details>
@@ -670,8 +686,8 @@ print(f"1 / sqrt(d) = {1 / math.sqrt(d):.3f}; 2 (1 - 1 / sqrt(d)) = {2 - 2 / mat
 # <details><summary>Answer</summary>
 #
 # SupCon compares images with each other, so it gains from many. Barlow Twins and VICReg estimate a $d \times d$ matrix
-# from $n$ images: fewer images, more noise, but each image still has its own partner alone. SimSiam and DINO compare an
-# image with itself only; the batch serves BatchNorm and the centre.
+# from $n$ images: with fewer images it is noisier, but there are no negatives that could become too few. SimSiam and
+# DINO compare the two views of one image only; the batch serves BatchNorm and the centre.
 #
 # </details>
 #
@@ -698,7 +714,7 @@ print(f"1 / sqrt(d) = {1 / math.sqrt(d):.3f}; 2 (1 - 1 / sqrt(d)) = {2 - 2 / mat
 # | | positives | what stops collapse | networks | one point for all costs |
 # |---|---|---|---|---|
 # | SimCLR | the partner | negatives | one | $\ln(2n - 1)$ |
-# | MoCo | the key | negatives in a queue | two | $\ln(1 + K)$ |
+# | MoCo | the key | negatives in a queue of $m$ keys | two | $\ln(1 + m)$ |
 # | BYOL | the target | predictor, stop-gradient, slow target | two | 0, the best |
 # | SupCon | the class | negatives | one | $\ln(2n - 1)$ |
 # | SimSiam | the other view | predictor, stop-gradient | one | $-1$, the best |

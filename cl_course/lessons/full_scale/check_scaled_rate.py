@@ -52,7 +52,7 @@ MISTAKES = (
         {"factor": lambda b, base: 1.0},
     ),
     Mistake(
-        "the rate is multiplied by the batch itself: by how many times it is as large as base_batch.",
+        "base_rate is multiplied by the batch itself: multiply it by batch / base_batch.",
         {"factor": lambda b, base: b},
     ),
     Mistake(
