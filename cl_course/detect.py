@@ -1,7 +1,7 @@
 """Which objects are where? FCOS, a detector without anchors, in small (Tian et al. 2019, arXiv:1904.01355).
 
 Every place of a feature map says for each class whether an object of it is there, how far the four sides of its box
-are away, and how central the place is in that box (sec. 3.1 and 3.2). One map serves objects of all sizes: ours differ
+are away, and how central the place is in that box (sec. 3.1 and 3.3). One map serves objects of all sizes: ours differ
 by a factor of two. It is as fine as the maps of the encoder's second stage, and also sees the coarser ones, enlarged
 and added, as in a feature pyramid (Lin et al. 2016, arXiv:1612.03144).
 """

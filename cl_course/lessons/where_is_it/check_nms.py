@@ -164,8 +164,9 @@ def are_numbers_of_boxes(attempt: Callable) -> str | None:
     if mine.ndim > 1:
         return f"your answer has the shape {tuple(mine.shape)}: return the numbers of the boxes that stay, one list."
     found = mine.flatten().tolist()
-    if any(value != int(value) or not 0 <= value < len(boxes) for value in found):
-        return f"your answer holds {max(found):g}, which is the number of no box: there are {len(boxes)}, from 0."
+    for value in found:
+        if value not in range(len(boxes)):
+            return f"your answer holds {value:g}, which is the number of no box: there are {len(boxes)}, from 0."
     if len(set(found)) < len(found):
         return "the same box stands in your answer twice."
     return None
