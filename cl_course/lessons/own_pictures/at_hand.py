@@ -29,7 +29,7 @@ def at_hand(kind: str) -> tuple[Path, dict[str, str]]:
     """A zip of pictures, and what the drawer or the data set's authors know: name in the zip -> class.
 
     "cards": 2,000 drawn cards; "digits": scikit-learn's 1,797 handwritten digits, grey, 8 pixels a side;
-    "photos": 432 patches of scikit-learn's two sample photos (CC BY 2.0).
+    "photos": 456 patches of scikit-learn's two sample photos (CC BY 2.0).
 
     Raises:
         ValueError: there is no such kind.
@@ -65,7 +65,7 @@ def opened(dataset: str) -> tuple[Path, dict[str, str]]:
     if not path.exists():
         raise ValueError(f"dataset must be {', '.join(map(repr, KINDS))}, or your own folder or .zip of pictures, got "
                          f"{dataset!r}")  # fmt: skip
-    return path, {}
+    return path.resolve(), {}  # "." has no name to put labels and encoder beside
 
 
 def _pack(path: Path, files: dict[str, bytes]) -> None:

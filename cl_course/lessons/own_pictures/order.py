@@ -2,7 +2,7 @@
 
 A dozen labels cannot teach what is rare, so the first ones go to typical pictures (Hacohen, Dekel & Weinshall 2022,
 arXiv:2202.02794): k-means cuts the features into k groups, and the picture nearest to each centre comes first, then the
-second nearest of each, and so on.
+second nearest of each, and so on. (The paper takes the densest picture of each group instead.)
 """
 
 import torch
