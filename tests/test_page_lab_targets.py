@@ -51,7 +51,7 @@ class TestInThePage:
         yield page
         page.close("targets")
 
-    @pytest.mark.parametrize("temperature, momentum, look", [(0.04, 0.9, 15), (0.5, 0.0, 7), (0.02, 1.0, 3)])
+    @pytest.mark.parametrize("temperature, momentum, look", [(0.04, 0.9, 12), (0.5, 0.0, 7), (0.02, 1.0, 3)])
     def test_targets_and_entropies_are_python_s(self, page, temperature, momentum, look):
         scores, means = recorded()
         center = torch.zeros(PROTOTYPES, dtype=torch.double)

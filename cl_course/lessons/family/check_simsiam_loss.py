@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from cl_course.lessons.family import probes
 from cl_course.lessons.shared.answers import answer_of
@@ -135,21 +135,30 @@ BATCHES = (batch(4, 3), batch(5), batch(7, 5))
 REACHED = ("z1", "z2", "the predictor")
 
 
+def linear(weights: Tensor) -> nn.Linear:
+    """A predictor. It is a module, so that gradients reach its weights from a process of its own as well (marking)."""
+    layer = nn.Linear(*weights.shape, bias=False)
+    layer.weight = nn.Parameter(weights.T.clone())
+    return layer
+
+
 def value(attempt: Callable, z1: Tensor, z2: Tensor, weights: Tensor) -> Tensor:
-    return answer_of(lambda a, b: attempt(a, b, lambda z: z @ weights), z1, z2)
+    return answer_of(lambda a, b: attempt(a, b, linear(weights).requires_grad_(False)), z1, z2)
 
 
 def gradients(attempt: Callable, *given: Tensor) -> list[Tensor]:
     """Of the loss, with respect to z1, z2 and the predictor's weights; zeros where none arrives."""
-    z1, z2, weights = (part.clone().requires_grad_() for part in given)
-    answer = call(lambda: attempt(z1 * 1, z2 * 1, lambda z: z @ weights))
+    z1, z2 = (part.clone().requires_grad_() for part in given[:2])
+    predictor = linear(given[2])
+    learns = (z1, z2, predictor.weight)
+    answer = call(lambda: attempt(z1 * 1, z2 * 1, predictor))
     if not isinstance(answer, Tensor) or not answer.requires_grad:
         raise Fault(
             "no gradient leads back from your loss: keep every step in torch, without .item() or float(), and stop "
             "the gradient of the targets alone."
         )
-    found = torch.autograd.grad(answer.sum(), (z1, z2, weights), allow_unused=True)
-    return [torch.zeros_like(part) if g is None else g for g, part in zip(found, (z1, z2, weights))]
+    found = torch.autograd.grad(answer.sum(), learns, allow_unused=True)
+    return [torch.zeros_like(part) if g is None else g for g, part in zip(found, learns)]
 
 
 def observe(attempt: Callable) -> list:
