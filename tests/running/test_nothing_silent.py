@@ -66,7 +66,7 @@ def test_weights_and_cards_own_and_shipped(tmp_path, name, suffix):
     else:
         for kind in (".safetensors", ".json"):
             shutil.copy(checkpoints.SHIPPED / f"{name}{kind}", tmp_path)
-    encoder = small_resnet(4 if name == "own" else 16)
+    encoder = checkpoints.build_encoder(checkpoints.read_card(path))
     before = state(encoder)
     for _ in flipped(path.with_suffix(suffix)):
         with pytest.raises(ValueError, match=f"{name}.* damaged"):
