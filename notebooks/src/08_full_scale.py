@@ -699,7 +699,8 @@ if photos:
             for name, of_it in by_name(short["runs"], "row").items()
         ],
         ["run", "kNN", "linear probe", "seeds"],
-        f"CIFAR-10, {short['config']['images']:,} photos, {short['config']['epochs']} epochs, accuracy on test",
+        f"CIFAR-10, {short['config']['images']:,} photos, {short['config']['epochs']} epochs, "
+        "accuracy on test",
     )
     curved = [run for run in photos if run.get("curve")]
     ends = {name: of_it[0]["curve"][-1] for name, of_it in by_name(curved).items()}
