@@ -86,7 +86,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
     "test_labels.py": ("test_a_killed_process_loses_no_label", "test_two_processes_cannot_label_into_one_file"),
     "test_package.py": ("test_the_wheel_works_from_another_folder",),
     "test_recipes.py": (
-        "test_a_few_steps_of_every_method_on_every_format_in_every_precision",
+        "test_a_few_steps_of_every_method_on_each_format_and_in_each_precision",
         "test_a_compiled_run_gives_the_same_numbers_and_leaves_the_method_as_it_was",
         "test_a_full_run_that_was_cut_goes_on_to_the_same_numbers",
     ),

@@ -186,10 +186,9 @@ def test_what_does_not_exist_is_named(wrong, sentence):
 
 
 # What they do.
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("dataset, side", [("cifar10", 32), ("stl10", 96)])
+@pytest.mark.parametrize("dataset, side, precision", [("cifar10", 32, "bfloat16"), ("stl10", 96, "float32")])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_few_steps_of_every_method_on_every_format_in_every_precision(root, method, dataset, side, precision):
+def test_a_few_steps_of_every_method_on_each_format_and_in_each_precision(root, method, dataset, side, precision):
     labelled = METHODS[method].uses_labels
     images = load(dataset, "train", limit=16) if labelled else pretraining_images(dataset, limit=16)
     assert images.images.shape == (16, 3, side, side) and (images.labels is not None) == labelled
