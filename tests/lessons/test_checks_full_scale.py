@@ -1,18 +1,13 @@
 """Lesson 08's exercises: right forms pass, known mistakes are named, others get a sentence that leads on."""
 
 import math
-from pathlib import Path
 
-import jupytext
 import numpy as np
 import pytest
 import torch
+from right_and_wrong import RightAndWrong
 
-from cl_course import checks
 from cl_course.lessons.full_scale.small_run import FOLLOWS, NEEDED, first_difference, resumed, unbroken
-from cl_course.lessons.shared.exercise import ExerciseError
-
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "08_full_scale.py"
 
 
 # run_numbers(images, batch, epochs, processes, gathered)
@@ -135,43 +130,11 @@ WRONG = {
     "reported_accuracy": WRONG_ACCURACY,
     "kept": WRONG_KEPT,
 }
-each_exercise = pytest.mark.parametrize("name", RIGHT)
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in RIGHT for i in range(len(RIGHT[name]))])
-def test_passes_every_right_form(name, number, monkeypatch, capsys):
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    getattr(checks, name)(RIGHT[name][number])
-    assert capsys.readouterr().out.startswith(f"✔ my_{name}")
-
-
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in WRONG for i in range(len(WRONG[name]))])
-def test_what_is_said_of_a_mistake_that_nobody_listed(name, number):
-    wrong, said = WRONG[name][number]
-    verdict = getattr(checks, name).judge(wrong)
-    assert not verdict.passed
-    assert said in verdict.sentence and "\n" not in verdict.sentence
-
-
-@each_exercise
-def test_a_stub_is_not_an_error(name, monkeypatch):
-    def stub(*given):
-        return None
-
-    assert "not attempted" in getattr(checks, name).judge(stub).sentence
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    with pytest.raises(ExerciseError, match=f"my_{name}: not attempted"):
-        getattr(checks, name)(stub)
-
-
-@each_exercise
-def test_the_lessons_own_solution_passes(name):
-    cells = jupytext.read(SOURCE, fmt="py:percent").cells
-    (cell,) = [cell for cell in cells if f"def my_{name}(" in cell.source]
-    names = {"torch": torch}
-    exec(cell.source, names)  # noqa: S102 - the lesson's own code
-    verdict = getattr(checks, name).judge(names[f"my_{name}"])
-    assert verdict.passed and verdict.notes == ()
+class TestChecks(RightAndWrong):
+    lesson = "08_full_scale"
+    right, wrong = RIGHT, WRONG
 
 
 # The run that is cut.

@@ -1,20 +1,14 @@
 """Lesson 09's exercises: right forms pass, known mistakes are named, others get a sentence that leads on."""
 
 import math
-from pathlib import Path
 
-import jupytext
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
+from right_and_wrong import RightAndWrong
 
-from cl_course import checks
 from cl_course.lessons.own_pictures.check_copies import BATCHES
 from cl_course.lessons.own_pictures.check_replay import journal
-from cl_course.lessons.shared.exercise import ExerciseError
-
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "09_own_pictures.py"
 
 
 def unit(h):
@@ -174,43 +168,11 @@ WRONG_INTERVAL = [
 
 RIGHT = {"copies": RIGHT_COPIES, "first_to_label": RIGHT_FIRST, "replay": RIGHT_REPLAY, "interval": RIGHT_INTERVAL}
 WRONG = {"copies": WRONG_COPIES, "first_to_label": WRONG_FIRST, "replay": WRONG_REPLAY, "interval": WRONG_INTERVAL}
-FUNCTIONS = {"copies": "my_copies", "first_to_label": "my_first", "replay": "my_labels", "interval": "my_interval"}
-each_exercise = pytest.mark.parametrize("name", RIGHT)
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in RIGHT for i in range(len(RIGHT[name]))])
-def test_passes_every_right_form(name, number, monkeypatch, capsys):
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    getattr(checks, name)(RIGHT[name][number])
-    assert capsys.readouterr().out.startswith(f"✔ {FUNCTIONS[name]}")
-
-
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in WRONG for i in range(len(WRONG[name]))])
-def test_what_is_said_of_a_mistake(name, number):
-    wrong, said = WRONG[name][number]
-    verdict = getattr(checks, name).judge(wrong)
-    assert not verdict.passed
-    assert said in verdict.sentence and "\n" not in verdict.sentence
-
-
-@each_exercise
-def test_a_stub_is_not_an_error(name, monkeypatch):
-    def stub(*_):
-        return ...
-
-    assert "not attempted" in getattr(checks, name).judge(stub).sentence
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    with pytest.raises(ExerciseError, match=f"{FUNCTIONS[name]}: not attempted"):
-        getattr(checks, name)(stub)
-
-
-@each_exercise
-def test_the_lessons_own_solution_passes(name):
-    cells = jupytext.read(SOURCE, fmt="py:percent").cells
-    (cell,) = [cell for cell in cells if f"def {FUNCTIONS[name]}(" in cell.source]
-    names = {"torch": torch, "F": F}
-    exec(cell.source, names)  # noqa: S102 - the lesson's own code
-    assert getattr(checks, name).judge(names[FUNCTIONS[name]]).passed
+class TestChecks(RightAndWrong):
+    lesson = "09_own_pictures"
+    right, wrong = RIGHT, WRONG
 
 
 def test_no_similarity_lies_so_near_the_threshold_that_rounding_decides():

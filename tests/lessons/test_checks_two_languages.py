@@ -1,18 +1,11 @@
 """Lesson 10's exercises: right forms pass, known mistakes are named, others get a sentence that leads on."""
 
 import math
-from pathlib import Path
 
-import jupytext
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
-
-from cl_course import checks
-from cl_course.lessons.shared.exercise import ExerciseError
-
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "10_two_languages.py"
+from right_and_wrong import RightAndWrong
 
 
 def unit(z, dim=1):
@@ -370,39 +363,8 @@ WRONG = {
     "recall": WRONG_RECALL,
     "without_gap": WRONG_WITHOUT_GAP,
 }
-STUBS = {"clip_loss": 3, "siglip_loss": 4, "zero_shot": 2, "recall": 4, "without_gap": 2}
-each_exercise = pytest.mark.parametrize("name", RIGHT)
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in RIGHT for i in range(len(RIGHT[name]))])
-def test_passes_every_right_form(name, number, monkeypatch, capsys):
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    getattr(checks, name)(RIGHT[name][number])
-    assert capsys.readouterr().out.startswith(f"✔ my_{name}")
-
-
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in WRONG for i in range(len(WRONG[name]))])
-def test_what_is_said_of_a_mistake_that_nobody_listed(name, number):
-    wrong, said = WRONG[name][number]
-    verdict = getattr(checks, name).judge(wrong)
-    assert not verdict.passed
-    assert said in verdict.sentence and "\n" not in verdict.sentence
-
-
-@each_exercise
-def test_a_stub_is_not_an_error(name, monkeypatch):
-    stub = {2: lambda a, b: None, 3: lambda a, b, c: ..., 4: lambda a, b, c, d: None}[STUBS[name]]
-    assert "not attempted" in getattr(checks, name).judge(stub).sentence
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    with pytest.raises(ExerciseError, match=f"my_{name}: not attempted"):
-        getattr(checks, name)(stub)
-
-
-@each_exercise
-def test_the_lessons_own_solution_passes(name):
-    cells = jupytext.read(SOURCE, fmt="py:percent").cells
-    (cell,) = [cell for cell in cells if f"def my_{name}(" in cell.source]
-    names = {"torch": torch, "F": F}
-    exec(cell.source, names)  # noqa: S102 - the lesson's own code
-    verdict = getattr(checks, name).judge(names[f"my_{name}"])
-    assert verdict.passed and verdict.notes == ()
+class TestChecks(RightAndWrong):
+    lesson = "10_two_languages"
+    right, wrong = RIGHT, WRONG

@@ -1,17 +1,9 @@
 """Lesson 06b's exercises: right forms pass, known mistakes are named, others get a sentence that leads on."""
 
-from pathlib import Path
-
-import jupytext
 import numpy as np
-import pytest
 import torch
+from right_and_wrong import RightAndWrong
 from torchvision import ops
-
-from cl_course import checks
-from cl_course.lessons.shared.exercise import ExerciseError
-
-SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "06b_where_is_it.py"
 
 
 # box_iou(a, b)
@@ -139,38 +131,8 @@ WRONG = {
         (lambda k, s: list(k), "return one number"),
     ],
 }
-each_exercise = pytest.mark.parametrize("name", RIGHT)
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in RIGHT for i in range(len(RIGHT[name]))])
-def test_passes_every_right_form(name, number, monkeypatch, capsys):
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    getattr(checks, name)(RIGHT[name][number])
-    assert capsys.readouterr().out.startswith("✔")
-
-
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in WRONG for i in range(len(WRONG[name]))])
-def test_what_is_said_of_a_mistake_that_nobody_listed(name, number):
-    attempt, words = WRONG[name][number]
-    verdict = getattr(checks, name).judge(attempt)
-    assert not verdict.passed and words in verdict.sentence, verdict.sentence
-
-
-@each_exercise
-@pytest.mark.parametrize("stub", [lambda *given: None, lambda *given: ...])
-def test_a_stub_is_not_an_error(name, stub, monkeypatch):
-    check = getattr(checks, name)
-    assert "not attempted yet" in str(check.judge(stub))
-    check(stub)
-    monkeypatch.setenv("CL_COURSE_STRICT", "1")
-    with pytest.raises(ExerciseError, match="not attempted yet"):
-        check(stub)
-
-
-@each_exercise
-def test_the_lessons_own_solution_passes(name):
-    cells = jupytext.read(SOURCE, fmt="py:percent").cells
-    [source] = [cell.source for cell in cells if f"def {getattr(checks, name).name}(" in cell.source]
-    own = {"torch": torch, "ops": ops}
-    exec(source, own)  # noqa: S102 - the lesson's own code
-    assert getattr(checks, name).judge(own[getattr(checks, name).name]).passed
+class TestChecks(RightAndWrong):
+    lesson = "06b_where_is_it"
+    right, wrong = RIGHT, WRONG
