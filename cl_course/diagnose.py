@@ -92,3 +92,19 @@ def health(
         loss=loss, chance=chance, positive=similarity.diagonal(), negative=similarity[strangers],
         spread=spread(torch.cat([z1, z2])), effective_rank=effective_rank(h), dim=h.shape[1], knn=knn,
     )
+
+
+def map_places(h: Float[Tensor, "n d"], seed: int = 0) -> Float[Tensor, "n 2"]:
+    """Places in [0, 1]^2, near for similar features: UMAP in cosine distance, or principal components of a handful."""
+    h = F.normalize(h.float(), dim=1)
+    if len(h) < 16 or float(h.std(dim=0).max()) < 1e-6:  # too few for a graph of neighbours, or all alike
+        centred = h - h.mean(dim=0)
+        points = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
+        points = F.pad(points, (0, 2 - points.shape[1]))
+    else:
+        from umap import UMAP  # slow to import, so only here
+
+        umap = UMAP(n_neighbors=min(15, len(h) - 1), metric="cosine", random_state=seed, n_jobs=1)
+        points = torch.from_numpy(umap.fit_transform(h.numpy())).float()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return (points - low) / (high - low).clamp(min=1e-9)

@@ -18,7 +18,7 @@ SOURCES = Path(__file__).parents[2] / "notebooks" / "src"
 
 
 class RightAndWrong:
-    """`lesson` is its file's name, `right` {check: right forms}, `wrong` {check: pairs of a form and words said of it}."""
+    """`lesson` is its file's name, `right` {check: right forms}, `wrong` {check: pairs of a form and what is said}."""
 
     lesson: str
     right: dict

@@ -12,12 +12,13 @@ from PIL import Image
 
 from cl_course.augment import AugmentConfig
 from cl_course.data import ImageSet, load, to_float
+from cl_course.diagnose import map_places
 from cl_course.duplicates import near_duplicates
 from cl_course.evaluate import embed
 from cl_course.labels import Labels
 from cl_course.lessons.own_pictures import at_hand as hand
 from cl_course.lessons.own_pictures.choose import FAR, STILL, choose, leads_out, small
-from cl_course.lessons.own_pictures.lab_map import map_data, places
+from cl_course.lessons.own_pictures.lab_map import map_data
 from cl_course.lessons.own_pictures.look import epochs_for, everything, look
 from cl_course.lessons.own_pictures.order import labelling_order
 from cl_course.lessons.own_pictures.played import enough, played
@@ -211,7 +212,7 @@ def test_the_played_labeller_labels_enough_and_leaves_the_learners_file_alone(tm
 
 
 def test_a_map_of_few_and_of_equal_pictures():
-    assert places(torch.ones(5, 4)).isfinite().all()
-    assert places(torch.randn(3, 1)).shape == (3, 2)
+    assert map_places(torch.ones(5, 4)).isfinite().all()
+    assert map_places(torch.randn(3, 1)).shape == (3, 2)
     with pytest.raises(ValueError, match="the number of images must be a whole number of at least 3"):
         map_data(ImageSet(torch.zeros(2, 3, 2, 2, dtype=torch.uint8)), torch.zeros(2, 4))

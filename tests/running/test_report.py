@@ -10,6 +10,7 @@ from picture_files import encoded, flowers, folder_of, picture
 from PIL import Image
 
 from cl_course.data import ImageSet, load, load_splits
+from cl_course.diagnose import map_places
 from cl_course.running import checkpoints, cli
 from cl_course.running.encoders import open_encoder
 from cl_course.running.report import measure, scores
@@ -26,7 +27,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def no_umap(monkeypatch):
     """Its first import takes ten seconds."""
-    monkeypatch.setattr(measure, "_map", lambda h, seed: torch.rand(len(h), 2))
+    monkeypatch.setattr(measure, "map_places", lambda h, seed: torch.rand(len(h), 2))
 
 
 def measured(source, own_test=False, encoder="simclr_shapes"):
@@ -275,7 +276,7 @@ def test_a_folder_that_changes_while_it_is_read_is_named(tmp_path, capsys, monke
 
 def test_the_real_map_lays_one_class_together():
     test = load("shapes", "test", limit=300)
-    points = measure._map(open_encoder("simclr_shapes").features(test), seed=0)
+    points = map_places(open_encoder("simclr_shapes").features(test), seed=0)
     assert points.min() == 0 and points.max() == 1 and points.shape == (300, 2)
     distance = torch.cdist(points, points).fill_diagonal_(torch.inf)
     assert (test.labels[distance.argmin(dim=1)] == test.labels).float().mean() > 0.7

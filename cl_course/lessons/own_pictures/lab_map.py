@@ -4,11 +4,11 @@ import base64
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from IPython.display import display
 from torch import Generator, Tensor
 
 from cl_course.data import ImageSet, to_float
+from cl_course.diagnose import map_places
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.shared.neighbour_cards import quantised
 from cl_course.lessons.shared.pictures import sprite
@@ -43,25 +43,9 @@ def map_data(images: ImageSet, h: Tensor, seed: int = 0) -> dict[str, Any]:
     return {
         **sprite(to_float(images.images)),
         "names": list(names),
-        "points": places(h, seed).double().round(decimals=4).tolist(),
+        "points": map_places(h, seed).double().round(decimals=4).tolist(),
         "dimensions": codes.shape[1],
         "step": step,
         "codes": base64.b64encode(codes.numpy().tobytes()).decode(),
         "k": min(SHOWN, len(images) - 1),
     }
-
-
-def places(h: Tensor, seed: int = 0) -> Tensor:
-    """Places in [0, 1]^2 by UMAP in cosine distance, or by principal components where there are few: (n, 2)."""
-    h = F.normalize(h.float(), dim=1)
-    if len(h) < 16:  # too few for a graph of neighbours
-        centred = h - h.mean(dim=0)
-        points = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
-        points = F.pad(points, (0, 2 - points.shape[1]))
-    else:
-        from umap import UMAP  # slow to import, so only here
-
-        umap = UMAP(n_neighbors=min(15, len(h) - 1), metric="cosine", random_state=seed, n_jobs=1)
-        points = torch.from_numpy(umap.fit_transform(h.numpy())).float()
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    return (points - low) / (high - low).clamp(min=1e-9)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from cl_course.augment import AugmentConfig, augment
 from cl_course.data import ImageSet, to_float
-from cl_course.diagnose import effective_rank, spread
+from cl_course.diagnose import effective_rank, map_places, spread
 from cl_course.duplicates import near_duplicates
 from cl_course.evaluate import knn_votes, nearest_others, retrieve
 from cl_course.running.encoders import Encoder
@@ -109,7 +109,7 @@ def measure(encoder: Encoder, shipped: Encoder, source: str, pictures: Pictures,
     judged, reason = _scores(encoder, shipped, pictures, h, own_test, seed)
     doubts = None if images.labels is None else _doubts(images, nearest, similarity)
     return Measured(
-        encoder, source, pictures, seed, reason, judged, examples, mapped, _map(h[mapped], seed),
+        encoder, source, pictures, seed, reason, judged, examples, mapped, map_places(h[mapped], seed),
         _views(encoder, images.subset(shuffled[:HEALTH]), generator), doubts, near_duplicates(images.images),
     )  # fmt: skip
 
@@ -154,22 +154,6 @@ def _evenly(labels: Tensor | None, shuffled: Tensor, n: int) -> Tensor:
         turns[label] += 1
     chosen = sorted(keyed)[:n]
     return torch.tensor([picture for _, _, _, picture in sorted(chosen, key=lambda row: row[2])])
-
-
-def _map(h: Tensor, seed: int) -> Tensor:
-    """Places in [0, 1]^2, near for pictures with similar features: UMAP, or principal components of a handful."""
-    h = F.normalize(h, dim=1)
-    if len(h) < 16 or float(h.std(dim=0).max()) < 1e-6:  # too few for a graph of neighbours, or all alike
-        centred = h - h.mean(dim=0)
-        points = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
-        points = F.pad(points, (0, 2 - points.shape[1]))
-    else:
-        from umap import UMAP  # slow to import, so only here
-
-        umap = UMAP(n_neighbors=min(15, len(h) - 1), metric="cosine", random_state=seed, n_jobs=1)
-        points = torch.from_numpy(umap.fit_transform(h.numpy())).float()
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    return (points - low) / (high - low).clamp(min=1e-9)
 
 
 def _views(encoder: Encoder, images: ImageSet, generator: Generator) -> Views:
