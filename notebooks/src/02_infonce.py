@@ -1123,7 +1123,7 @@ print(f"spread at the last step {spreads[:, -1].mean():.2f}")
 # - Alignment brings partners together, uniformity keeps the rest apart; the loss needs both.
 #
 # This lesson adds no row to the running results, since nothing was trained to keep. Here are the two rows that you know
-# from lesson 01; lesson 03 adds the next.
+# from lesson 01; lesson 03, where this loss trains an encoder (SimCLR), adds the next.
 
 # %% tags=["folded"]
 # Running results

@@ -1182,7 +1182,7 @@ results_section(
 # - A map can show clumps where there are none.
 # - What the augmentation did not destroy, features can keep: here place and size can be read linearly, hues cannot.
 #
-# Next: lesson 07, four pitfalls, and a clinic.
+# Next: lesson 06b, where is it: boxes and masks from the same encoders.
 #
 # ## References
 #

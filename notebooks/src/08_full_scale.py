@@ -785,6 +785,8 @@ else:
 # This lesson adds no row to the running results, which are of the cards: the runs on photos stand in their own tables
 # above.
 #
+# Next: lesson 09, your own pictures.
+#
 # ## References
 #
 # - T. Chen, S. Kornblith, M. Norouzi, G. Hinton. *A simple framework for contrastive learning of visual representations* (SimCLR). 2020, [arXiv:2002.05709](https://arxiv.org/abs/2002.05709). CIFAR-10, App. B.9.

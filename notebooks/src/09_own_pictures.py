@@ -657,6 +657,8 @@ if judged is not None:
 #   as scikit-image (`skimage.data`). Save them as files into a folder, and give its path as `dataset`.
 # - **Fewer than ten pictures in a class**: `load` warns that a split lacks the class. The probe above needs five; put
 #   small classes together.
+#
+# Next: lesson 10. The second view of a picture is a sentence.
 
 # %% [markdown]
 # ## References

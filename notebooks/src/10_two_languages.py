@@ -1035,6 +1035,8 @@ print(f"batches with two such captions: {sum(needs_order) / len(needs_order):.0%
 # Yuksekgonul et al. (2023) ask the same of large models, with "the horse is eating the grass" and "the grass is eating
 # the horse", and find many near chance. Their captions rarely differ in order alone, so the loss hardly rewards
 # reading it. In ours, the batches counted above reward it.
+#
+# Next: lesson 11, five more methods, a card each.
 
 # %% [markdown]
 # ## References
