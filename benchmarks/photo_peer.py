@@ -105,8 +105,9 @@ def _seconds_a_step(step: Callable, batches: DataLoader, model: nn.Module) -> fl
     """Processor seconds of a step with its views; the model is put back."""
     before = copy.deepcopy(model.state_dict())
     for done, views in zip(range(TIMED + 1), batches, strict=False):
-        if done == 1:  # the first, cold one does not count
-            start = time.process_time()
         step(*views)
+        if done == 0:  # the first, cold one does not count
+            start = time.process_time()
+    seconds = (time.process_time() - start) / TIMED
     model.load_state_dict(before)
-    return (time.process_time() - start) / TIMED
+    return seconds

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import torch
 from photo_peer import lightly_run
+from runs import judge
 from torch import nn
 
 from cl_course.data import ImageSet, load, to_float
-from cl_course.evaluate import embed, knn_accuracy, linear_probe
+from cl_course.evaluate import embed, knn_accuracy
 from cl_course.files import write_atomically
 from cl_course.methods import METHODS
 from cl_course.running import checkpoints, records
@@ -121,18 +122,14 @@ def peer(seed: int) -> tuple[nn.Module, list[dict], dict]:
     return lightly_run(encoder, everything().images, minutes, seed, KEPT / f"lightly_{seed}.checkpoint", Watch)
 
 
-def judge(features: Callable[[ImageSet], torch.Tensor]) -> dict:
+def judged(features: Callable[[ImageSet], torch.Tensor]) -> dict:
     """kNN and linear accuracy on test; only the probe's strength is chosen, on validation."""
-    sets = [images(split) for split in ("train", "val", "test")]
-    h = [features(each) for each in sets]
-    train, val, test = (each.labels for each in sets)
-    probe = linear_probe(h[0], train, h[1], val, h[2], test)
-    return {"knn": round(knn_accuracy(h[0], train, h[2], test), 4), "linear": round(probe.accuracy, 4)}
+    return judge(*(images(split) for split in ("train", "val", "test")), features)
 
 
 def run(row: str, seed: int) -> dict:
     encoder, rows, config = peer(seed) if row == PEER else ours(row, seed)
-    measured = judge(lambda x: embed(encoder, x))
+    measured = judged(lambda x: embed(encoder, x))
     minutes = round(sum(each["core_minutes"] for each in rows), 1)
     keep = ("epoch", "loss", "seconds", "core_minutes", "knn_val")
     curve = [{name: round(each[name], 4) for name in keep if name in each} for each in rows]
@@ -167,7 +164,7 @@ def ship(row: str, seed: int, encoder: nn.Module, config: dict, about: dict) -> 
 def floor(row: str, seed: int) -> dict:
     """Raw pixels, or the encoder before its first step."""
     encoder = with_seed("simclr", seed).build(everything()).encoder
-    measured = judge(lambda x: to_float(x.images).flatten(1) if row == PIXELS else embed(encoder, x))
+    measured = judged(lambda x: to_float(x.images).flatten(1) if row == PIXELS else embed(encoder, x))
     return (
         {"run": row, "seed": seed}
         | measured

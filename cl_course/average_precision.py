@@ -28,11 +28,11 @@ class Found:
 def average_precision(found: Sequence[Found], images: ImageSet) -> dict[str, float]:
     """How well boxes were found: "AP", "AP50" and "AP75", each in [0, 1].
 
-    For one class and one threshold of IoU: all boxes found in all images are put in the order of their scores. One is
-    right if it overlaps a box of its class, that no box of a higher score has taken, by at least the threshold. Average
-    precision is the area under the curve of precision against recall, precision never rising to the right, read at 101
-    recalls. AP50 is the mean over the classes at 0.5, AP75 at 0.75, and AP the mean over `THRESHOLDS` as well. Classes
-    that no image shows are left out.
+    For one class and one threshold of IoU: the boxes found in all images, of each image the 100 of the highest scores,
+    are put in the order of their scores. One is right if it overlaps a box of its class, that no box of a higher score
+    has taken, by at least the threshold. Average precision is the area under the curve of precision against recall,
+    precision never rising to the right, read at 101 recalls. AP50 is the mean over the classes at 0.5, AP75 at 0.75,
+    and AP the mean over `THRESHOLDS` as well. Classes that no image shows are left out.
 
     Args:
         found: one for each image.

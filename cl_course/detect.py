@@ -112,7 +112,7 @@ def targets(objects: Sequence[Objects], size: tuple[int, int], map_size: tuple[i
         area = torch.cat([area, torch.full_like(x, torch.finfo(x.dtype).max)[None]])
         owner = area.argmin(dim=0)  # (h', w')
         labels = torch.cat([one.labels, torch.tensor([-1])])[owner]
-        distances = torch.cat([distances, torch.ones_like(distances[:1]) if len(one) else x.new_ones(1, 4, *x.shape)])
+        distances = torch.cat([distances, x.new_ones(1, 4, *x.shape)])  # of no object: any that divide
         each.append((labels, distances.gather(0, owner.expand(1, 4, *x.shape))[0]))
     labels, distances = (torch.stack(part) for part in zip(*each))
     across, down = distances[:, 0::2], distances[:, 1::2]
@@ -156,8 +156,9 @@ def boxes_at(distances: Tensor, points: Tensor | None = None) -> Tensor:
 def decode(answers: Answers, size: tuple[int, int], overlap: float = 0.5) -> list[Found]:
     """The boxes that the answers stand for, one `Found` an image of `size` (h, w), the highest scores first.
 
-    A place's score for a class is its probability times the centre-ness. Of boxes of one class whose IoU is above
-    `overlap`, only the one of the highest score stays (non-maximum suppression).
+    A place's score for a class is its probability times the centre-ness; below LEAST_SCORE it gives no box. Of boxes of
+    one class whose IoU is above `overlap`, only the one of the highest score stays (non-maximum suppression), and of
+    all classes together the first MOST_FOUND.
     """
     overlap = real("overlap", overlap, least=0, most=1)
     probabilities = answers.classes.sigmoid() * answers.centreness.sigmoid()[:, None]

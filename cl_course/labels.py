@@ -155,7 +155,10 @@ class Labels:
         if not self.path.stat().st_size:
             self._append(BOM + _line(HEADER) + _line(_stamped(Entry("pictures", self._source))))
         content = self.path.read_bytes()
-        lines, rest = _lines(content.removeprefix(BOM.encode()))
+        try:
+            lines, rest = _lines(content.removeprefix(BOM.encode()))
+        except csv.Error as problem:  # such as a line that is too long
+            raise ValueError(f"{self.path} is no file of labels ({problem}); name another file") from None
         if lines[:1] != [list(HEADER)]:
             what = f"{self.path} is no file of labels, since its first line is not {','.join(HEADER)}"
             raise ValueError(f"{what}; name another file")
@@ -163,6 +166,10 @@ class Labels:
         if other := sorted({entry.picture for entry in entries if entry.action == "pictures"} - {self._source}):
             what = f"{self.path} holds labels of {other[0]}, and these pictures are {self._source}"
             raise ValueError(f"{what}; name another file, or if only the name has changed, correct its second line")
+        starts = tuple(f"{action},".encode() for action in ACTIONS)
+        if any(line.startswith(starts) for line in rest.splitlines()[1:]):  # whole lines, which must not be taken away
+            what = f"line {len(lines) + 1} of {self.path} is damaged: it has a quotation mark without a second one"
+            raise ValueError(f"{what}; correct or delete this line, and open the file again")
         if rest:
             cut = rest.decode(errors="replace")
             warnings.warn(f"{self.path}: its last line was cut off and is taken away: {cut!r}", stacklevel=3)

@@ -218,8 +218,8 @@ def vicreg_loss(
 
     Args:
         z1, z2: embeddings of two views, (n, d), n at least 2, as they are: lengths count.
-        invariance_weight, variance_weight, covariance_weight: lambda, mu and nu, at least 0. The authors' code, and so
-            the libraries, halve the variance: their 25 is 12.5 here.
+        invariance_weight, variance_weight, covariance_weight: lambda, mu and nu, at least 0. The authors' code and
+            lightly halve the variance, so that their 25 is 12.5 here; solo-learn adds it up, as the paper and this do.
 
     Returns:
         At least 0; 2 * 0.99 * variance_weight where all embeddings are alike.

@@ -87,8 +87,8 @@ def resnet18(stem: str = "cifar") -> ResNet:
 
     Args:
         stem: "cifar" for pictures of about 32 pixels: a 3x3 convolution without stride or max-pooling (SimCLR, App.
-            B.9); "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling. The smaller side
-            decides, since it is the first that has no pixels left.
+            B.9); "stl" for 96 pixels and above: ResNet's own 7x7 of stride 2, then max-pooling. `recipe` takes "cifar"
+            where no side is longer than 64.
     """
     if one_of("stem", stem, ("cifar", "stl")) == "cifar":
         return ResNet(_stem(64, kernel=3, stride=1), 64, blocks=2)

@@ -148,15 +148,13 @@ def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     `stage`: take the maps after this one, from 1, the finest and least abstract, to the encoder's last, its
     `feature_map`.
     """
-    stages = encoder.by_stage()
-    stage = whole("stage", stage, 1, len(stages))
+    stage = whole("stage", stage, 1, len(encoder.by_stage()))
     device = next(encoder.parameters()).device
-    upto = nn.Sequential(encoder.stem, *stages[:stage])
     was_training = encoder.training
     encoder.eval()
     try:
         parts = (to_float(part.to(device)) for part in images.images.split(500))
-        return torch.cat([upto(x.contiguous(memory_format=torch.channels_last)).float().cpu() for x in parts])
+        return torch.cat([encoder.stage_maps(x, stage)[-1].float().cpu() for x in parts])
     finally:
         encoder.train(was_training)
 

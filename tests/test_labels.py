@@ -181,6 +181,8 @@ def test_a_place_where_nothing_can_be_written(tmp_path):
         ("action,picture,class,saved\nlabel,a.png,cow,\n", "line 2 of .*'cow'.* add it to the classes"),
         ("action,picture,class,saved\npictures,holiday,,\n", "labels of holiday, and these pictures are photos"),
         ("\x00\x01\x02", "is no file of labels"),
+        ("x" * 200_000, "is no file of labels"),
+        ('action,picture,class,saved\nlabel,"a.png,cat,\nlabel,b.png,cat,\n', "line 2 of .* without a second one"),
     ],
 )
 def test_a_file_that_is_not_ours_is_left_as_it_is(path, content, said):

@@ -68,6 +68,9 @@ class Colours(nn.Module):
     def by_stage(self):
         return [nn.Sequential(nn.Identity())] * 4
 
+    def stage_maps(self, images, last=None):
+        return [images] * (last or 4)
+
 
 def red_on_blue(n: int, seed: int = 0) -> ImageSet:
     """Noisy red objects on a blue ground, anywhere."""

@@ -12,7 +12,7 @@ class Method(nn.Module):
     """A network and its loss. A method of your own derives from this, sets `encoder` and overrides `loss`.
 
     `contrast` is the loss of embeddings z1, z2 alone, so that a large batch can go through the network in chunks; None
-    where the images of a batch are not each other's negatives, so that a smaller batch does as well.
+    where the loss takes more than z1 and z2 (a predictor, labels, a queue), and chunks are refused.
 
     Of several processes each gives `loss` its own share of the batch; what compares its images takes all of them with
     `distributed.gather`.

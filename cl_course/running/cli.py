@@ -46,7 +46,7 @@ IN_PLACE = {  # of the recipe's own: option -> type, what it stands for, help
     "encoder": (str, "NAME", "small or resnet18"),
     "epochs": (int, "N", None),
     "batch_size": (int, "N", "images in a step; each gives two views"),
-    "chunk_size": (int, "N", "of simclr: images in the network at a time, where memory does not hold the batch"),
+    "chunk_size": (int, "N", "of simclr, barlow_twins, vicreg: images in the network at a time, for little memory"),
     "learning_rate": (float, "X", "the optimiser's peak rate"),
     "temperature": (float, "T", "of simclr and moco, above 0"),
     "momentum": (float, "M", "of moco's key encoder or byol's target, from 0 to 1"),

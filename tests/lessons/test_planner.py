@@ -69,6 +69,8 @@ def test_a_run_by_hand():
         ({"side": 48}, "side must be '32' or '64', got '48'"),
         ({"batch": 2000}, "batch must be a whole number from 2 to 1000, got 2000"),
         ({"processes": 3}, "3 processes cannot share a batch of 32; take a multiple of 3"),
+        ({"processes": 0}, "processes must be a whole number of at least 1, got 0"),
+        ({"epochs": -1}, "epochs must be a whole number of at least 1, got -1"),
         ({"options": ["fast"]}, "option must be 'precision', 'checkpointing' or 'compiled', got 'fast'"),
     ],
 )

@@ -91,6 +91,7 @@ def estimate(
     of_it = table[one_of("encoder", encoder, tuple(table))]
     rows = of_it["steps"][one_of("side", str(side), tuple(of_it["steps"]))]
     whole("batch", batch, 2, images, "it is at most the number of images")
+    whole("epochs", epochs, 1), whole("processes", processes, 1)
     if batch % processes:
         raise ValueError(f"{processes} processes cannot share a batch of {batch}; take a multiple of {processes}")
     share = batch / processes

@@ -62,7 +62,7 @@ def look(path: Path) -> Look:
     if not sizes:
         raise ValueError(f"none of the images of {path} can be read; give another folder or zip")
     size = _size(sizes)
-    square = min(median(min(wh) / max(wh) for wh in sizes.elements()), 1.0)
+    square = median(min(wh) / max(wh) for wh in sizes.elements())
     loaded = Pictures(pictures.path, size)
     broken = tuple(skipped for part in loaded.parts for skipped in stored(loaded, part).skipped)
     return Look(dict(sizes.most_common()), dict(Counter(mode for *_, mode in found).most_common()), broken, size,

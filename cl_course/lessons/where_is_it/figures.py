@@ -55,7 +55,7 @@ def targets_figure(picture: np.ndarray, box: Sequence[float], place: Sequence[fl
     left.set_title("what one place says of its box", fontsize=10)
     shown = right.imshow(centreness, vmin=0, vmax=1, cmap="viridis", extent=(0, picture.shape[1], picture.shape[0], 0))
     figure.colorbar(shown, ax=right, shrink=0.8)
-    right.set_title("centre-ness at all 16 x 16 places", fontsize=10)
+    right.set_title(f"centre-ness at all {' x '.join(map(str, centreness.shape))} places", fontsize=10)
     for panel in (left, right):
         panel.set_axis_off()
     return figure

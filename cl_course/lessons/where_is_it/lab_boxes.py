@@ -8,6 +8,7 @@ from IPython.display import display
 from cl_course.data import ImageSet, to_float
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.shared.pictures import channels_last, data_uri
+from cl_course.values import real
 
 
 def box_lab(images: ImageSet, runs: Sequence[dict[str, Any]], score: float = 0.3, overlap: float = 0.5) -> None:
@@ -20,8 +21,10 @@ def box_lab(images: ImageSet, runs: Sequence[dict[str, Any]], score: float = 0.3
         overlap: the IoU from which a box is right at first, in [0.5, 0.95].
 
     Raises:
-        ValueError: a run has another number of scenes than there are images.
+        ValueError: a run has another number of scenes than there are images; a setting outside its range.
     """
+    real("score", score, least=0, most=1)
+    real("overlap", overlap, least=0.5, most=0.95)
     for run in runs:
         if len(run["scenes"]) != len(images.objects):
             given = f"{run['detector']!r} has boxes of {len(run['scenes'])} scenes, and there are {len(images.objects)}"
