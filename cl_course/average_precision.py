@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
@@ -39,13 +40,16 @@ def average_precision(found: Sequence[Found], images: ImageSet) -> dict[str, flo
         images: with objects.
 
     Raises:
-        ValueError: another number of images; no object in any.
+        ValueError: another number of images; no object in any; boxes, scores and labels that do not fit each other, are
+            not finite, or name a class that there is not.
     """
     if len(found) != len(images.objects):
         has = f"got {len(found)} for {len(images.objects)} images with objects"
         raise ValueError(f"found must have one entry for each image, {has}; pass what `find` gives for these images")
     if not any(map(len, images.objects)):
         raise ValueError("average precision needs an object in at least one image, found none; take images with boxes")
+    for one in found:
+        _check(one, len(images.class_names))
     precision = evaluated(found, images).eval["precision"][..., 0, -1]  # (threshold, recall, class), -1: no object
     means = np.where((precision < 0).all(axis=(0, 1)), np.nan, precision.mean(axis=1))  # (threshold, class)
     at = {"AP50": THRESHOLDS.index(0.5), "AP75": THRESHOLDS.index(0.75)}
@@ -76,6 +80,24 @@ def evaluated(found: Sequence[Found], images: ImageSet) -> COCOeval:
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
+
+
+def _check(one: Found, classes: int) -> None:
+    """Raise a ValueError unless these can be the boxes found in an image; COCO's code would pass over what is wrong."""
+    given = [getattr(one, name, None) for name in ("boxes", "scores", "labels")]
+    found = [f"{part.dtype} {tuple(part.shape)}".removeprefix("torch.") if isinstance(part, Tensor)
+             else type(part).__name__ for part in given]  # fmt: skip
+    k = given[0].shape[:1] if isinstance(given[0], Tensor) else None
+    fits = k is not None and [getattr(part, "shape", None) for part in given] == [(*k, 4), k, k]
+    if not fits or given[2].dtype != torch.int64:
+        raise ValueError("what was found in an image is tensors boxes (k, 4), scores (k,) and int64 labels (k,), got "
+                         f"{', '.join(found)}; give each box one score and one label")
+    if not all(part.isfinite().all() for part in given):
+        raise ValueError("boxes and scores must be finite numbers, got NaN or infinity; see where they come from, such "
+                         "as a training that diverged, or leave them out")
+    for label in given[2][(given[2] < 0) | (given[2] >= classes)].tolist():
+        raise ValueError(f"the label of a box must be from 0 to {classes - 1}, as there are {classes} class_names, got "
+                         f"{label}; count the classes from 0")
 
 
 def _entry(image: int, label: int, box: list[float]) -> dict:

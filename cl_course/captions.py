@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from cl_course.data import ImageSet
 from cl_course.images.shapes import CLASS_NAMES, Style
-from cl_course.values import nearest, one_of, real, shown
+from cl_course.values import instance, nearest, one_of, real, shown, whole
 
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")  # each a sixth of the colour circle, red around 0
 SIZES = ("small", "medium", "large")  # each a third of the scales that are drawn
@@ -60,7 +60,7 @@ def captions(images: ImageSet, mention: Sequence[str] = FACTORS, share: float = 
     """
     named = [one_of("mention", factor, FACTORS) for factor in mention]
     share = real("share", share, least=0, most=1, advice="it is a probability")
-    said = torch.rand(len(images), len(FACTORS), generator=Generator().manual_seed(seed)) < share
+    said = torch.rand(len(images), len(FACTORS), generator=Generator().manual_seed(whole("seed", seed, 0))) < share
     said[:, FACTORS.index("class")] = True
     said &= torch.tensor([factor in named for factor in FACTORS])
     values = torch.stack(list(named_values(images).values()), dim=1)  # (n, factors)
@@ -72,6 +72,8 @@ def captions(images: ImageSet, mention: Sequence[str] = FACTORS, share: float = 
 
 def sentence(**words: str) -> str:
     """A caption of the words given for some of `FACTORS`: `sentence(**{"class": "heart", "hue": "green"})`."""
+    for factor in words:
+        one_of("a factor", factor, FACTORS)
     place, background = words.get("position"), words.get("background")
     parts = ["a", words.get("scale"), words.get("hue"), words.get("class", UNNAMED)]
     parts += [place and f"at the {place}", background and f"on a {background} background"]
@@ -93,6 +95,7 @@ def tokens(texts: Sequence[str]) -> Tensor:
 
 
 def _numbers(text: str) -> list[int]:
+    instance("a caption", text, str, "give each image a caption, or leave images without one out")
     words = text.lower().replace(",", " ").replace(".", " ").split()
     if not 1 <= len(words) <= LONGEST:
         raise ValueError(f"a caption has 1 to {LONGEST} words, got {len(words)} in {shown(text)}")

@@ -16,13 +16,14 @@ from cl_course.augment import augment
 from cl_course.captions import LONGEST, WORDS, tokens
 from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.evaluate import embed
-from cl_course.losses import clip_loss, siglip_loss
+from cl_course.losses import check_temperature, clip_loss, siglip_loss
 from cl_course.optimizers import make_optimizer, set_rate
 from cl_course.tensor_types import Embeddings, Labels, checked
 from cl_course.train import NonFiniteLoss, TrainConfig, learning_rate_at
 from cl_course.values import whole
 
 SHARPEST = 100.0  # 1 / T is never larger: CLIP's clamp (sec. 2.5)
+OF_PRETRAIN = ("precision", "compile", "checkpointing", "chunk_size")  # settings that training on pairs does not use
 
 
 class TextEncoder(nn.Module):
@@ -69,7 +70,7 @@ class CLIP(nn.Module):
         self.encoder, self.text_encoder = encoder, text_encoder
         self.image_projection = nn.Linear(encoder.dim, dim, bias=False)
         self.text_projection = nn.Linear(text_encoder.dim, dim, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(check_temperature(temperature))))
 
     @property
     def temperature(self) -> Tensor:
@@ -133,10 +134,13 @@ def train_pairs(method: CLIP, images: ImageSet, texts: Sequence[str], config: Tr
         A row an epoch: "epoch", "loss" (the mean) and "temperature" (at its end).
 
     Raises:
-        ValueError: images and texts differ in number; NonFiniteLoss: the loss is infinite or not a number.
+        ValueError: images and texts differ in number; the config asks for what is done in `train.pretrain` alone.
+        NonFiniteLoss: the loss is infinite or not a number.
     """
     if len(images) != len(texts):
         raise ValueError(f"{len(images)} images came with {len(texts)} captions; give one caption for each image")
+    if unused := [name for name in OF_PRETRAIN if getattr(config, name) != getattr(TrainConfig, name)]:
+        raise ValueError(f"train_pairs does not use {', '.join(unused)}; leave out what was given for it")
     words, device = tokens(texts), method.log_scale.device
     optimizer = make_optimizer(method, config.optimizer, config.weight_decay)
     generator = Generator().manual_seed(config.seed)
@@ -167,6 +171,8 @@ def train_pairs(method: CLIP, images: ImageSet, texts: Sequence[str], config: Tr
 @checked
 def zero_shot(z_image: Embeddings, z_prompts: Float[Tensor, "classes prompts d"]) -> Labels:
     """Which class each image is nearest to, (n,): a class is the mean direction of its prompts (CLIP, sec. 3.1.4)."""
+    if 0 in z_prompts.shape[:2]:
+        raise ValueError(f"zero_shot needs a class and for each a prompt, got {tuple(z_prompts.shape)}; give one")
     directions = F.normalize(F.normalize(z_prompts, dim=2).mean(dim=1), dim=1)  # (classes, d)
     return (F.normalize(z_image, dim=1) @ directions.T).argmax(dim=1)
 

@@ -26,6 +26,8 @@ HEADER = ("action", "picture", "class", "saved")
 ACTIONS = ("pictures", "label", "skip", "undo")
 STAMP = "%Y-%m-%d %H:%M:%S"
 BOM = "\ufeff"  # by which spreadsheets see that letters are UTF-8
+# File -> its lines, shared by all that this process opens: a notebook's cell may run again while its old page is open.
+_HERE: dict[Path, list["Entry"]] = {}
 
 
 class Entry(NamedTuple):
@@ -77,10 +79,12 @@ class Labels:
             what = f"another notebook or command labels into {self.path} now"
             raise ValueError(f"{what}; shut down its kernel, or name another file") from None
         try:
-            self._entries = self._read()
+            entries = self._read()
         except BaseException:
             self.close()
             raise
+        self._entries = _HERE.setdefault(self.path.resolve(), [])
+        self._entries[:] = entries
 
     def close(self) -> None:
         """Let other processes label; what was given stays on disk."""
@@ -190,6 +194,9 @@ class Labels:
 
     def _add(self, entry: Entry) -> None:
         entry = _stamped(entry)
+        if not self.path.exists():  # its first lines would be missing in a new one
+            what = f"{self.path} was deleted or moved while it was open"
+            raise OSError(f"{what}; put it back, or open the labels again to start with none")
         self._append(_line(entry))
         self._entries.append(entry)
 

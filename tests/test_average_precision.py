@@ -126,3 +126,20 @@ def test_what_cannot_be_measured_is_refused():
         average_precision([found(), found()], images([(A, 0)]))
     with pytest.raises(ValueError, match="one entry for each image, got 1 for 0 images with objects"):
         average_precision([found()], load("shapes", "val", limit=1))
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (Found(torch.full((1, 4), torch.nan), torch.ones(1), torch.zeros(1).long()), "must be finite numbers, got NaN"),
+        (Found(torch.ones(1, 4), torch.tensor([torch.nan]), torch.zeros(1).long()), "must be finite numbers, got NaN"),
+        (Found(torch.ones(2, 4), torch.ones(1), torch.zeros(2).long()), r"got float32 \(2, 4\), float32 \(1,\), int64"),
+        (Found(torch.ones(2, 4), torch.ones(2), torch.zeros(1).long()), "give each box one score and one label"),
+        (Found(torch.ones(1, 4), torch.ones(1), torch.zeros(1)), r"got float32 \(1, 4\), float32 \(1,\), float32"),
+        (Found(torch.ones(1, 4), torch.ones(1), torch.tensor([3])), "must be from 0 to 2, as .*, got 3"),
+        (Found([[0, 0, 1, 1]], [1.0], [0]), "got list, list, list"),
+    ],
+)
+def test_what_cannot_have_been_found_is_refused(one, said):
+    with pytest.raises(ValueError, match=said):
+        average_precision([one], images([(A, 0)]))

@@ -126,3 +126,16 @@ def test_a_sentence_holds_what_it_is_given():
         len(sentence(**{factor: max(VALUES[factor], key=lambda word: len(word.split())) for factor in FACTORS}).split())
         < LONGEST
     )
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, 5, b"a disc", ["a", "disc"]])
+def test_a_caption_that_is_no_text(missing):
+    with pytest.raises(TypeError, match="a caption must be of class str, got .*; give each image a caption"):
+        tokens(["a disc", missing])
+
+
+def test_factors_and_seeds_that_there_are_not():
+    with pytest.raises(ValueError, match="a factor must be .* got 'colour'"):
+        sentence(colour="red")
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got 1.5"):
+        captions(load("shapes", "val", limit=2), seed=1.5)

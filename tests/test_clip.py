@@ -193,3 +193,22 @@ class TestMeasures:
         right, up = torch.tensor([[2.0, 0.0], [5.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 1.0]])
         assert modality_gap(right, up) == pytest.approx(math.sqrt(2))
         assert modality_gap(right, -right) == pytest.approx(2) and modality_gap(up, up.flip(0)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, math.nan, "0.1"])
+@pytest.mark.parametrize("kind", [CLIP, SigLIP])
+def test_a_temperature_that_cannot_be(kind, temperature):
+    with pytest.raises(ValueError, match="temperature must be a finite number above 0, got"):
+        built(kind, temperature=temperature)
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 8), (0, 2, 8)])
+def test_zero_shot_needs_classes_and_prompts(shape):
+    with pytest.raises(ValueError, match="needs a class and for each a prompt"):
+        zero_shot(torch.ones(4, 8), torch.ones(shape))
+
+
+@pytest.mark.parametrize("setting", [{"precision": "bfloat16"}, {"compile": True}, {"checkpointing": True}])
+def test_what_training_on_pairs_does_not_do_is_refused(setting):
+    with pytest.raises(ValueError, match=f"train_pairs does not use {next(iter(setting))}; leave out"):
+        train_pairs(built(CLIP), load("shapes", "val", limit=4), ["a disc"] * 4, TrainConfig(batch_size=2, **setting))

@@ -236,3 +236,22 @@ def test_pictures_without_names_or_without_labels(path):
         labels.labelled(images(("a", "b")))
     with pytest.raises(ValueError, match="these have none"):
         labels.labelled(ImageSet(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)))
+
+
+def test_what_one_process_opens_twice_is_one_journal(path):
+    first, second = opened(path), opened(path)
+    first.give("a", "cat")
+    second.give("b", "dog")
+    assert first.given == second.given == {"a": "cat", "b": "dog"}
+    assert first.undo().picture == "b"
+    first.close(), second.close()
+    assert opened(path).given == {"a": "cat"}
+
+
+def test_a_file_that_is_gone_is_not_begun_without_its_first_lines(path):
+    labels = opened(path)
+    labels.give("a", "cat")
+    path.unlink()
+    with pytest.raises(OSError, match="was deleted or moved while it was open"):
+        labels.give("b", "dog")
+    assert not path.exists() and labels.given == {"a": "cat"}

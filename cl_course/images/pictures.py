@@ -209,11 +209,18 @@ class Pictures(Source):
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if self.path.is_dir():
-                yield lambda name: (self.path / name).open("rb")
+                yield lambda name: _open_file(self.path / name)
             else:
                 with _unzipped(self.path) as archive:
                     entries = _safe_entries(self.path, archive)
                     yield lambda name: archive.open(entries[name])
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """An ordinary file, opened: a pipe would be waited for without end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("a pipe, a device or a link to a folder, and not a file")
+    return path.open("rb")
 
 
 def check_room(n: int, height: int, width: int) -> None:
@@ -287,6 +294,8 @@ def _safe_entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.Zip
         if written.startswith("/") or ".." in written.split("/") or re.match("[A-Za-z]:", written):
             what = f"{path} holds the entry {entry.filename!r}, which would land outside its folder"
             raise ValueError(f"{what}; do not trust this file")
+        if entry.flag_bits & 0x1:
+            raise ValueError(f"{path} is encrypted; unpack it with its password and give the folder")
         if entry.file_size > MAX_ENTRY:
             what = f"{written} in {path} unpacks to {entry.file_size:,} bytes, more than the {MAX_ENTRY:,} allowed"
             raise ValueError(f"{what}; take it out")

@@ -146,3 +146,15 @@ def test_all_splits_at_once_are_those_that_load_gives(tmp_path, layout):
 def test_all_splits_leave_out_those_without_images(tmp_path):
     splits = load_splits(folder_of(tmp_path, flowers(3, classes=("rose",))))
     assert {split: len(images) for split, images in splits.items()} == {"train": 2, "val": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_and_a_link_to_a_folder_are_left_out(tmp_path):
+    folder = folder_of(tmp_path, flowers())
+    os.mkfifo(folder / "rose/pipe.png")
+    os.symlink("..", folder / "rose/loop.png")
+    for name in ("pipe.png", "loop.png"):
+        with pytest.raises(ValueError, match="a pipe, a device or a link to a folder"):
+            pictures._open_file(folder / "rose" / name)
+    with pytest.warns(UserWarning, match="2 images cannot be read"):
+        load(folder, "train")

@@ -333,3 +333,15 @@ def test_pictures_that_do_not_fit_into_memory_are_refused_with_a_size_that_does(
     load(source, "train", size=24)  # as advised
     monkeypatch.setattr(pictures, "_memory", lambda: None)  # a system that does not say
     load(source, "train", size=96)
+
+
+def test_an_encrypted_zip_says_what_to_do(tmp_path):
+    path = zip_of(tmp_path, flowers())
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = -1
+        while (place := content.find(mark, place + 1)) >= 0:
+            content[place + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is encrypted; unpack it with its password and give the folder"):
+        load(path, "train")
