@@ -44,7 +44,7 @@ def row(method: str, seed: int, recipe: str) -> dict:
         z = torch.cat(trained.embeddings(*views))
     return (
         {"row": METHODS[method].__name__, "seed": seed}
-        | judge(train, val, test, lambda images: embed(trained.encoder, images))
+        | judge(train, val, test, lambda images: embed(trained.encoder, images), probes=True)
         | {"spread": round(spread(z), 4), "rank_z": round(effective_rank(z), 2)}
         | {"rank_h": round(effective_rank(embed(trained.encoder, val)), 2)}
         | {"loss": [round(loss, 4) for loss in history.column("loss")]}
