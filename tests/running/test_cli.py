@@ -18,6 +18,7 @@ import build
 from cl_course import data, train
 from cl_course.methods import METHODS
 from cl_course.running import cli, doctor, headless, records
+from cl_course.running.recipes import QUICK
 
 SAMPLE = Path(__file__).parents[1] / "lessons" / "00_sample.py"
 SMALL = ["--limit", "256", "--epochs", "2", "--device", "cpu"]
@@ -123,7 +124,7 @@ def test_a_busy_machine_is_told_from_a_slow_one(monkeypatch, times, at_rest, now
 def test_pretrain_then_evaluate(capsys, method):
     code, out, _ = call(capsys, "pretrain", "shapes", *SMALL, "--method", method)
     path = Path(f"build/pretrained/{method}-shapes.safetensors")
-    batch = 64 if method in ("byol", "simsiam") else 128
+    batch = QUICK[method].config.batch_size
     assert (
         code == 0
         and f"training   2 epochs of {256 // batch} steps of {batch} images" in out
