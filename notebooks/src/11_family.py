@@ -624,18 +624,22 @@ show_table(
     ["row", "kNN", "linear probe", "core minutes", "labels", "seeds"],
     "Accuracy on test, mean ± standard deviation over seeds",
 )
-for record in recorded:
-    for name, how in record["config"].items():
-        if isinstance(how, dict) and "optimizer" in how:
-            head = f", head {how['head'] or 'of 128 and 128'}" if "head" in how else ""
-            print(
-                f"{name}: {how['optimizer']} at {how['learning_rate']:g}, batches of "
-                f"{how['batch_size']}{head}"
-            )
+for name, how in (recorded[0]["config"] | recorded[1]["config"]).items():
+    if isinstance(how, dict) and "optimizer" in how:
+        said = [f"{how['optimizer']} at {how['learning_rate']:g}"]
+        said.append(f"batches of {how['batch_size']}")
+        if "head" in how:
+            head = {"hidden_dim": 128, "out_dim": 128} | how["head"]
+            said.append(f"head of {head['hidden_dim']} and {head['out_dim']}")
+            if "norm_output" in head:
+                said.append("BatchNorm at its end")
+            if "prototypes" in head:
+                said.append(f"{head['prototypes']} prototypes")
+        print(f"{name}: {', '.join(said)}")
 published = [knn for of_both_years in PUBLISHED_KNN.values() for knn in of_both_years]
 print(
     f"lightly's tables, CIFAR-10, ResNet-18, 200 epochs: kNN {min(published):.2f} to "
-    f"{max(published):.2f} for {', '.join(PUBLISHED_KNN)}"
+    f"{max(published):.2f}\nfor {', '.join(PUBLISHED_KNN)}"
 )
 
 # %% [markdown]
