@@ -688,8 +688,8 @@ for row in dict.fromkeys(run["row"] for run in recorded[1]["runs"]):
 #
 # - **SupCon and VICReg** are at the top. VICReg had no labels, and stands beside SimCLR.
 # - **Barlow Twins and SimSiam** are on their way: well above the random encoder, with seeds far from each other. Look at
-#   the background's hue. The augmentation changes it at random, so an encoder that has learned what its views share
-#   tells nothing of it, as SimCLR, VICReg and SupCon. In these two a good part of it is still there after twenty epochs.
+#   the background's hue. The augmentation changes it at random, so nothing is left of it in an encoder that has learned
+#   what its views share: see SimCLR, VICReg and SupCon. In these two a good part is still there after twenty epochs.
 # - **DINO** did not get going. Its $h$ tells less of place, size and class than a random encoder's, and of the hues
 #   nearly as much. And yet its loss falls by far! What falls with it is the rank of z: fewer than three of 32 dimensions
 #   are in use, and most of the spread is gone. The targets of two views agree, but they say little of their card. Some
