@@ -661,10 +661,12 @@ checks.reported_accuracy(my_reported_accuracy)
 # ## Our own runs on photos
 #
 # Full runs on a GPU would stand here, with ResNet-18 and 200 epochs, three seeds each. **They have not been made**: no
-# GPU was at hand. What has been made is of the size of two cores. The first table is one run of SimCLR: a small encoder
-# (1.2 million weights), all 50,000 photos that are not test, without labels, one core. Beside it stands the same
-# encoder before training, with three seeds. The run itself is **one seed**, so it says what is possible, and nothing of
-# the spread. The second table compares the three methods with three seeds each, in short runs of a smaller encoder on
+# GPU was at hand. What has been made is of the size of two cores. The first table has one run of SimCLR and one of MoCo:
+# a small encoder (1.2 million weights), all 50,000 photos that are not test, without labels, one core each. Beside them
+# stands the same encoder before training, with three seeds. The two runs are **one seed each**, so they say what is
+# possible, and nothing of the spread: which of the two is ahead, they cannot tell. MoCo's step takes longer, since its
+# slow network embeds both views, too. (Other programs ran beside both runs, so their core minutes are a little high.) The
+# second table compares the three methods with three seeds each, in short runs of a smaller encoder on
 # 10,000 photos. Beside them stand raw pixels, that encoder before training, and supervised training on the same photos.
 # All are judged as the course always does: kNN with $k = 20$ and a linear probe, after the last epoch, test read once.
 
@@ -713,19 +715,20 @@ if photos:
     )
 
 # %% [markdown]
-# Read it with care. The kNN curve is flat at the end while the loss still falls a little: with a rate that falls to 0 just
-# there, one cannot say what a longer run would bring. And a ranking of small networks after a short run is not that of
+# Read it with care. The losses of the two are on different scales: SimCLR's candidates are the batch, MoCo's the queue.
+# The kNN curves are flat at the end while the losses still fall a little: with a rate that falls to 0 just there, one
+# cannot say what a longer run would bring. And a ranking of small networks after a short run is not that of
 # ResNet-18 after 800 epochs.
 #
 # The number of voters counts, too. In the table all 45,000 training photos vote on test; on the way, in the figure,
-# 10,000 of them vote on validation. So the curve ends lower than the table.
+# 10,000 of them vote on validation. So the curves end lower than the table.
 #
-# The encoder of the long run comes with the course. Where CIFAR-10 is at hand, it answers a smaller question now: 2,000
-# labelled photos vote on 1,000 validation photos, so the number is lower again. (The encoder has seen these 1,000 in
-# training, without their labels.)
+# The encoders of the long runs come with the course. Where CIFAR-10 is at hand, they answer a smaller question now:
+# 2,000 labelled photos vote on 1,000 validation photos, so the numbers are lower again. (The encoders have seen these
+# 1,000 in training, without their labels.)
 
 # %% tags=["folded"]
-# The shipped encoder of photos, judged on few of them
+# The shipped encoders of photos, judged on few of them
 names = shipped_encoders("cifar10") if find("cifar10") is not None else []
 if names:
     voters = load("cifar10", "train", limit=2000)
