@@ -73,7 +73,7 @@ def _chunks(view1: Tensor, view2: Tensor, chunk: int) -> list[tuple[Tensor, Tens
 
 
 @contextmanager
-def checkpointed(encoder: nn.Module, wanted: bool = True) -> Iterator[None]:
+def checkpointed(encoder: nn.Module | None, wanted: bool = True) -> Iterator[None]:
     """For a while, a backward pass through a ResNet computes its stem and its blocks once more, from their inputs.
 
     Activation checkpointing (Chen et al. 2016, arXiv:1604.06174): of what a part computes on the way, its input alone

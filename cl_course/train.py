@@ -22,7 +22,7 @@ from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
-from cl_course.methods.method import Method, check_labels
+from cl_course.methods.method import Method, check_labels, encoder_of
 from cl_course.models import ResNet
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 from cl_course.resume import Run, settings_of
@@ -176,9 +176,9 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     if config.chunk_size is not None and method.contrast is None:
         raise ValueError(f"chunk_size is for SimCLR and others whose loss takes embeddings alone, and this is {name}; "
                          "leave chunk_size out and take a smaller batch_size")
-    if config.checkpointing and not isinstance(method.encoder, ResNet):
+    if config.checkpointing and not isinstance(encoder_of(method), ResNet):
         raise ValueError("checkpointing is for encoders with the parts of cl_course.models.ResNet, and this is a "
-                         f"{type(method.encoder).__name__}; leave it out and take a smaller batch_size")
+                         f"{type(encoder_of(method)).__name__}; leave it out and take a smaller batch_size")
     check_labels(method, images.labels)
     weights = list(method.parameters())
     if not any(weight.requires_grad for weight in weights):
@@ -209,7 +209,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     with _progress(total=total_steps, initial=first * steps_per_epoch, unit="step") as progress, as_one(method):
         for epoch in range(first, config.epochs):
             start, losses = time.perf_counter(), []
-            with checkpointed(method.encoder, config.checkpointing), _compiled(method, config.compile):
+            with checkpointed(encoder_of(method), config.checkpointing), _compiled(method, config.compile):
                 for batch in shuffled_batches(len(images), config.batch_size, generator):
                     rate = learning_rate_at(epoch * steps_per_epoch + len(losses), total_steps, config)
                     own = share(batch).to(device)
@@ -299,7 +299,7 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
     batch = share(images.images[: config.batch_size]).to(device)
     labels = share(images.labels[: config.batch_size]).to(device) if method.uses_labels else None
     seconds = []
-    with checkpointed(trial.encoder, config.checkpointing), _compiled(trial, config.compile), as_one(trial):
+    with checkpointed(encoder_of(trial), config.checkpointing), _compiled(trial, config.compile), as_one(trial):
         for _ in range(1 + steps):  # the first, cold one does not count
             start, busy = time.perf_counter(), time.process_time()
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator, labels))

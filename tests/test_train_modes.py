@@ -13,6 +13,9 @@ from torch import nn
 
 from cl_course import train
 from cl_course.data import ImageSet, load
+from cl_course.losses import nt_xent
+from cl_course.methods.method import Method
+from cl_course.models import small_resnet
 from cl_course.train import NonFiniteLoss, TrainConfig, estimate, pretrain
 
 
@@ -178,3 +181,21 @@ def test_a_bar_is_shown_in_a_notebook_that_someone_watches_and_leaves_nothing(im
     monkeypatch.setattr(tqdm.notebook, "tqdm", Bar)
     pretrain(simclr(), images, replace(CONFIG, epochs=1))
     assert [(bar["total"], bar["leave"]) for bar in bars] == ([(2, False)] if watched else [])
+
+
+class ByOtherNames(Method):
+    """A method of one's own, as a lesson writes it: its networks are not called encoder and projector."""
+
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Sequential(small_resnet(width=4), nn.Linear(32, 8))
+
+    def loss(self, view1, view2):
+        return nt_xent(self.query(view1), self.query(view2))
+
+
+def test_a_method_may_call_its_networks_as_it_likes(images):
+    assert estimate(ByOtherNames(), images, CONFIG, steps=1) > 0
+    assert len(pretrain(ByOtherNames(), images, replace(CONFIG, epochs=1)).rows) == 1
+    with pytest.raises(ValueError, match="checkpointing is for encoders with the parts of .* this is a NoneType"):
+        pretrain(ByOtherNames(), images, replace(CONFIG, checkpointing=True))

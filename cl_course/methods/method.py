@@ -72,6 +72,11 @@ def refuse_alone(method: Method, batch_size: int) -> None:
                          "of a batch; take at least 2, better 128")
 
 
+def encoder_of(method: Method) -> nn.Module | None:
+    """Its encoder; None where a method of one's own calls it by another name."""
+    return getattr(method, "encoder", None)
+
+
 def check_labels(method: Method, labels: Tensor | None) -> None:
     """Raise a ValueError where a method that uses labels has none, or those of one class only."""
     name = type(method).__name__
