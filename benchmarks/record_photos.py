@@ -46,7 +46,13 @@ RECIPES = {
     "moco": Recipe(
         "moco", ENCODER, HEAD, {"queue_size": 4096, "momentum": 0.99, "temperature": 0.2, "symmetric": True}, CONFIG
     ),
-    "byol": Recipe("byol", ENCODER, HEAD | {"norm_output": True}, {"momentum": 0.99, "total_steps": "all"}, CONFIG),
+    "byol": Recipe(
+        "byol",
+        ENCODER,
+        HEAD | {"norm_output": True},
+        {"momentum": 0.99, "predictor_rate": 10.0, "total_steps": "all"},
+        CONFIG,
+    ),
 }
 PEER = "lightly's SimCLR"
 PIXELS, RANDOM = "pixels", "random encoder"
