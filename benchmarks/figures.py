@@ -4,6 +4,7 @@ python benchmarks/figures.py
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from cl_course.data import load, to_float
 from cl_course.evaluate import embed, knn_accuracy
 from cl_course.lessons.shared.neighbours import embedding_map, neighbour_grid
 from cl_course.lessons.shared.results import results_figure, summarise
+from cl_course.lessons.shared.tables import mean_and_spread
 from cl_course.models import small_resnet
 from cl_course.running import checkpoints, records
 
@@ -65,23 +67,42 @@ def neighbours(found: dict) -> Figure:
 
 def results_table(runs: list[dict]) -> str:
     """The record as a Markdown table: mean and standard deviation over seeds."""
-    lines = ["| features | kNN | linear probe | labels used | core minutes | seeds |", "|---|---|---|---|---|---|"]
-    for row in dict.fromkeys(run["row"] for run in runs):
-        of_row = [run for run in runs if run["row"] == row]
-        cells = []
-        for measure in ("knn", "linear"):
-            mean, deviation = summarise(of_row, measure)
-            cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(of_row) > 1 else f"{mean:.3f}")
-        cells += [f"{of_row[0]['labels']:,}", f"{summarise(of_row, 'cpu_minutes')[0]:.1f}", str(len(of_row))]
-        lines.append(f"| {' | '.join([row, *cells])} |")
+    more = {"labels used": lambda of_row: f"{of_row[0]['labels']:,}", "core minutes": _mean("cpu_minutes", 1)}
+    return _table(runs, "row", "features", more)
+
+
+def photos_table(runs: list[dict]) -> str:
+    """The long runs on photos in the same form."""
+    more = {"epochs": lambda of_row: f"{of_row[0]['epochs']}", "core minutes": _mean("core_minutes", 0)}
+    return _table(runs, "run", "features", more)
+
+
+def readme_tables() -> dict[str, str]:
+    """Each table of the README by the name of its record."""
+    tables = {name: results_table(records.read(name)["runs"]) for name in RESULTS}
+    return tables | {"photos": photos_table(records.read("photos")["runs"])}
+
+
+def _mean(measure: str, digits: int) -> Callable[[list[dict]], str]:
+    return lambda of_row: f"{summarise(of_row, measure)[0]:.{digits}f}"
+
+
+def _table(runs: list[dict], field: str, heading: str, more: dict[str, Callable[[list[dict]], str]]) -> str:
+    columns = [heading, "kNN", "linear probe", *more, "seeds"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in dict.fromkeys(run[field] for run in runs):
+        of_row = [run for run in runs if run[field] == row]
+        accuracy = [mean_and_spread([run[measure] for run in of_row]) for measure in ("knn", "linear")]
+        cells = [row, *accuracy, *(cell(of_row) for cell in more.values()), str(len(of_row))]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     readme = ROOT / "README.md"
     results = {name: records.read(name)["runs"] for name in RESULTS}
-    for name, runs in results.items():
-        table = f"<!-- {name} -->\n{results_table(runs)}\n<!-- end of {name} -->"
+    for name, table in readme_tables().items():
+        table = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
         between = re.compile(rf"<!-- {name} -->\n.*?<!-- end of {name} -->", re.DOTALL)
         readme.write_text(between.sub(lambda _, table=table: table, readme.read_text()))
     found = features()
