@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from cl_course.data import ImageSet
+from cl_course.images.objects import refuse_exchanged_corners
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of IoU, over which AP is a mean
 
@@ -95,6 +96,7 @@ def _check(one: Found, classes: int) -> None:
     if not all(part.isfinite().all() for part in given):
         raise ValueError("boxes and scores must be finite numbers, got NaN or infinity; see where they come from, such "
                          "as a training that diverged, or leave them out")
+    refuse_exchanged_corners(given[0])
     for label in given[2][(given[2] < 0) | (given[2] >= classes)].tolist():
         raise ValueError(f"the label of a box must be from 0 to {classes - 1}, as there are {classes} class_names, got "
                          f"{label}; count the classes from 0")

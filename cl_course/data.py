@@ -22,7 +22,7 @@ from cl_course.images.download import ARCHIVES, cache_folder, fetch
 from cl_course.images.objects import Objects
 from cl_course.images.pictures import EXTENSIONS, Pictures, listed
 from cl_course.images.refusals import as_rgb, check_labels, given, is_uint8
-from cl_course.values import MAX_SEED, whole
+from cl_course.values import MAX_SEED, instance, whole
 
 SPLITS = ("train", "val", "test", "unlabeled")
 # The files and folders that hold a data set, best first.
@@ -72,7 +72,13 @@ class ImageSet:
                 raise ValueError(f"{what}; give one row for each image, or leave it out")
         if self.labels is not None:
             check_labels(self.labels, len(self.class_names))
+        masks = self.masks
+        if masks is not None and not (isinstance(masks, Tensor) and masks.dtype == torch.bool and masks.ndim == 3):
+            raise ValueError(f"masks must be a bool tensor (n, h, w), got {given(masks)}; pass "
+                             "(torch.as_tensor(masks) > 0)[None].flatten(0, -3)")
         for one in self.objects:
+            empty = "one without any has Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))"
+            one = instance("the objects of an image", one, Objects, empty)
             one.check(*self.images.shape[2:], len(self.class_names))
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ from cl_course.evaluate import Result
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
 from cl_course.images.objects import Objects
 from cl_course.models import ResNet
-from cl_course.values import real, whole
+from cl_course.values import real, shown, whole
 
 FINEST = 2  # the stage whose maps have as many places as the answer
 CHANNELS = 32  # of the head
@@ -195,6 +195,8 @@ def train_detector(
         rate, layers, seed, config: as of `finetune.train_classifier`; augment may mirror and recolour, not crop.
     """
     check_objects(train=images)
+    advice = f"a detector reads the maps from stage {FINEST} on"
+    whole("the encoder's stages", len(encoder.by_stage()), FINEST, advice=advice)
     device, size = next(encoder.parameters()).device, tuple(images.images.shape[2:])
     with torch.no_grad():
         one = copy.deepcopy(encoder).eval()  # a copy: the caller's encoder keeps its mode
@@ -264,3 +266,7 @@ def check_objects(**sets: ImageSet) -> None:
             raise ValueError(f"detection needs the objects of each image and {name} has none; 'scenes' has them")
         if not any(map(len, images.objects)):
             raise ValueError(f"detection needs a box in at least one image and {name} has none; add images with them")
+        first, classes = next((first, tuple(one.class_names)) for first, one in sets.items())
+        if tuple(images.class_names) != classes:
+            raise ValueError(f"the class_names of {name} are {shown(images.class_names)} and those of {first} are "
+                             f"{shown(classes)}; give all sets the same ones in the same order")

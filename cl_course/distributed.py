@@ -55,7 +55,7 @@ def launch(number: int, arguments: Sequence[str]) -> int:
     whole("processes", number, 1, advice="one for each GPU")
     logging.disable()
     try:
-        torchrun([f"--nproc-per-node={number}", "-m", "cl_course", *arguments])
+        torchrun(["--standalone", f"--nproc-per-node={number}", "-m", "cl_course", *arguments])  # at a free port
     except ChildFailedError:
         return 1
     except SignalException as stop:
@@ -140,7 +140,7 @@ def first_to_fail() -> bool:
 def lost(error: RuntimeError) -> str | None:
     """In words, if `error` says that memory is short, a GPU failed or another process ended; None for any other."""
     text = str(error).partition("\n")[0]
-    if "out of memory" in text.lower() or "can't allocate memory" in text:
+    if _memory_is_short(error):
         return ("a step needs more memory than there is; take checkpointing=True (--checkpointing) or another device, "
                 "or start a new run with a smaller batch_size (--batch-size) or, for SimCLR, chunk_size (--chunk-size)")
     if "CUDA error" in text or "cuDNN error" in text:
@@ -148,6 +148,22 @@ def lost(error: RuntimeError) -> str | None:
     if processes() > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "onnection" in text):
         return f"another process of this run has ended or does not answer; {AGAIN}"
     return None
+
+
+def on_device(pixels: Tensor, device: torch.device) -> Tensor:
+    """The images of a run on its device, or a ValueError where that has no room for them."""
+    try:
+        return pixels.to(device)
+    except RuntimeError as error:
+        if not _memory_is_short(error):
+            raise
+        taken = f"the images take {pixels.nbytes / 1e6:,.0f} MB, and {device} has no room for them"
+        raise ValueError(f"{taken}; load fewer with limit=... (on the command line --limit), or smaller ones") from None
+
+
+def _memory_is_short(error: RuntimeError) -> bool:
+    """CUDA has an exception of its own for it; MPS and the processor's memory have sentences."""
+    return "out of memory" in str(error).lower() or "can't allocate memory" in str(error)
 
 
 class _Gather(torch.autograd.Function):

@@ -5,6 +5,7 @@ The learning rate is chosen on validation; the test images are classified once, 
 
 import copy
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -167,6 +168,9 @@ def train_layers(
         value.backward()
         optimizer.step()
         schedule.step()
+    if not value.isfinite():  # no error: of several rates, validation chooses another
+        warnings.warn(f"at rate {rate:g} the training diverged: its last loss is {value.item():.3g}, and what this "
+                      "network says means nothing; take a lower rate", stacklevel=3)
     return network.eval()
 
 

@@ -57,6 +57,9 @@ class Run:
         try:
             state = read_state(path)
             was = state["settings"]
+        except OSError as error:  # not of what is in the file, which may be whole
+            raise OSError(f"{path} cannot be read ({error.strerror}); give yourself the right to read it, or name "
+                          "another file") from error
         except Exception as error:  # torch raises several kinds
             raise ValueError(
                 f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
@@ -68,9 +71,11 @@ class Run:
             raise ValueError(
                 f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file"
             )
+        before = {name: value.clone() for name, value in self.method.state_dict().items()}
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError as error:
+            self.method.load_state_dict(before)  # torch has loaded all that fits
             raise ValueError(
                 f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
                 "use the same encoder and heads, or another file"

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, shuffled_batches, to_float
-from cl_course.distributed import agree, as_one, average, lost, processes, rank, share
+from cl_course.distributed import agree, as_one, average, lost, on_device, processes, rank, share
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
 from cl_course.methods.method import Method, check_labels, encoder_of
@@ -203,7 +203,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     agree(settings | {"epochs in the checkpoint": first})
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
-    pixels = _on_device(images.images, device)
+    pixels = on_device(images.images, device)
     labels = images.labels.to(device) if method.uses_labels else None
     method.train()
     with _progress(total=total_steps, initial=first * steps_per_epoch, unit="step") as progress, as_one(method):
@@ -226,14 +226,6 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
             if file is not None and rank() == 0:
                 run.write(file, settings)
     return history
-
-
-def _on_device(pixels: Tensor, device: torch.device) -> Tensor:
-    try:
-        return pixels.to(device)
-    except torch.OutOfMemoryError:
-        taken = f"the images take {pixels.nbytes / 1e6:,.0f} MB, and {device} has no room for them"
-        raise ValueError(f"{taken}; load fewer with limit=... (on the command line --limit), or smaller ones") from None
 
 
 def _progress(**bar) -> tqdm:

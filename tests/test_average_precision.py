@@ -143,3 +143,9 @@ def test_what_cannot_be_measured_is_refused():
 def test_what_cannot_have_been_found_is_refused(one, said):
     with pytest.raises(ValueError, match=said):
         average_precision([one], images([(A, 0)]))
+
+
+def test_found_boxes_with_swapped_corners_are_refused():
+    swapped = Found(torch.tensor([[10.0, 10, 0, 0]]), torch.tensor([0.9]), torch.tensor([0]))
+    with pytest.raises(ValueError, match="x1 < x2 and y1 < y2, got .*; if it is .x, y, width, height., pass"):
+        average_precision([swapped], images([(A, 0)]))

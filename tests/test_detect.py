@@ -264,3 +264,19 @@ def test_a_crop_is_refused_since_boxes_do_not_move_with_it(encoder, scenes):
         ValueError, match=r"crop moves what the boxes and masks say, got \(0.35, 1.0\); pass crop=\(1, 1\)"
     ):
         train_detector(encoder, scenes, 1e-2, config=config)
+
+
+def test_sets_of_other_classes_are_refused(encoder, scenes):
+    turned = replace(scenes, class_names=scenes.class_names[::-1])
+    with pytest.raises(ValueError, match="the class_names of val are .* and those of train are .*; give all"):
+        choose_detector(encoder, scenes, turned, config=SHORT)
+
+
+def test_a_training_that_diverged_is_told(encoder, scenes):
+    with pytest.warns(UserWarning, match="at rate 1e.30 the training diverged: its last loss is nan.* lower rate"):
+        train_detector(encoder, scenes, 1e30, config=SHORT)
+
+
+def test_an_encoder_of_one_stage_is_refused(scenes):
+    with pytest.raises(ValueError, match="the encoder's stages must be a whole number of at least 2, got 1; a"):
+        train_detector(small_resnet(4, stages=1), scenes, 1e-2, config=SHORT)

@@ -241,10 +241,11 @@ def test_a_process_that_was_lost_is_told_from_an_error_of_ones_own(monkeypatch, 
     assert distributed.lost(RuntimeError("expected scalar type Float")) is None
 
 
-def test_images_that_do_not_fit_on_the_device_are_told_with_a_remedy(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("short", SHORT)
+def test_images_that_do_not_fit_on_the_device_are_told_with_a_remedy(monkeypatch, capsys, tmp_path, short):
     def full(tensor, *place, to=torch.Tensor.to, **how):
         if tensor.dtype == torch.uint8 and len(tensor) == 256:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+            raise short
         return to(tensor, *place, **how)
 
     monkeypatch.setattr(torch.Tensor, "to", full)
@@ -301,3 +302,9 @@ def test_one_process_has_nothing_to_agree_on_or_to_leave():
     distributed.agree({"torch": "2.6.0"})
     distributed.leave()
     assert distributed.processes() == 1 and isinstance(ranks.images(), ImageSet)
+
+
+def test_two_runs_on_a_machine_do_not_share_a_port(monkeypatch):
+    given = []
+    monkeypatch.setattr("torch.distributed.run.main", given.extend)
+    assert distributed.launch(2, ["doctor"]) == 0 and "--standalone" in given

@@ -282,6 +282,21 @@ def test_a_checkpoint_of_another_architecture_is_refused(images, checkpoint, oth
         pretrain(other(), images, replace(CONFIG, epochs=1), resume=checkpoint)
 
 
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(images, tmp_path):
+    with pytest.raises(OSError, match="cannot be read .Is a directory.; give yourself the right") as error:
+        pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=tmp_path)
+    assert "delete" not in str(error.value)
+
+
+def test_a_refused_architecture_leaves_the_method_as_it_was(images, checkpoint):
+    encoder = small_resnet(4)
+    method = SimCLR(encoder, projector(encoder.dim, 24, 16), temperature=0.3)  # as the checkpoint's, but for its head
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    with pytest.raises(ValueError, match="holds another architecture"):
+        pretrain(method, images, replace(CONFIG, epochs=1), resume=checkpoint)
+    assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
+
+
 # What a user gets wrong.
 def test_a_batch_larger_than_the_data_is_refused(images):
     with pytest.raises(ValueError, match="40 images are fewer than batch_size 41: pass batch_size=40 or less"):

@@ -86,7 +86,9 @@ class Stl10(Source):
         with _members(self.path, "stl10_binary", wanted) as files:
             for name, file in files:
                 if name == "class_names.txt":
-                    class_names = tuple(file.read().decode().split())
+                    class_names = tuple(file.read().decode(errors="replace").split())
+                    if len(class_names) != 10:  # the one file without a checksum
+                        raise ValueError(f"{name} in {self.path} has {len(class_names)} names, not 10; {AGAIN}")
                 elif name.endswith("_y.bin"):
                     content = file.read()
                     _check(self.path, name, md5(content, usedforsecurity=False).hexdigest())

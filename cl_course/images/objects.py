@@ -31,7 +31,7 @@ class Objects:
         for name, dtype, shape, remedy in (
             ("boxes", torch.float32, "(k, 4)", "torch.as_tensor(boxes).float().reshape(-1, 4)"),
             ("labels", torch.int64, "(k,)", "torch.as_tensor(labels).long().flatten()"),
-            ("masks", torch.bool, "(k, h, w)", "torch.as_tensor(masks).bool()"),
+            ("masks", torch.bool, "(k, h, w)", "torch.as_tensor(masks).bool()[None].flatten(0, -3)"),
         ):
             value, dims = getattr(self, name), shape.count(",") + (name != "labels")
             fits = isinstance(value, Tensor) and value.dtype == dtype and value.ndim == dims
@@ -44,10 +44,7 @@ class Objects:
                 raise ValueError(f"{name} has {len(value)} rows for {len(self)} boxes; give one row for each box")
         for box in self.boxes[~self.boxes.isfinite().all(dim=1)]:
             raise ValueError(f"a box must have four finite numbers, got {written(box)}; correct it, or leave it out")
-        for box in self.boxes[(self.boxes[:, :2] > self.boxes[:, 2:]).any(dim=1)]:
-            remedy = "if it is (x, y, width, height), pass torchvision.ops.box_convert(boxes, 'xywh', 'xyxy')"
-            raise ValueError(f"a box is (x1, y1, x2, y2) with x1 < x2 and y1 < y2, got {written(box)}; {remedy}, else "
-                             "exchange its corners")
+        refuse_exchanged_corners(self.boxes)
         for box in self.boxes[(self.boxes[:, :2] == self.boxes[:, 2:]).any(dim=1)]:
             remedy = "keep boxes[torchvision.ops.remove_small_boxes(boxes, 1e-3)] and the same rows of the rest"
             raise ValueError(f"a box must have an area, got {written(box)}; {remedy}")
@@ -62,6 +59,9 @@ class Objects:
             remedy = f"torchvision.ops.clip_boxes_to_image(boxes, ({height}, {width})) cuts boxes at its edge"
             raise ValueError(f"box {written(box)} reaches out of its image of {height} x {width} pixels; {remedy}, "
                              "then leave out those without area")
+        if len(self) and not classes:
+            raise ValueError("boxes need the names of their classes, got no class_names; pass a tuple of names in the "
+                             "order of the labels")
         for label in self.labels[(self.labels < 0) | (self.labels >= classes)].tolist():
             raise ValueError(f"the label of a box must be from 0 to {classes - 1}, as there are {classes} class_names, "
                              f"got {label}; count the classes from 0, and name them all")
@@ -69,6 +69,14 @@ class Objects:
             size = " x ".join(map(str, self.masks.shape[1:]))
             remedy = f"torchvision.transforms.v2.functional.resize(masks, ({height}, {width})) makes them fit"
             raise ValueError(f"masks have {size} pixels for an image of {height} x {width}; {remedy}")
+
+
+def refuse_exchanged_corners(boxes: Tensor) -> None:
+    """Raise a ValueError unless the first corner of each box (k, 4) is the upper left one."""
+    for box in boxes[(boxes[:, :2] > boxes[:, 2:]).any(dim=1)]:
+        remedy = "if it is (x, y, width, height), pass torchvision.ops.box_convert(boxes, 'xywh', 'xyxy')"
+        raise ValueError(f"a box is (x1, y1, x2, y2) with x1 < x2 and y1 < y2, got {written(box)}; {remedy}, else "
+                         "exchange its corners")
 
 
 def written(box: Tensor) -> str:

@@ -256,3 +256,10 @@ def test_a_folder_in_an_archive_is_no_file_of_it(root, tmp_path):
                 archive.addfile(entry, io.BytesIO(content))
     with pytest.raises(ValueError, match="lacks test_batch"):
         Cifar10(path).read("test")
+
+
+@pytest.mark.parametrize("names", [b"", b"airplane\nbird\n", b"\xff\xfe\x00"])
+def test_class_names_of_stl10_that_are_cut_or_damaged_are_refused(root, archives, tmp_path, names):
+    changed = archives[1]["stl10_binary"] | {"class_names.txt": names}
+    with pytest.raises(ValueError, match="class_names.txt in .* names, not 10; delete it"):
+        Stl10(tarred("stl10_binary", changed, tmp_path / "a.tar.gz")).read("train")

@@ -1,5 +1,7 @@
 """An image set: its rows belong together, and whatever it refuses comes with a remedy that works."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -186,3 +188,12 @@ def test_following_the_refusal_of_to_float_works(x):
     assert torch.equal(to_float(torch.as_tensor(x).to(torch.uint8)), RGB / 255)
     with pytest.raises(TypeError, match=r"pass its .images$"):
         to_float(ImageSet(RGB))
+
+
+@pytest.mark.parametrize("turn", [lambda m: 255 * m.to(torch.uint8), lambda m: m.float(), lambda m: m[:, None]])
+def test_following_the_refusal_of_masks_works(turn):
+    whole = numbered(3)
+    with pytest.raises(ValueError, match=r"masks must be a bool tensor \(n, h, w\), got .*; pass ") as error:
+        replace(whole, masks=turn(whole.masks))
+    masks = eval(str(error.value).partition("; pass ")[2], {"torch": torch, "masks": turn(whole.masks)})
+    assert torch.equal(masks, whole.masks)

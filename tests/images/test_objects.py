@@ -53,11 +53,18 @@ def test_following_the_refusal_of_labels_works(labels):
         assert torch.equal(Objects(BOXES, eval(remedy(error), {"torch": torch, "labels": labels})).labels, LABELS)
 
 
-@pytest.mark.parametrize("masks", [MASKS.int(), MASKS.numpy(), MASKS.tolist()])
+@pytest.mark.parametrize("masks", [MASKS.int(), MASKS.numpy(), MASKS.tolist(), MASKS[:, None]])
 def test_following_the_refusal_of_masks_works(masks):
     with pytest.raises(ValueError, match=r"^masks must be a bool tensor \(k, h, w\), got") as error:
         Objects(BOXES, LABELS, masks)
     assert torch.equal(Objects(BOXES, LABELS, eval(remedy(error), {"torch": torch, "masks": masks})).masks, MASKS)
+
+
+def test_following_the_refusal_of_one_mask_without_its_row_works():
+    with pytest.raises(ValueError, match="^masks must be a bool tensor") as error:
+        Objects(BOXES[:1], LABELS[:1], MASKS[0])
+    one = eval(remedy(error), {"torch": torch, "masks": MASKS[0]})
+    assert torch.equal(Objects(BOXES[:1], LABELS[:1], one).masks, MASKS[:1])
 
 
 @pytest.mark.parametrize("labels, masks, name", [(LABELS[:1], None, "labels"), (LABELS, MASKS[:1], "masks")])
@@ -123,3 +130,16 @@ def test_each_image_needs_its_objects():
         ValueError, match="objects has 1 rows for 2 images; give one row for each image, or leave it out"
     ):
         ImageSet(torch.zeros(2, 3, 6, 8, dtype=torch.uint8), None, ("a", "b"), objects=(Objects(BOXES, LABELS),))
+
+
+@pytest.mark.parametrize("other", [None, {"boxes": BOXES, "labels": LABELS}])
+def test_what_is_no_objects_is_refused(other):
+    images = torch.zeros(2, 3, 6, 8, dtype=torch.uint8)
+    with pytest.raises(TypeError, match="objects of an image must be of class Objects, got one of .* has Objects"):
+        ImageSet(images, None, ("a", "b"), objects=(Objects(BOXES, LABELS), other))
+
+
+def test_boxes_need_names_of_classes():
+    images = torch.zeros(1, 3, 6, 8, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="boxes need the names of their classes, got no class_names; pass a tuple"):
+        ImageSet(images, objects=(Objects(BOXES, LABELS),))

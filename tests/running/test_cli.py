@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import build
-from cl_course import data, train
+from cl_course import data, distributed, train
 from cl_course.methods import METHODS
 from cl_course.running import cli, doctor, headless, records
 from cl_course.running.recipes import QUICK
@@ -503,3 +503,9 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_run_is_refused_meanwhile(capsys):
     assert "x.run belongs to a run with {'epochs': 10000}, this one has {'epochs': 10}" in fails(
         capsys, *arguments, "--resume"
     )
+
+
+def test_more_processes_than_images_in_a_batch_are_refused_before_they_start(monkeypatch, capsys):
+    monkeypatch.setattr(distributed, "launch", lambda *_: pytest.fail("started"))
+    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", "3000"]) == 1
+    assert "3000 processes cannot share batch_size 128; start at most 128" in capsys.readouterr().err
