@@ -31,6 +31,7 @@ CASES = {
     "vicreg": ("vicreg", {}),
     "dino": ("dino", {"momentum": 0.9, "total_steps": 5}),
 }
+RESUMED = ("simclr", "moco", "moco, shuffled", "byol", "dino")
 
 
 class Stopped(Exception):
@@ -62,12 +63,12 @@ def exact(case: str, seed: int = 0, config: TrainConfig = CONFIG) -> dict:
     return {"losses": distributed.average(torch.stack(losses)), "weights": one.state_dict()}
 
 
-def trained(seed: int = 0, **how) -> dict:
-    one = method("moco", seed)
+def trained(case: str, seed: int = 0, **how) -> dict:
+    one = method(case, seed)
     return {"losses": pretrain(one, images(), LONG, **how).column("loss"), "weights": one.state_dict()}
 
 
-def resumed(folder: Path) -> dict:
+def resumed(case: str, file: Path) -> dict:
     """A run that all processes break off in its second epoch, and begin again from other weights."""
 
     def breaks_off(row: dict, _: Method) -> None:
@@ -75,8 +76,8 @@ def resumed(folder: Path) -> dict:
             raise Stopped
 
     with suppress(Stopped):
-        trained(resume=folder / "run.pt", on_epoch=breaks_off)
-    return trained(seed=5, resume=folder / "run.pt")
+        trained(case, resume=file, on_epoch=breaks_off)
+    return trained(case, seed=5, resume=file)
 
 
 def said(call, *arguments, **how) -> str:
@@ -97,7 +98,7 @@ def refused(folder: Path) -> dict[str, str]:
         "checkpointing": said(pretrain, one, images(), replace(CONFIG, checkpointing=rank == 1)),
         "images": said(pretrain, one, ImageSet(images().images ^ rank), CONFIG),
         "images of an estimate": said(train.estimate, one, ImageSet(images().images ^ rank), CONFIG),
-        "a checkpoint": said(trained, resume=folder / f"{'run' if rank == 0 else 'none'}.pt"),
+        "a checkpoint": said(trained, "moco", resume=folder / f"{'moco' if rank == 0 else 'none'}.run"),
         "no equal shares": said(pretrain, one, images(), replace(CONFIG, batch_size=15)),
         "chunks": said(pretrain, one, images(), replace(CONFIG, chunk_size=4)),
         "groups": said(pretrain, three_groups, images(), CONFIG),
@@ -109,7 +110,9 @@ def main(folder: Path) -> None:
     rank = distributed.rank()
     results = {case: exact(case, seed=rank) for case in CASES}  # it is the weights of process 0 that count
     results["checkpointed"] = exact("simclr", rank, replace(CONFIG, checkpointing=True))
-    results |= {"unbroken": trained(), "resumed": resumed(folder), "refused": refused(folder)}
+    results["unbroken"] = {case: trained(case) for case in RESUMED}
+    results["resumed"] = {case: resumed(case, folder / f"{case}.run") for case in RESUMED}
+    results["refused"] = refused(folder)
     results["gathered"] = distributed.gather(distributed.share(torch.arange(12.0)))
     results["seconds"] = train.estimate(method("simclr"), images(), CONFIG)
     results["first to fail"] = distributed.first_to_fail()

@@ -64,10 +64,15 @@ def test_queue_and_slow_networks_are_the_same_in_both_processes(results, case):
     assert not [name for name in weights if "running" not in name and not torch.equal(weights[name], others[name])]
 
 
-def test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one(results):
-    for two in results:
-        assert len(two["resumed"]["losses"]) == 3 and two["resumed"]["losses"] == two["unbroken"]["losses"]
-        assert not differing(two["resumed"]["weights"], two["unbroken"]["weights"], rtol=0, atol=0)
+@pytest.mark.parametrize("case", ranks.RESUMED)
+def test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one(results, case):
+    for rank, two in enumerate(results):
+        resumed, unbroken = two["resumed"][case], two["unbroken"][case]
+        assert len(resumed["losses"]) == 3 and resumed["losses"] == unbroken["losses"]
+        wrong = differing(resumed["weights"], unbroken["weights"], rtol=0, atol=0)
+        if rank and "shuffled" in case:  # goes on with the running statistics of process 0, which writes
+            wrong = [name for name in wrong if "running" not in name]
+        assert not wrong
 
 
 @pytest.mark.parametrize(
