@@ -23,7 +23,7 @@ from cl_course.data import ImageSet, to_float
 from cl_course.evaluate import Result
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
 from cl_course.images.objects import Objects
-from cl_course.models import ResNet
+from cl_course.models import ResNet, stages_of
 from cl_course.values import real, shown, whole
 
 FINEST = 2  # the stage whose maps have as many places as the answer
@@ -80,7 +80,7 @@ class Detector(nn.Module):
     def __init__(self, encoder: ResNet, classes: int):
         super().__init__()
         self.encoder = encoder
-        stages = len(encoder.by_stage())
+        stages = len(stages_of(encoder))
         self.head = Head([encoder.dim // 2 ** (stages - stage) for stage in range(FINEST, stages + 1)], classes)
 
     def forward(self, images: Tensor) -> Answers:
@@ -196,7 +196,7 @@ def train_detector(
     """
     check_objects(train=images)
     advice = f"a detector reads the maps from stage {FINEST} on"
-    whole("the encoder's stages", len(encoder.by_stage()), FINEST, advice=advice)
+    whole("the encoder's stages", len(stages_of(encoder)), FINEST, advice=advice)
     device, size = next(encoder.parameters()).device, tuple(images.images.shape[2:])
     with torch.no_grad():
         one = copy.deepcopy(encoder).eval()  # a copy: the caller's encoder keeps its mode

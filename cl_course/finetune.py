@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from cl_course.augment import AugmentConfig, augment, horizontal_flip
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
-from cl_course.models import ResNet
+from cl_course.models import ResNet, stages_of
 from cl_course.values import one_of, real, whole
 
 # What may be trained, and its name in a Result.
@@ -141,6 +141,7 @@ def train_layers(
         n: how many images are trained on.
         rate, layers, seed, config: as of `train_classifier`.
     """
+    stages_of(encoder)  # what cannot be taken apart is refused here
     one_of("layers", layers, tuple(LAYERS))
     rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     device = next(encoder.parameters()).device
@@ -177,7 +178,7 @@ def train_layers(
 def learning_parts(network: nn.Module, layers: str) -> list[nn.Module]:
     """The parts that learn, from the output back to the input: the head, the stages, the stem."""
     encoder, head = network.children()
-    return [head, *reversed(encoder.by_stage()), encoder.stem][: {"head": 1, "last": 2}.get(layers)]
+    return [head, *reversed(stages_of(encoder)), encoder.stem][: {"head": 1, "last": 2}.get(layers)]
 
 
 def dense_views(images: Tensor, config: AugmentConfig, generator: Generator) -> tuple[Tensor, Tensor]:

@@ -68,6 +68,15 @@ class ResNet(nn.Module):
         return self.feature_map(images).mean(dim=(2, 3))
 
 
+def stages_of(encoder: nn.Module) -> list[nn.Module]:
+    """Its stages by `by_stage`, or a TypeError where it is no encoder of this module's kind."""
+    if not hasattr(encoder, "by_stage"):
+        other = type(encoder)
+        raise TypeError("the encoder must be a ResNet of cl_course.models, whose stages can be taken apart, got "
+                        f"a {other.__module__}.{other.__name__}; make one with small_resnet() or resnet18()")
+    return encoder.by_stage()
+
+
 def _stem(width: int, kernel: int, stride: int) -> nn.Sequential:
     convolution = nn.Conv2d(3, width, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))

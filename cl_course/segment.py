@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
-from cl_course.models import ResNet
+from cl_course.models import ResNet, stages_of
 from cl_course.tensor_types import checked
 from cl_course.values import real, whole
 
@@ -68,7 +68,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, encoder: ResNet, stage: int):
         super().__init__()
-        stages = len(encoder.by_stage())
+        stages = len(stages_of(encoder))
         self.encoder, self.stage = encoder, whole("stage", stage, 1, stages)
         channels = encoder.dim // 2 ** (stages - stage)
         self.head = nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 1, kernel_size=1))
@@ -148,7 +148,7 @@ def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     `stage`: take the maps after this one, from 1, the finest and least abstract, to the encoder's last, its
     `feature_map`.
     """
-    stage = whole("stage", stage, 1, len(encoder.by_stage()))
+    stage = whole("stage", stage, 1, len(stages_of(encoder)))
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()

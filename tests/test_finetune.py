@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from cl_course import finetune
 from cl_course.augment import AugmentConfig
-from cl_course.data import ImageSet, shuffled_steps
+from cl_course.data import ImageSet, load, shuffled_steps
+from cl_course.detect import fine_tune_detector
 from cl_course.finetune import (
     DENSE,
     LAYERS,
@@ -22,6 +24,7 @@ from cl_course.finetune import (
     train_classifier,
 )
 from cl_course.models import resnet18, small_resnet
+from cl_course.segment import fine_tune_segmenter, segmentation_head
 
 QUICK = FineTuneConfig(steps=3, batch_size=8, learning_rates=(1e-2,))
 
@@ -276,3 +279,16 @@ def test_dense_views_change_colours_and_refuse_a_crop():
     assert not torch.allclose(views, images) and views.shape == images.shape
     with pytest.raises(ValueError, match=r"got \(0.5, 1.0\); pass crop=\(1, 1\)"):
         dense_views(images, AugmentConfig(crop=(0.5, 1)), torch.Generator())
+
+
+def test_an_encoder_of_another_library_is_refused_by_every_task():
+    theirs, images, scenes = torchvision.models.resnet18(), dark_and_bright(8), load("scenes", "val", limit=4)
+    sentence = "must be a ResNet of cl_course.models.*got a torchvision.models.resnet.ResNet; make one"
+    for task, data in (
+        (fine_tune, images),
+        (fine_tune_detector, scenes),
+        (fine_tune_segmenter, scenes),
+        (segmentation_head, scenes),
+    ):
+        with pytest.raises(TypeError, match=sentence):
+            task(theirs, data, data, data)
