@@ -57,11 +57,11 @@ def pace(page) -> float:
 def misses(preset: str, knn: float, spread: float) -> list[str]:
     """The bars that a run has missed."""
     if preset in ("BYOL, no predictor", "BYOL, no stop-gradient"):
-        return [f"spread {spread:.2f}, expected below {COLLAPSED}"] if spread >= COLLAPSED else []
-    found = [f"spread {spread:.2f}, expected at least {COLLAPSED}"] if spread < COLLAPSED else []
-    if preset == "Healthy SimCLR" and knn < KNN:
+        return [] if spread < COLLAPSED else [f"spread {spread:.2f}, expected below {COLLAPSED}"]
+    found = [] if spread >= COLLAPSED else [f"spread {spread:.2f}, expected at least {COLLAPSED}"]  # NaN misses as well
+    if preset == "Healthy SimCLR" and not knn >= KNN:
         found.append(f"kNN {knn:.2f}, expected at least {KNN}")
-    if preset == "Colours unchanged" and knn >= SHORTCUT:
+    if preset == "Colours unchanged" and not knn < SHORTCUT:
         found.append(f"kNN {knn:.2f}, expected below {SHORTCUT}")
     return found
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int64
 from torch import Generator, Tensor
 
 from cl_course.tensor_types import Images, PerImage, check_images
-from cl_course.values import real, shown
+from cl_course.values import instance, real, shown
 
 LUMA = (0.2989, 0.587, 0.114)  # weights of red, green and blue in grey: ITU-R BT.601, as torchvision rounds them
 HUES = (0, 1 / 3, 2 / 3)  # of red, green and blue, in turns of the circle
@@ -150,6 +150,9 @@ def _augmented(
     images: Tensor, config: AugmentConfig, generator: Generator | None, copies: int, share: tuple[int, int] = (0, 1)
 ) -> Tensor:
     """Views (copies * n, 3, h, w): `copies` independent ones of each image."""
+    instance("config", config, AugmentConfig, "AugmentConfig() is SimCLR's")
+    if generator is not None:
+        instance("generator", generator, Generator, "torch.Generator().manual_seed(0) makes one")
     h, w = images.shape[-2:]
     if images.device.type == "cpu":
         chunk = max(1, CHUNK // (h * w)) * torch.get_num_threads()

@@ -35,6 +35,9 @@ def named_values(images: ImageSet) -> dict[str, Tensor]:
     needed = {"object_hue", "background_hue", "scale", "position"}
     if images.labels is None or not needed <= images.factors.keys():
         raise ValueError("captions need the factors that images were drawn from; load('shapes', ...) has them")
+    if tuple(images.class_names) not in ((), CLASS_NAMES):
+        raise ValueError("captions name the classes of load('shapes', ...), got images with class_names "
+                         f"{shown(images.class_names)}; give these the labels and class_names they were drawn with")
     drawn = images.factors
     x, y = _thirds(drawn["position"], -Style.position, Style.position).unbind(dim=1)
     return {

@@ -20,7 +20,7 @@ from cl_course.losses import check_temperature, clip_loss, siglip_loss
 from cl_course.optimizers import make_optimizer, set_rate
 from cl_course.tensor_types import Embeddings, Labels, checked
 from cl_course.train import NonFiniteLoss, TrainConfig, learning_rate_at
-from cl_course.values import whole
+from cl_course.values import instance, whole
 
 SHARPEST = 100.0  # 1 / T is never larger: CLIP's clamp (sec. 2.5)
 OF_PRETRAIN = ("precision", "compile", "checkpointing", "chunk_size")  # settings that training on pairs does not use
@@ -137,6 +137,8 @@ def train_pairs(method: CLIP, images: ImageSet, texts: Sequence[str], config: Tr
         ValueError: images and texts differ in number; the config asks for what is done in `train.pretrain` alone.
         NonFiniteLoss: the loss is infinite or not a number.
     """
+    instance("method", method, CLIP)
+    instance("config", config, TrainConfig)
     if len(images) != len(texts):
         raise ValueError(f"{len(images)} images came with {len(texts)} captions; give one caption for each image")
     if unused := [name for name in OF_PRETRAIN if getattr(config, name) != getattr(TrainConfig, name)]:

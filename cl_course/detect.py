@@ -21,10 +21,10 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_io
 from cl_course.average_precision import Found, average_precision
 from cl_course.data import ImageSet, to_float
 from cl_course.evaluate import Result
-from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
+from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, check_classes, dense_views, train_layers
 from cl_course.images.objects import Objects
 from cl_course.models import ResNet, stages_of
-from cl_course.values import real, shown, whole
+from cl_course.values import real, whole
 
 FINEST = 2  # the stage whose maps have as many places as the answer
 CHANNELS = 32  # of the head
@@ -266,7 +266,4 @@ def check_objects(**sets: ImageSet) -> None:
             raise ValueError(f"detection needs the objects of each image and {name} has none; 'scenes' has them")
         if not any(map(len, images.objects)):
             raise ValueError(f"detection needs a box in at least one image and {name} has none; add images with them")
-        first, classes = next((first, tuple(one.class_names)) for first, one in sets.items())
-        if tuple(images.class_names) != classes:
-            raise ValueError(f"the class_names of {name} are {shown(images.class_names)} and those of {first} are "
-                             f"{shown(classes)}; give all sets the same ones in the same order")
+    check_classes(**sets)

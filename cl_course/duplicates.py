@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cl_course.data import to_float
+from cl_course.values import instance
 
 COARSE, FINE = 8, 32  # pixels a side at which the most similar picture is searched for, and compared
 TOLERANCE = 0.15  # of a picture's contrast: saving as JPEG and resizing change about 0.05, another picture 1 or more
@@ -26,7 +27,7 @@ def near_duplicates(images: Tensor) -> Tensor:
     Args:
         images: uint8 (n, 3, h, w).
     """
-    if len(images) < 2:
+    if len(instance("images", images, Tensor, "an ImageSet has them as .images")) < 2:
         return torch.empty(0, 2, dtype=torch.int64)
     coarse = _thumbnails(images, COARSE)
     coarse = coarse - coarse.mean(dim=0)  # small numbers, so that rounding does not hide small distances

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 from cl_course.data import ImageSet, to_float
 from cl_course.losses import check_temperature
 from cl_course.tensor_types import checked
-from cl_course.values import real, whole
+from cl_course.values import instance, real, whole
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from which validation chooses
 
@@ -83,7 +83,9 @@ def few_labels(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
 @torch.no_grad()
 def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500) -> Tensor:
     """Features h of unaugmented images, (n, dim), on the CPU; the encoder's train / eval mode is put back."""
-    device = next(encoder.parameters()).device
+    instance("encoder", encoder, nn.Module, "such as small_resnet()")
+    instance("images", images, ImageSet, "wrap a uint8 tensor: ImageSet(tensor)")
+    device = next(encoder.parameters(), torch.empty(0)).device
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
@@ -244,6 +246,9 @@ def linear_probe(
 
 def _standardised(train_h: Tensor, *others: Tensor) -> list[np.ndarray]:
     """Each set of features, shifted and scaled so that every dimension has mean 0 and deviation 1 in training."""
+    if not all(h.isfinite().all() for h in (train_h, *others)):
+        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has "
+                         "diverged, train it again at a lower learning rate")
     mean, std = train_h.mean(dim=0), train_h.std(dim=0)
     std = torch.where(std > 1e-6, std, 1.0)  # a dimension constant in training may vary in test: do not blow it up
     return [((h - mean) / std).numpy(force=True) for h in (train_h, *others)]

@@ -17,7 +17,7 @@ from cl_course.augment import AugmentConfig, augment, horizontal_flip
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet, stages_of
-from cl_course.values import one_of, real, whole
+from cl_course.values import instance, one_of, real, shown, whole
 
 # What may be trained, and its name in a Result.
 LAYERS = {"head": "the head", "last": "the last stage and the head", "all": "all layers"}
@@ -73,9 +73,7 @@ def fine_tune(
         layers: as in `train_classifier`.
         seed: of the head, the order of the images, the augmentations and, from scratch, of all weights.
     """
-    for name, images in {"train": train, "val": val, "test": test}.items():
-        if images.labels is None:
-            raise ValueError(f"fine-tuning needs labels and {name} has none; load a set with classes")
+    _check_sets(train=train, val=val, test=test)
     start = time.perf_counter()
     chosen, rate, on_validation = choose_classifier(encoder, train, val, layers=layers, seed=seed, config=config)
     return Result(
@@ -90,6 +88,7 @@ def choose_classifier(
     config: FineTuneConfig = FineTuneConfig(),
 ) -> tuple[nn.Sequential, float, float]:
     """`train_classifier` once a learning rate; the best on validation: (classifier, its rate, accuracy there)."""
+    _check_sets(train=train, val=val)
     tried = []
     for rate in config.learning_rates:
         classifier = train_classifier(encoder, train, rate, layers=layers, seed=seed, config=config)
@@ -196,6 +195,24 @@ def dense_views(images: Tensor, config: AugmentConfig, generator: Generator) -> 
     mirrored = torch.rand(len(images), generator=generator) < config.flip
     views = horizontal_flip(images, mirrored.to(images.device))
     return augment(views, replace(config, flip=0.0), generator), mirrored
+
+
+def _check_sets(**sets: ImageSet) -> None:
+    """Raise a ValueError unless each set has labels, of the same classes."""
+    for name, images in sets.items():
+        if instance(name, images, ImageSet, "load it with cl_course.data.load").labels is None:
+            raise ValueError(f"fine-tuning needs labels and {name} has none; load a set with classes")
+    check_classes(**sets)
+
+
+def check_classes(**sets: ImageSet) -> None:
+    """Raise a ValueError unless all sets that name their classes name the same ones in the same order."""
+    named = {name: tuple(images.class_names) for name, images in sets.items() if images.class_names}
+    first = next(iter(named), None)
+    for name, classes in named.items():
+        if classes != named[first]:
+            raise ValueError(f"the class_names of {name} are {shown(classes)} and those of {first} are "
+                             f"{shown(named[first])}; give all sets the same ones in the same order")
 
 
 def accuracy(classifier: nn.Module, images: ImageSet) -> float:

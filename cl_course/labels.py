@@ -20,7 +20,7 @@ import torch
 
 from cl_course.data import ImageSet
 from cl_course.files import alone
-from cl_course.values import shown
+from cl_course.values import instance, shown
 
 HEADER = ("action", "picture", "class", "saved")
 ACTIONS = ("pictures", "label", "skip", "undo")
@@ -71,7 +71,8 @@ class Labels:
     """
 
     def __init__(self, path: str | Path, classes: Sequence[str], source: str):
-        self.path, self.classes, self._source = Path(path).expanduser(), _checked(classes), source
+        self.path, self.classes = Path(path).expanduser(), _checked(classes)
+        self._source = instance("source", source, str, "pass its name: str(source)")
         self._open = ExitStack()
         try:
             self._open.enter_context(alone(self.path))

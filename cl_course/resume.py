@@ -60,6 +60,8 @@ class Run:
         except OSError as error:  # not of what is in the file, which may be whole
             raise OSError(f"{path} cannot be read ({error.strerror}); give yourself the right to read it, or name "
                           "another file") from error
+        except MemoryError:  # the file may be whole
+            raise
         except Exception as error:  # torch raises several kinds
             raise ValueError(
                 f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
@@ -80,6 +82,11 @@ class Run:
                 f"{path} holds another architecture: {str(error).splitlines()[1].strip()}; "
                 "use the same encoder and heads, or another file"
             ) from error
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as error:
+            self.method.load_state_dict(before)
+            raise ValueError(f"{path} is of a run that trained other weights ({error}); let the same weights take "
+                             "gradients, or use another file") from error
         self.generator.set_state(state["generator"])
         self.rows.extend(state["history"])

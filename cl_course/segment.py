@@ -169,6 +169,9 @@ def train_head(
     pixels. AdamW, its rate falling to 0 along a cosine.
     """
     rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
+    if not maps.isfinite().all():
+        raise ValueError("maps must be finite, got infinite ones or NaN; the run that made the encoder has diverged, "
+                         "train it again at a lower learning rate")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         standardise = nn.BatchNorm2d(maps.shape[1], affine=False, momentum=None)

@@ -469,3 +469,16 @@ def test_the_colours_alone_are_safe_under_autocast_and_can_be_differentiated(ima
         leaf = images.clone().requires_grad_()
         operation(leaf).sum().backward()
         assert leaf.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "config, generator, sentence",
+    [
+        (None, None, "config must be of class AugmentConfig, got one of class NoneType; AugmentConfig"),
+        (AugmentConfig(), 0, "generator must be of class Generator, got 0; torch.Generator"),
+    ],
+)
+def test_what_is_no_config_or_no_generator_is_refused(images, config, generator, sentence):
+    for call in (augment, two_views):
+        with pytest.raises(TypeError, match=sentence):
+            call(images, config, generator)

@@ -1,6 +1,7 @@
 """Captions say what was drawn, leave out what they are told to, and their words become numbers and back."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -139,3 +140,10 @@ def test_factors_and_seeds_that_there_are_not():
         sentence(colour="red")
     with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got 1.5"):
         captions(load("shapes", "val", limit=2), seed=1.5)
+
+
+def test_images_with_other_classes_are_refused(cards):
+    turned = replace(cards, class_names=cards.class_names[::-1])
+    with pytest.raises(ValueError, match="captions name the classes of load.*, got images with class_names .*; give"):
+        captions(turned)
+    assert captions(replace(cards, class_names=())) == captions(cards)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from cl_course.augment import AugmentConfig
 from cl_course.captions import LONGEST, captions, tokens
@@ -212,3 +213,8 @@ def test_zero_shot_needs_classes_and_prompts(shape):
 def test_what_training_on_pairs_does_not_do_is_refused(setting):
     with pytest.raises(ValueError, match=f"train_pairs does not use {next(iter(setting))}; leave out"):
         train_pairs(built(CLIP), load("shapes", "val", limit=4), ["a disc"] * 4, TrainConfig(batch_size=2, **setting))
+
+
+def test_a_method_or_config_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match="method must be of class CLIP, got one of class Identity"):
+        train_pairs(nn.Identity(), None, [], TrainConfig())

@@ -3,11 +3,12 @@
 import io
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from cl_course import duplicates
-from cl_course.data import load
+from cl_course.data import ImageSet, load
 from cl_course.duplicates import near_duplicates
 
 
@@ -53,3 +54,10 @@ def test_plain_pictures_are_copies_only_of_their_own_colour():
 def test_no_and_one_picture_have_no_copies():
     for n in (0, 1):
         assert near_duplicates(torch.zeros(n, 3, 8, 8, dtype=torch.uint8)).shape == (0, 2)
+
+
+def test_an_image_set_in_place_of_its_images_is_refused():
+    images = ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    with pytest.raises(TypeError, match="images must be of class Tensor, got one of class ImageSet; an ImageSet has"):
+        near_duplicates(images)
+    assert len(near_duplicates(images.images)) == 1

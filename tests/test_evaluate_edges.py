@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from test_evaluate import numbered, three_splits
+from torch import nn
 
-from cl_course.data import load
+from cl_course.data import ImageSet, load
 from cl_course.evaluate import (
     embed,
     factor_probe,
@@ -151,3 +152,23 @@ def test_numbers_of_numpy_are_numbers():
             few_labels(numbered([0, 1]), share)
     with pytest.raises(ValueError, match="seed must be a whole number"):
         few_labels(numbered([0, 1]), 0.5, -1)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_probes_refuse_features_that_are_not_finite(wrong):
+    h, y = torch.randn(12, 4), torch.arange(12) % 2
+    bad = h.index_fill(0, torch.tensor([3]), wrong)
+    for sets in ((bad, h, h), (h, bad, h), (h, h, bad)):
+        with pytest.raises(ValueError, match="^features must be finite.*has diverged"):
+            linear_probe(sets[0], y, sets[1], y, sets[2], y)
+    with pytest.raises(ValueError, match="^features must be finite"):
+        factor_probe(bad, {"scale": y.float()}, h, {"scale": y.float()})
+
+
+def test_embed_takes_an_image_set_and_any_module():
+    images = ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    with pytest.raises(TypeError, match=r"images must be of class ImageSet, got one of class Tensor; wrap a uint8"):
+        embed(small_resnet(4), images.images)
+    with pytest.raises(TypeError, match="encoder must be of class Module, got one of class NoneType"):
+        embed(None, images)
+    assert embed(nn.Flatten(), images).shape == (2, 192)

@@ -292,3 +292,18 @@ def test_an_encoder_of_another_library_is_refused_by_every_task():
     ):
         with pytest.raises(TypeError, match=sentence):
             task(theirs, data, data, data)
+
+
+def test_sets_of_other_classes_or_without_labels_are_refused(encoder):
+    images = dark_and_bright(8)
+    turned = replace(images, class_names=images.class_names[::-1])
+    sentence = "the class_names of test are .'bright', 'dark'. and those of train are .*; give all sets the same ones"
+    with pytest.raises(ValueError, match=sentence):
+        fine_tune(encoder, images, images, turned, config=QUICK)
+    with pytest.raises(ValueError, match="the class_names of val are"):
+        finetune.choose_classifier(encoder, images, turned, config=QUICK)
+    with pytest.raises(ValueError, match="needs labels and val has none"):
+        finetune.choose_classifier(encoder, images, ImageSet(images.images), config=QUICK)
+    with pytest.raises(TypeError, match="val must be of class ImageSet, got one of class NoneType; load it"):
+        fine_tune(encoder, images, None, images, config=QUICK)
+    assert fine_tune(encoder, images, replace(images, class_names=()), images, config=QUICK).labels == len(images)

@@ -255,3 +255,10 @@ def test_a_file_that_is_gone_is_not_begun_without_its_first_lines(path):
     with pytest.raises(OSError, match="was deleted or moved while it was open"):
         labels.give("b", "dog")
     assert not path.exists() and labels.given == {"a": "cat"}
+
+
+def test_a_source_that_is_no_text_is_refused_before_a_file_is_made(path):
+    with pytest.raises(TypeError, match=r"source must be of class str, got one of class .*; pass its name: str.sou"):
+        Labels(path, ("cat", "dog"), Path("photos"))
+    assert not path.exists()
+    Labels(path, ("cat", "dog"), str(Path("photos"))).close()

@@ -271,3 +271,8 @@ def test_keys_of_another_precision_fit_the_queue():
     method = moco()
     method.enqueue(torch.ones(2, 4, dtype=torch.bfloat16))
     assert torch.equal(method.queue[:2], torch.ones(2, 4)) and method.queue.dtype == torch.float32
+
+
+def test_a_queue_that_no_memory_holds_is_refused_before_it_is_made():
+    with pytest.raises(ValueError, match="a queue of 1,000,000,000 keys of 8 numbers takes 32 GB; take a smaller"):
+        MoCo(nn.Flatten(), nn.Linear(4, 8), queue_size=10**9, dim=8)

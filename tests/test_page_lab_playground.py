@@ -4,6 +4,8 @@ Skipped where there is no Chromium.
 """
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from browser import wait_until
@@ -11,6 +13,9 @@ from lab_pages import LabPage, in_browser, shown_by
 
 from cl_course.lessons.shared.lab_page import page_lab
 from cl_course.lessons.start_here import lab_playground
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from playground import misses
 
 pytestmark = in_browser
 NO_WORKER = "window.Worker = undefined"
@@ -204,3 +209,8 @@ def test_what_the_presets_promise_shows_within_a_few_hundred_steps(lab, seed):
     assert run(100, **byol)["spread"] > 0.4
     assert run(150, **byol, predictor=False)["spread"] < 0.1
     assert run(150, **byol, stopGradient=False)["spread"] < 0.1
+
+
+@pytest.mark.parametrize("preset", ["Healthy SimCLR", "Colours unchanged", "BYOL, no predictor", "BYOL"])
+def test_a_run_that_diverged_meets_no_bar(preset):
+    assert misses(preset, float("nan"), float("nan"))

@@ -9,7 +9,7 @@ from torch import nn
 
 from cl_course import segment
 from cl_course.augment import AugmentConfig
-from cl_course.data import ImageSet
+from cl_course.data import ImageSet, load
 from cl_course.finetune import DENSE
 from cl_course.models import resnet18, small_resnet
 from cl_course.segment import (
@@ -224,3 +224,11 @@ def test_what_cannot_be_segmented_is_refused():
     for stage in (0, 5, 2.0):
         with pytest.raises(ValueError, match=f"stage must be a whole number from 1 to 4, got {stage}"):
             feature_maps(Colours(), images, stage)
+
+
+def test_an_encoder_that_diverged_is_told():
+    broken = small_resnet(4)
+    with torch.no_grad():
+        broken.stem[0].weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="maps must be finite.*train it again at a lower learning rate"):
+        segmentation_head(broken, *(load("shapes", split, limit=8) for split in ("train", "val", "test")))

@@ -444,3 +444,12 @@ def test_a_checkpoint_goes_on_only_with_its_own_data_and_method(tmp_path, change
         other, those = method(**{change: 8 if change == "width" else 0.5}), images
     with pytest.raises(ValueError, match=r"run\.pt (belongs to a run|holds another architecture)"):
         pretrain(other, those, config, resume=tmp_path / "run.pt")
+
+
+def test_a_checkpoint_of_a_run_that_trained_other_weights_leaves_the_method_as_it_was(images, checkpoint):
+    method = simclr(seed=1)
+    method.encoder.stem.requires_grad_(False)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    with pytest.raises(ValueError, match="simclr.pt is of a run that trained other weights .*; let the same weights"):
+        pretrain(method, images, replace(CONFIG, epochs=1), resume=checkpoint)
+    assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())

@@ -3,6 +3,7 @@
 import ast
 import csv
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -106,8 +107,7 @@ def assignments(name: str, points: Path | None = None) -> list[Assignment]:
 
 def read_points(path: Path) -> dict[tuple[str, int], float]:
     """(lesson's id, exercise) -> points, from a CSV with the columns lesson, exercise, points."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(text_of(path), newline="")))
     found = {}
     for line, row in enumerate(rows, 2):
         try:
@@ -120,6 +120,15 @@ def read_points(path: Path) -> dict[tuple[str, int], float]:
                 f"{path}, line {line}: a row needs lesson, exercise and points of at least 0, as in 02,4,8"
             )
     return found
+
+
+def text_of(path: Path) -> str:
+    """What stands in a file that a spreadsheet or an editor wrote."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        advice = "save it again as UTF-8, which a spreadsheet calls CSV UTF-8"
+        raise ValueError(f"{path} is not written in UTF-8; {advice}") from None
 
 
 def source_of(lesson: str) -> Path:

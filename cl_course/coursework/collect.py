@@ -4,10 +4,12 @@ Nothing is unpacked to the disk. An archive that leads out of itself, or grows b
 """
 
 import io
+import lzma
 import re
 import stat
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -65,7 +67,10 @@ def collect(folder: Path) -> list[Handed]:
             content, problem = _read(path)
             found.append(Handed(student_of(where), where, content, problem, path.stat().st_mtime))
         elif path.suffix.lower() == ".zip":
-            found += _in_archive(path.read_bytes(), where)
+            try:
+                found += _in_archive(path.read_bytes(), where)
+            except OSError as error:  # of reading the file: what is in it is looked at by _in_archive
+                found.append(Handed(student_of(where), where, None, f"the file cannot be read ({error.strerror})"))
     if not found:
         raise ValueError(f"{folder} holds no .ipynb and no .zip; give the folder in which the submissions lie")
     return sorted(found, key=lambda handed: (handed.student.casefold(), handed.when, handed.where))
@@ -73,6 +78,7 @@ def collect(folder: Path) -> list[Handed]:
 
 def student_of(where: str) -> str:
     """Who handed in a file at this path: by a platform's pattern, else by the outermost folder, else by the name."""
+    where = where.encode("utf-8", "backslashreplace").decode()  # on Linux a name may have bytes that are no UTF-8
     *folders, name = PurePosixPath(where).parts
     for part in (*folders, name):
         for pattern in (MOODLE, CANVAS):
@@ -102,7 +108,7 @@ def _read(path: Path) -> tuple[bytes | None, str]:
 def _in_archive(content: bytes, where: str, depth: int = 1) -> list[Handed]:
     try:
         found = list(_entries(content, where, depth))
-    except (_Refused, zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError) as error:
         damaged = "the archive is damaged or locked by a password"
         return [Handed(student_of(where), where, None, str(error) if isinstance(error, _Refused) else damaged)]
     return found or [Handed(student_of(where), where, None, "there is no notebook in the archive")]

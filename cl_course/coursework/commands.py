@@ -92,7 +92,7 @@ def grade(chosen: argparse.Namespace) -> int:
     if chosen.out.suffix != ".csv":
         raise ValueError(f"--out must end in .csv, got {chosen.out}; the report and the feedback go beside it")
     jobs, seed = whole("--jobs", chosen.jobs, 1), whole("--seed", chosen.seed, 0, MAX_SEED)
-    memory = int(real("--memory", chosen.memory, least=1) * 2**30)
+    memory = int(real("--memory", chosen.memory, least=1, most=1e6) * 2**30)
     cell = real("--cell-seconds", chosen.cell_seconds, above=0)
     limits = Limits(memory, cell, real("--exercise-seconds", chosen.exercise_seconds, above=0), NOTEBOOK_SECONDS)
     torch.set_num_threads(1)  # before the processes for the notebooks are forked
@@ -119,12 +119,14 @@ def leaderboard(chosen: argparse.Namespace) -> int:
     """Encoders within a budget, the best first."""
     with _extra():
         from cl_course.coursework.project import Budget, board, hidden_split, write_board
+    from cl_course.running.outputs import check_file
     from cl_course.values import MAX_SEED, real, whole
 
     seed = whole("--seed", chosen.seed, 0, MAX_SEED)
     most = whole("--most-parameters", chosen.most_parameters, 1), real("--most-minutes", chosen.most_minutes, above=0)
     if not chosen.folder.is_dir():
         raise ValueError(f"there is no folder {chosen.folder}; give the one in which the encoders lie")
+    check_file(chosen.out)  # before the judging, which may take hours
     parts = hidden_split(chosen.source, seed, chosen.limit)
     write_board(chosen.out, board(chosen.folder, parts, seed, Budget(*most), lambda said: print(said, flush=True)))
     print(f"written to {chosen.out}")
@@ -142,7 +144,9 @@ def _extra() -> Iterator[None]:
 
 def _students(path: Path) -> list[str]:
     """Ids, one a line; the first column of a CSV."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    from cl_course.coursework.assignment import text_of
+
+    lines = text_of(path).splitlines()
     ids = [line.split(",")[0].strip() for line in lines if line.strip()]
     if not ids or len({one.casefold() for one in ids}) < len(ids):
         raise ValueError(

@@ -74,6 +74,11 @@ def export(
     Raises:
         ValueError: Otter is not installed, or could not make its files.
     """
+    owners: dict[str, str] = {}  # before anything is written
+    for student in students:
+        if (other := owners.setdefault(_folder(student).casefold(), student)) != student:
+            raise ValueError(f"the ids {other!r} and {student!r} would get one folder, {_folder(student)}; give ids "
+                             "that differ in letters or digits")
     for assignment in assignments:
         if to == "plain":
             for student in students or [""]:

@@ -18,7 +18,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from cl_course.images.cache import Decoded, Source
+from cl_course.images.cache import Decoded, Source, refuse
 
 AGAIN = "delete it, and it will be downloaded again"
 # The checksums that torchvision.datasets.CIFAR10 and STL10 hold (a test compares them).
@@ -134,6 +134,8 @@ def _members(path: Path, folder: str, wanted: list[str]) -> Iterator[Iterator[tu
 
     try:
         yield from_folder() if path.is_dir() else from_archive()
+    except PermissionError as problem:  # the file may be whole
+        refuse(problem)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as problem:
         raise ValueError(f"{path} cannot be read ({problem}); {AGAIN}") from None
 

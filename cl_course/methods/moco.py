@@ -14,6 +14,8 @@ from cl_course.methods.norm_groups import in_groups
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
 from cl_course.values import one_of, whole
 
+MOST_NUMBERS = 2**29  # in a queue: 2 GB
+
 
 class MoCo(Method):
     """Algorithm 1 of the paper, with v2's MLP head.
@@ -45,6 +47,9 @@ class MoCo(Method):
         fewest = 2 if key_norm == "shuffled" else 1
         self.norm_groups = whole("norm_groups", norm_groups, fewest, advice="key_norm 'shuffled' needs at least 2")
         queue_size, dim = whole("queue_size", queue_size, 1), whole("dim", dim, 1)
+        if queue_size * dim > MOST_NUMBERS:
+            raise ValueError(f"a queue of {queue_size:,} keys of {dim} numbers takes {4e-9 * queue_size * dim:,.0f} "
+                             "GB; take a smaller queue_size (--queue-size), such as the paper's 65536")
         _, width = linear_widths(projector) or (None, dim)
         if width != dim:
             raise ValueError(f"dim must be the length of z, got {dim}, but the projector makes vectors of {width}; "

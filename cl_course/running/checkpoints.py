@@ -29,8 +29,15 @@ def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
     Args:
         card: plain data, such as method, data, config, seed, minutes, accuracies. For `shipped` and the
             command line to rebuild the encoder it holds {"encoder": {"name": ..., arguments}}.
+
+    Raises:
+        ValueError: the path is that of the card.
+        OSError: the files cannot be written.
     """
     path = Path(path)
+    if path.suffix == ".json":
+        raise ValueError(f"the weights cannot be written to {path}, where the card goes; name a file that ends in "
+                         ".safetensors")
     card_file, fresh = path.with_suffix(".json"), path.with_suffix(".new.json")
     state = encoder.state_dict()
     weights = to_bytes({plain: state[own].detach().cpu().contiguous() for plain, own in _plain_names(encoder).items()})

@@ -139,7 +139,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
     writes = distributed.rank() == 0
     # What is wrong with the options is found before any data is fetched, on pictures that take no memory.
     recipe = _recipe(chosen, (32, 32), device.type)
-    many = 10**6 if chosen.limit is None or chosen.limit < 1 else chosen.limit
+    many = 10**6 if chosen.limit is None or chosen.limit < 1 else min(chosen.limit, 10**6)
     stand_in = data.ImageSet(torch.zeros(1, 3, 32, 32, dtype=torch.uint8).expand(many, -1, -1, -1),
                              torch.arange(many) % 2, ("a class", "another"))
     method = recipe.build(stand_in, device)

@@ -1,15 +1,19 @@
 """What students hand in: names of learning platforms, archives in archives, and archives that mean harm."""
 
 import io
+import os
 import struct
 import unicodedata
 import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 
 from cl_course.coursework import collect as module
 from cl_course.coursework.collect import collect, student_of
+from cl_course.coursework.grade import Journal, Row, write_marks
+from cl_course.coursework.variants import Variant
 
 NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -137,3 +141,37 @@ def test_crc_of_a_changed_entry_is_noticed(tmp_path):
     content = archive({"02_infonce.ipynb": NOTEBOOK}, zipfile.ZIP_STORED)
     (tmp_path / "x.zip").write_bytes(content.replace(b'"cells"', b'"CELLS"'))
     assert zlib.crc32(NOTEBOOK) and "damaged" in collect(tmp_path)[0].problem
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_one_damaged_archive_does_not_stop_the_class(tmp_path, how):
+    name = "02_infonce.ipynb"
+    content = bytearray(archive({name: NOTEBOOK * 50}, how))
+    start = 30 + len(name)
+    content[start : start + 20] = b"\x07" * 20
+    (tmp_path / "anna.zip").write_bytes(content)
+    (tmp_path / "ben.ipynb").write_bytes(NOTEBOOK)
+    assert ["damaged" in one.problem for one in collect(tmp_path)] == [True, False]
+
+
+def test_an_archive_that_cannot_be_read_does_not_stop_the_class(tmp_path, monkeypatch):
+    (tmp_path / "anna.zip").write_bytes(archive({"02_infonce.ipynb": NOTEBOOK}))
+    (tmp_path / "ben.ipynb").write_bytes(NOTEBOOK)
+    read = Path.read_bytes
+
+    def denied(path):
+        if path.suffix == ".zip":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert [one.problem for one in collect(tmp_path)] == ["the file cannot be read (Permission denied)", ""]
+
+
+def test_a_name_that_is_no_utf8_can_be_written_into_the_marks(tmp_path):
+    student = student_of(os.fsdecode(b"M\xfcller/02_infonce.ipynb"))
+    assert student == "M\\udcfcller"
+    row = Row(student, "02_infonce", 1, "title", 1, 2, "a sentence", 30)
+    write_marks(tmp_path / "marks.csv", [row])
+    Journal(tmp_path).put("key", [row])
+    assert Variant(student, "02_infonce").seed >= 0

@@ -54,3 +54,20 @@ def test_export_from_the_command_line(capsys, tmp_path):
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.ipynb")) == [
         Path(f"out/{student}/00_start_here.ipynb") for student in ("s01", "s02")
     ]
+
+
+def test_the_leaderboard_asks_for_its_file_before_it_judges(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("cl_course.coursework.project.board", lambda *_: pytest.fail("judged"))
+    assert "is a folder" in fails(capsys, "leaderboard", tmp_path, "-o", tmp_path, "--seed", 1, "--limit", 20)
+
+
+@pytest.mark.parametrize("option", ["--students", "--points"])
+def test_a_list_in_another_encoding_is_told_by_its_name(capsys, tmp_path, option):
+    (tmp_path / "list.csv").write_bytes("lesson,exercise,points\nJürgen,1,2\n".encode("cp1252"))
+    said = fails(capsys, "export", "02", "--to", "plain", "--out", tmp_path / "out", option, tmp_path / "list.csv")
+    assert "list.csv is not written in UTF-8; save it again as UTF-8" in said
+
+
+def test_memory_that_no_machine_has_is_refused(capsys, tmp_path):
+    said = fails(capsys, "grade", tmp_path, "-o", tmp_path / "x.csv", "--memory", "1e300")
+    assert "--memory must be a finite number at least 1 and at most 1e+06" in said

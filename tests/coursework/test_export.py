@@ -104,3 +104,16 @@ def test_points_of_ones_own(tmp_path):
     points.write_text("lesson,exercise,points\n00,9,7\n")
     with pytest.raises(ValueError, match="lesson 00 has no exercise 9"):
         assignments("all", points)
+
+
+@pytest.mark.parametrize(
+    "students, said",
+    [
+        (("a b", "a_b"), "'a b' and 'a_b' would get one folder, a_b; give ids"),
+        (("ann", "..."), "must have letters or digits, got '...'"),
+    ],
+)
+def test_ids_that_cannot_have_folders_are_refused_before_anything_is_written(tmp_path, students, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        export([lesson("00")], "plain", tmp_path / "out", False, students, print)
+    assert not (tmp_path / "out").exists()

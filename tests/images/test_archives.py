@@ -263,3 +263,15 @@ def test_class_names_of_stl10_that_are_cut_or_damaged_are_refused(root, archives
     changed = archives[1]["stl10_binary"] | {"class_names.txt": names}
     with pytest.raises(ValueError, match="class_names.txt in .* names, not 10; delete it"):
         Stl10(tarred("stl10_binary", changed, tmp_path / "a.tar.gz")).read("train")
+
+
+def test_an_archive_without_the_right_to_read_it_is_not_to_be_deleted(tmp_path, monkeypatch):
+    path = tmp_path / "cifar-10-python.tar.gz"
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tarfile.open", denied)
+    with pytest.raises(PermissionError, match="cannot be read .Permission denied.; give yourself the right") as error:
+        Cifar10(path).read("train")
+    assert "delete" not in str(error.value)

@@ -313,3 +313,9 @@ def test_a_module_that_the_encoder_itself_calls_module_keeps_its_name(path):
     save(path, own, {})
     assert load_file(path).keys() == {"module.weight", "module.bias"}
     load(path, own)
+
+
+def test_weights_are_not_written_where_the_card_goes(tmp_path):
+    with pytest.raises(ValueError, match="the weights cannot be written to .*x.json, where the card goes; name a file"):
+        checkpoints.save(tmp_path / "x.json", small_resnet(4), {})
+    assert not list(tmp_path.iterdir())

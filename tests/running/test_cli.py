@@ -509,3 +509,13 @@ def test_more_processes_than_images_in_a_batch_are_refused_before_they_start(mon
     monkeypatch.setattr(distributed, "launch", lambda *_: pytest.fail("started"))
     assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", "3000"]) == 1
     assert "3000 processes cannot share batch_size 128; start at most 128" in capsys.readouterr().err
+
+
+def test_a_limit_far_above_the_number_of_pictures_is_like_none(monkeypatch, tmp_path, capsys):
+    def stop(method, images, config):
+        raise ValueError(f"{len(images):,} stand-ins")
+
+    monkeypatch.setattr(train, "check_run", stop)
+    arguments = ("pretrain", "shapes", "--device", "cpu", "--out", str(tmp_path / "x.safetensors"))
+    assert cli.main([*arguments, "--limit", str(10**15)]) == 1
+    assert "1,000,000 stand-ins" in capsys.readouterr().err
