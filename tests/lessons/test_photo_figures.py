@@ -1,8 +1,9 @@
 """Lesson 08: every recorded run on photos is in its table and figure, and a record that is missing is said."""
 
 import numpy as np
+import pytest
 
-from cl_course.lessons.full_scale.figures import cost_figure, curves_figure, luck_figure
+from cl_course.lessons.full_scale.figures import ablation_figure, cost_figure, curves_figure, luck_figure
 from cl_course.lessons.full_scale.planner import costs
 from cl_course.lessons.full_scale.recorded_runs import by_name, recorded_runs, shipped_encoders
 from cl_course.running import checkpoints, records
@@ -22,6 +23,15 @@ def test_a_line_for_each_run_and_a_name_for_each_method():
     assert len(loss.lines) == len(knn.lines) == 4
     assert [line.get_label() for line in loss.lines if not line.get_label().startswith("_")] == ["SimCLR", "MoCo"]
     assert [list(line.get_xdata()) for line in knn.lines] == [[2]] * 4, "only the epochs that were judged"
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_a_panel_for_each_axis_and_a_dot_for_each_seed(axes):
+    names = ["temperature", "head", "labels"][:axes]
+    panels = ablation_figure([run for run in ABLATIONS if run["axis"] in names]).axes
+    assert [panel.get_title(loc="left") or panel.get_title() for panel in panels] == names
+    dots = [sum(len(dots.get_offsets()) for dots in panel.collections) for panel in panels]
+    assert dots == [6, 9, 3][:axes]
 
 
 def test_costs_and_luck():

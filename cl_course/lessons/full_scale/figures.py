@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from cl_course.lessons.shared.seeds import seed_dots
 from cl_course.lessons.shared.style import BLUE, MUTED, ORANGE, PALETTE, subplots
 
 NAMES = {"small": "small ResNet", "resnet18": "ResNet-18"}
@@ -53,6 +54,31 @@ def curves_figure(runs: Sequence[Mapping]) -> Figure:
     left.set(xlabel="epoch", ylabel="loss, each method's own")
     right.set(xlabel="epoch", ylabel="kNN accuracy on validation")
     figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    return figure
+
+
+def ablation_figure(runs: Sequence[Mapping], measure: str = "knn") -> Figure:
+    """A panel for each axis of the ablations: each seed a dot, and a bar for the mean of a value.
+
+    Args:
+        runs: one dict a run, with "axis", "value" and the measure.
+    """
+    axes_of = list(dict.fromkeys(run["axis"] for run in runs))
+    rows = -(-len(axes_of) // 3)
+    columns = -(-len(axes_of) // rows)
+    figure, panels = subplots(rows, columns, width=9, height=2.9 * rows, squeeze=False, sharey=True)
+    for panel in panels.flat[len(axes_of) :]:
+        panel.set_axis_off()
+    for panel, axis in zip(panels.flat, axes_of):
+        values = list(dict.fromkeys(run["value"] for run in runs if run["axis"] == axis))
+        for place, value in enumerate(values):
+            of_it = [run[measure] for run in runs if run["axis"] == axis and run["value"] == value]
+            seed_dots(panel, place, of_it, BLUE, "o", None, width=0.12)
+        panel.set_xticks(range(len(values)), values, rotation=20, ha="right", fontsize=8)
+        panel.grid(axis="x", visible=False)
+        panel.set_title(axis, fontsize=10)
+    for row in panels:
+        row[0].set_ylabel("kNN accuracy on test")
     return figure
 
 
