@@ -43,7 +43,15 @@ def rank() -> int:
     return dist.get_rank() if processes() > 1 else 0
 
 
-def launch(number: int, arguments: Sequence[str]) -> int:
+def check_shares(batch_size: int, number: int) -> None:
+    """Raise a ValueError unless so many processes can have shares of one size of a batch."""
+    if batch_size % number:
+        fits = dict.fromkeys([batch_size // number * number or number, (batch_size // number + 1) * number])
+        raise ValueError(f"{number} processes cannot share batch_size {batch_size} equally; take "
+                         f"{' or '.join(map(str, fits))}, or another number of processes")
+
+
+def launch(number: int, arguments: Sequence[str], batch_size: int) -> int:
     """Run `cl-course` with these arguments in several processes on this machine by torchrun; returns the exit code.
 
     What is to be said of a failure, the first process that fails says. torchrun's report of all of them is left out.
@@ -52,7 +60,7 @@ def launch(number: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
-    whole("processes", number, 1, advice="one for each GPU")
+    check_shares(batch_size, whole("processes", number, 1, advice="one for each GPU"))  # before they start
     logging.disable()
     try:
         torchrun(["--standalone", f"--nproc-per-node={number}", "-m", "cl_course", *arguments])  # at a free port

@@ -168,9 +168,7 @@ def retrieve(
         missing = "gallery image" if len(query_h) else "query"
         raise ValueError(f"no {missing} was given; take a split with at least one image")
     k = whole("k", k, 1, len(gallery_h), advice="it is at most the number of images that are searched")
-    if not (query_h.isfinite().all() and gallery_h.isfinite().all()):
-        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has "
-                         "diverged, train it again at a lower learning rate")
+    check_finite("features", query_h, gallery_h)
     gallery_h = F.normalize(gallery_h, dim=1)
     found = [(F.normalize(h, dim=1) @ gallery_h.T).topk(k, dim=1) for h in query_h.split(1000)]
     return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found])
@@ -244,11 +242,16 @@ def linear_probe(
     )
 
 
+def check_finite(name: str, *parts: Tensor) -> None:
+    """Raise a ValueError where a number that an encoder made is NaN or infinite."""
+    if not all(part.isfinite().all() for part in parts):
+        raise ValueError(f"{name} must be finite, got infinite ones or NaN; the run that made the encoder has "
+                         "diverged, train it again at a lower learning rate")
+
+
 def _standardised(train_h: Tensor, *others: Tensor) -> list[np.ndarray]:
     """Each set of features, shifted and scaled so that every dimension has mean 0 and deviation 1 in training."""
-    if not all(h.isfinite().all() for h in (train_h, *others)):
-        raise ValueError("features must be finite, got infinite ones or NaN; the run that made the encoder has "
-                         "diverged, train it again at a lower learning rate")
+    check_finite("features", train_h, *others)
     mean, std = train_h.mean(dim=0), train_h.std(dim=0)
     std = torch.where(std > 1e-6, std, 1.0)  # a dimension constant in training may vary in test: do not blow it up
     return [((h - mean) / std).numpy(force=True) for h in (train_h, *others)]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, shuffled_steps, to_float
-from cl_course.evaluate import Result, embed
+from cl_course.evaluate import Result, check_finite, embed
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
 from cl_course.models import ResNet, stages_of
 from cl_course.tensor_types import checked
@@ -169,9 +169,7 @@ def train_head(
     pixels. AdamW, its rate falling to 0 along a cosine.
     """
     rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
-    if not maps.isfinite().all():
-        raise ValueError("maps must be finite, got infinite ones or NaN; the run that made the encoder has diverged, "
-                         "train it again at a lower learning rate")
+    check_finite("maps", maps)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         standardise = nn.BatchNorm2d(maps.shape[1], affine=False, momentum=None)

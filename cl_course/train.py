@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, shuffled_batches, to_float
-from cl_course.distributed import agree, as_one, average, lost, on_device, processes, rank, share
+from cl_course.distributed import agree, as_one, average, check_shares, lost, on_device, processes, rank, share
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
 from cl_course.methods.method import Method, check_labels, encoder_of
@@ -167,9 +167,7 @@ def check_run(method: Method, images: ImageSet, config: TrainConfig) -> None:
     if n < batch:
         smaller = f"pass batch_size={n} or less (on the command line --batch-size {n}), or " if n > 1 else ""
         raise ValueError(f"{n} image{'s are' if n > 1 else ' is'} fewer than batch_size {batch}: {smaller}add images")
-    if batch % k:
-        raise ValueError(f"{k} processes cannot share batch_size {batch} equally; take {batch // k * k or k} or "
-                         f"{(batch // k + 1) * k}")
+    check_shares(batch, k)
     if config.chunk_size is not None and k > 1:
         raise ValueError(f"chunk_size is for one process, and these are {k}, each of which holds 1/{k} of the batch; "
                          "leave it out, or start more processes")

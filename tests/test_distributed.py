@@ -312,4 +312,4 @@ def test_one_process_has_nothing_to_agree_on_or_to_leave():
 def test_two_runs_on_a_machine_do_not_share_a_port(monkeypatch):
     given = []
     monkeypatch.setattr("torch.distributed.run.main", given.extend)
-    assert distributed.launch(2, ["doctor"]) == 0 and "--standalone" in given
+    assert distributed.launch(2, ["doctor"], 16) == 0 and "--standalone" in given

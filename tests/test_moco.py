@@ -190,9 +190,9 @@ def test_matches_lightlys_loss_with_its_memory_bank():
         ({"momentum": -0.1}, "momentum must be a finite number at least 0 and at most 1, got -0.1"),
         ({"momentum": math.nan}, "momentum must be a finite number at least 0 and at most 1, got nan"),
         ({"temperature": 0}, "temperature must be a finite number above 0, got 0"),
-        ({"queue_size": 8.0}, "queue_size must be a whole number of at least 1, got 8.0"),
+        ({"queue_size": 8.0}, "queue_size must be a whole number from 1 to 4194304, got 8.0"),
         ({"dim": "4"}, "dim must be a whole number of at least 1, got '4'"),
-        ({"queue_size": 0}, "queue_size must be a whole number of at least 1, got 0"),
+        ({"queue_size": 0}, "queue_size must be a whole number from 1 to 4194304, got 0"),
         ({"key_norm": "running"}, "key_norm must be 'batch' or 'shuffled', got 'running'"),
         ({"norm_groups": 0}, "norm_groups must be a whole number of at least 1, got 0"),
         ({"key_norm": "shuffled"}, "norm_groups must be a whole number of at least 2, got 1; key_norm 'shuffled'"),
@@ -274,5 +274,5 @@ def test_keys_of_another_precision_fit_the_queue():
 
 
 def test_a_queue_that_no_memory_holds_is_refused_before_it_is_made():
-    with pytest.raises(ValueError, match="a queue of 1,000,000,000 keys of 8 numbers takes 32 GB; take a smaller"):
+    with pytest.raises(ValueError, match="queue_size must be a whole number from 1 to 4194304, got 1000000000; the"):
         MoCo(nn.Flatten(), nn.Linear(4, 8), queue_size=10**9, dim=8)

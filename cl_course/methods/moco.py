@@ -14,7 +14,7 @@ from cl_course.methods.norm_groups import in_groups
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
 from cl_course.values import one_of, whole
 
-MOST_NUMBERS = 2**29  # in a queue: 2 GB
+LONGEST_QUEUE = 2**22  # 2 GB of keys of 128 numbers, and more images than ImageNet has
 
 
 class MoCo(Method):
@@ -46,10 +46,8 @@ class MoCo(Method):
         self.key_norm, self.symmetric = one_of("key_norm", key_norm, ("batch", "shuffled")), symmetric
         fewest = 2 if key_norm == "shuffled" else 1
         self.norm_groups = whole("norm_groups", norm_groups, fewest, advice="key_norm 'shuffled' needs at least 2")
-        queue_size, dim = whole("queue_size", queue_size, 1), whole("dim", dim, 1)
-        if queue_size * dim > MOST_NUMBERS:
-            raise ValueError(f"a queue of {queue_size:,} keys of {dim} numbers takes {4e-9 * queue_size * dim:,.0f} "
-                             "GB; take a smaller queue_size (--queue-size), such as the paper's 65536")
+        queue_size = whole("queue_size", queue_size, 1, LONGEST_QUEUE, advice="the paper's is 65536")
+        dim = whole("dim", dim, 1)
         _, width = linear_widths(projector) or (None, dim)
         if width != dim:
             raise ValueError(f"dim must be the length of z, got {dim}, but the projector makes vectors of {width}; "

@@ -128,10 +128,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
 
     if chosen.processes is not None and "TORCHELASTIC_RUN_ID" not in os.environ:  # which torchrun sets
         batch = _recipe(chosen, (32, 32), pick_device(chosen.device).type).config.batch_size
-        if chosen.processes > batch:  # told before they start
-            raise ValueError(f"{chosen.processes} processes cannot share batch_size {batch}; start at most {batch}, "
-                             "one for each GPU")
-        return distributed.launch(chosen.processes, chosen.arguments)
+        return distributed.launch(chosen.processes, chosen.arguments, batch)
     out = chosen.out or Path("build/pretrained") / f"{chosen.method}-{Path(chosen.source).stem}.safetensors"
     cut = out.with_suffix(".run")  # the state of an unfinished run
     _check_output(out, cut)

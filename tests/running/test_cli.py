@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import build
-from cl_course import data, distributed, train
+from cl_course import data, train
 from cl_course.methods import METHODS
 from cl_course.running import cli, doctor, headless, records
 from cl_course.running.recipes import QUICK
@@ -328,8 +328,8 @@ def test_evaluate_names_each_mistake(capsys):
     for given, sentence in {
         "/": "/ is a folder; give the .safetensors file",
         "photos": "photos is a folder; give the .safetensors file",
-        "notes.txt": "notes.txt is not the .safetensors file of a checkpoint; give such a file, or one of byol_shapes",
-        "no/such": "no/such is not the .safetensors file of a checkpoint; give such a file, or one of byol_shapes",
+        "notes.txt": "notes.txt is not the .safetensors file of a checkpoint; give such a file, or one of byol_",
+        "no/such": "no/such is not the .safetensors file of a checkpoint; give such a file, or one of byol_",
     }.items():
         assert sentence in fails(capsys, "evaluate", given, "shapes")
 
@@ -505,10 +505,11 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_run_is_refused_meanwhile(capsys):
     )
 
 
-def test_more_processes_than_images_in_a_batch_are_refused_before_they_start(monkeypatch, capsys):
-    monkeypatch.setattr(distributed, "launch", lambda *_: pytest.fail("started"))
-    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", "3000"]) == 1
-    assert "3000 processes cannot share batch_size 128; start at most 128" in capsys.readouterr().err
+@pytest.mark.parametrize("number, fits", [(3000, "take 3000, or"), (100, "take 100 or 200, or")])
+def test_processes_that_cannot_share_a_batch_are_refused_before_they_start(monkeypatch, capsys, number, fits):
+    monkeypatch.setattr("torch.distributed.run.main", lambda *_: pytest.fail("started"))
+    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", str(number)]) == 1
+    assert f"{number} processes cannot share batch_size 128 equally; {fits} another number" in capsys.readouterr().err
 
 
 def test_a_limit_far_above_the_number_of_pictures_is_like_none(monkeypatch, tmp_path, capsys):
