@@ -1,4 +1,4 @@
-"""Redraws figures/ and the results table of the README from records and shipped weights; trains nothing.
+"""Redraws figures/, except site.png, and the results tables of the README from records and shipped weights.
 
 python benchmarks/figures.py
 """

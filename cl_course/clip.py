@@ -18,7 +18,7 @@ from cl_course.data import ImageSet, shuffled_batches, to_float
 from cl_course.evaluate import embed
 from cl_course.losses import check_temperature, clip_loss, siglip_loss
 from cl_course.optimizers import make_optimizer, set_rate
-from cl_course.tensor_types import Embeddings, Labels, checked
+from cl_course.tensor_types import Embeddings, Labels, check_finite, checked
 from cl_course.train import NonFiniteLoss, TrainConfig, learning_rate_at
 from cl_course.values import instance, whole
 
@@ -175,6 +175,7 @@ def zero_shot(z_image: Embeddings, z_prompts: Float[Tensor, "classes prompts d"]
     """Which class each image is nearest to, (n,): a class is the mean direction of its prompts (CLIP, sec. 3.1.4)."""
     if 0 in z_prompts.shape[:2]:
         raise ValueError(f"zero_shot needs a class and for each a prompt, got {tuple(z_prompts.shape)}; give one")
+    check_finite("embeddings", z_image, z_prompts)
     directions = F.normalize(F.normalize(z_prompts, dim=2).mean(dim=1), dim=1)  # (classes, d)
     return (F.normalize(z_image, dim=1) @ directions.T).argmax(dim=1)
 
@@ -195,6 +196,7 @@ def recall_at_k(z_query: Embeddings, z_gallery: Embeddings, k: int = 1, same: Te
         ValueError: k is not a whole number from 1 to n; `same` has another shape.
     """
     k = whole("k", k, 1, len(z_gallery), advice="it is a number of rows of the gallery")
+    check_finite("embeddings", z_query, z_gallery)
     similarity = F.normalize(z_query, dim=1) @ F.normalize(z_gallery, dim=1).T  # (n, n)
     if same is None:
         same = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)

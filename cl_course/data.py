@@ -22,7 +22,7 @@ from cl_course.images.download import ARCHIVES, cache_folder, fetch
 from cl_course.images.objects import Objects
 from cl_course.images.pictures import EXTENSIONS, Pictures, listed
 from cl_course.images.refusals import as_rgb, check_labels, given, is_uint8
-from cl_course.values import MAX_SEED, instance, whole
+from cl_course.values import MAX_SEED, instance, path_of, whole
 
 SPLITS = ("train", "val", "test", "unlabeled")
 # The files and folders that hold a data set, best first.
@@ -219,7 +219,7 @@ def find(name: str) -> Path | None:
         raise ValueError(f"{name!r} is not a data set that lies in a file; take {' or '.join(map(repr, FILES))}")
     folders = [cache_folder()]
     if named := os.environ.get("CL_COURSE_DATA"):
-        folders.insert(0, Path(named).expanduser())
+        folders.insert(0, path_of(named))
         if not folders[0].is_dir():
             raise FileNotFoundError(f"CL_COURSE_DATA names {named}, which is not a folder; correct it or unset it")
     places = [folder / filename for folder in folders for filename in FILES[name]]
@@ -228,7 +228,7 @@ def find(name: str) -> Path | None:
 
 def _open(source: str | Path, size: int | None) -> Source:
     if source not in FILES:
-        path = Path(source).expanduser().resolve()
+        path = Path(os.path.realpath(path_of(source)))  # also of a link to itself, which is not there then
         if not str(source) or not path.exists():
             known = f"take {', '.join(map(repr, (*DRAWN, *FILES)))}, or the path of a folder or .zip of images"
             raise FileNotFoundError(f"there is no data set and no file {str(source)!r}; {known}")

@@ -20,7 +20,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_io
 
 from cl_course.average_precision import Found, average_precision
 from cl_course.data import ImageSet, to_float
-from cl_course.evaluate import Result
+from cl_course.evaluate import Result, in_eval_mode
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, check_classes, dense_views, train_layers
 from cl_course.images.objects import Objects
 from cl_course.models import ResNet, stages_of
@@ -176,12 +176,12 @@ def decode(answers: Answers, size: tuple[int, int], overlap: float = 0.5) -> lis
 def find(detector: Detector, images: ImageSet) -> list[Found]:
     """What the detector finds in each image."""
     device, size = next(detector.parameters()).device, tuple(images.images.shape[2:])
-    detector.eval()
-    return [
-        found
-        for part in images.images.split(250)
-        for found in decode(detector(to_float(part.to(device))), size)
-    ]
+    with in_eval_mode(detector):
+        return [
+            found
+            for part in images.images.split(250)
+            for found in decode(detector(to_float(part.to(device))), size)
+        ]
 
 
 def train_detector(

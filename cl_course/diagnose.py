@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cl_course.tensor_types import Embeddings, checked
+from cl_course.tensor_types import Embeddings, check_finite, checked
+from cl_course.values import whole
 
 
 @checked
@@ -30,9 +31,7 @@ def effective_rank(h: Embeddings) -> float:
     The formula of RankMe (Garrido et al. 2023, arXiv:2210.02885, eq. 1, for embeddings z): the exponential of the
     entropy of the singular values, normalised to sum to 1. 1 where all rows are parallel. A ValueError unless finite.
     """
-    if not h.isfinite().all():
-        raise ValueError("effective_rank needs finite features, got infinite ones or NaN; the run that made them has "
-                         "diverged, train it again at a lower learning rate")
+    check_finite("features", h)
     share = torch.linalg.svdvals(h.double())
     share = share / share.sum().clamp(min=1e-12)
     return float(torch.special.entr(share).sum().exp())
@@ -85,7 +84,7 @@ def health(
         h: features (m, dim), of any images.
         loss, chance: the run's loss, and what guessing would give at its batch size.
     """
-    n = len(z1)
+    n = whole("the number of pairs", len(z1), 2, advice="one image alone has no negative pair")
     similarity = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T  # (n, n)
     strangers = ~torch.eye(n, dtype=torch.bool, device=z1.device)
     return Health(

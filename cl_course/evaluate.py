@@ -6,6 +6,8 @@ chosen setting.
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,7 @@ from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, to_float
 from cl_course.losses import check_temperature
-from cl_course.tensor_types import checked
+from cl_course.tensor_types import check_finite, checked
 from cl_course.values import instance, real, whole
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # the probe's inverse L2 penalties, from which validation chooses
@@ -85,11 +87,18 @@ def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500) -> Tensor
     """Features h of unaugmented images, (n, dim), on the CPU; the encoder's train / eval mode is put back."""
     instance("encoder", encoder, nn.Module, "such as small_resnet()")
     instance("images", images, ImageSet, "wrap a uint8 tensor: ImageSet(tensor)")
-    device = next(encoder.parameters(), torch.empty(0)).device
-    modes = [(module, module.training) for module in encoder.modules()]
-    encoder.eval()
-    try:
+    device, batch_size = next(encoder.parameters(), torch.empty(0)).device, whole("batch_size", batch_size, 1)
+    with in_eval_mode(encoder):
         return torch.cat([encoder(to_float(part.to(device))).float().cpu() for part in images.images.split(batch_size)])
+
+
+@contextmanager
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Have a network in eval mode for a while; then each of its parts is in its own mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
     finally:
         for module, training in modes:
             module.training = training
@@ -164,9 +173,8 @@ def retrieve(
     Returns:
         Rows of the gallery, (m, k), and their cosine similarities, (m, k), falling.
     """
-    if not len(query_h) or not len(gallery_h):
-        missing = "gallery image" if len(query_h) else "query"
-        raise ValueError(f"no {missing} was given; take a split with at least one image")
+    if not len(query_h):
+        raise ValueError("no query was given; take a split with at least one image")
     k = whole("k", k, 1, len(gallery_h), advice="it is at most the number of images that are searched")
     check_finite("features", query_h, gallery_h)
     gallery_h = F.normalize(gallery_h, dim=1)
@@ -229,24 +237,20 @@ def linear_probe(
     if len(train_y.unique()) < 2:
         raise ValueError(f"a linear probe needs labelled images of at least two classes, got {len(train_y)} of one; "
                          "take more images")
-    start = time.perf_counter()
+    if not (len(val_y) and len(test_y)):
+        raise ValueError(f"a linear probe needs images of validation and of test, got {len(val_y)} and {len(test_y)}; "
+                         "take splits with at least one")
+    start, seed = time.perf_counter(), whole("seed", seed, 0)
     train_x, val_x, test_x = _standardised(train_h, val_h, test_h)
     probes = [_fit(LogisticRegression(C=strength, max_iter=200), train_x, train_y) for strength in STRENGTHS]
     on_validation = [probe.score(val_x, val_y.numpy(force=True)) for probe in probes]
     best = int(np.argmax(on_validation))
     return Result(
         score=float(probes[best].score(test_x, test_y.numpy(force=True))), method="linear probe", split="test",
-        seed=whole("seed", seed, 0), labels=len(train_y),
+        seed=seed, labels=len(train_y),
         trained=f"logistic regression, C = {STRENGTHS[best]:g} chosen on validation",
         seconds=time.perf_counter() - start, validation=float(on_validation[best]),
     )
-
-
-def check_finite(name: str, *parts: Tensor) -> None:
-    """Raise a ValueError where a number that an encoder made is NaN or infinite."""
-    if not all(part.isfinite().all() for part in parts):
-        raise ValueError(f"{name} must be finite, got infinite ones or NaN; the run that made the encoder has "
-                         "diverged, train it again at a lower learning rate")
 
 
 def _standardised(train_h: Tensor, *others: Tensor) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,12 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: nothing was written (a full disk, a folder that does not exist); `path` is as it was.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))  # a link stays a link
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except Exception as error:
         raise OSError(f"could not write {path} ({error}); what was there before is untouched: free some space or "
                       "choose another folder") from error
@@ -81,16 +82,16 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def plain(result: T, giver: str) -> T:
-    """`result`, if `read_state` can read it; else (numpy's numbers too) a TypeError names `giver`, who returned it."""
-    parts = [result]
+def plain(value: T, name: str, advice: str = "give what it holds") -> T:
+    """`value`, if `read_state` can read it; else (numpy's numbers too) a TypeError: `name` must be plain data."""
+    parts: list[Any] = [value]
     while parts:
         part = parts.pop()
-        if isinstance(part, dict):
+        if type(part) in (dict, OrderedDict, Counter):  # torch reads classes only where it knows them
             parts += [*part, *part.values()]
-        elif isinstance(part, list | tuple):
+        elif type(part) in (list, tuple):
             parts += part
         elif not isinstance(part, Tensor) and type(part) not in (str, int, float, bool, type(None)):
-            raise TypeError(f"{giver} must return plain data (tensors, numbers, strings, lists, dicts), got a "
-                            f"{type(part).__name__}; return what it holds")
-    return result
+            raise TypeError(f"{name} must be plain data (tensors, numbers, strings, lists, dicts), got a "
+                            f"{type(part).__name__}; {advice}")
+    return value

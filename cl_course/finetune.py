@@ -17,6 +17,7 @@ from cl_course.augment import AugmentConfig, augment, horizontal_flip
 from cl_course.data import ImageSet, shuffled_steps, to_float
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet, stages_of
+from cl_course.tensor_types import check_finite
 from cl_course.values import instance, one_of, real, shown, whole
 
 # What may be trained, and its name in a Result.
@@ -141,6 +142,8 @@ def train_layers(
         rate, layers, seed, config: as of `train_classifier`.
     """
     stages_of(encoder)  # what cannot be taken apart is refused here
+    if layers != "scratch":
+        check_finite("the encoder's weights", *encoder.state_dict().values())
     one_of("layers", layers, tuple(LAYERS))
     rate, seed = real("rate", rate, above=0), whole("seed", seed, 0)
     device = next(encoder.parameters()).device
@@ -202,7 +205,14 @@ def _check_sets(**sets: ImageSet) -> None:
     for name, images in sets.items():
         if instance(name, images, ImageSet, "load it with cl_course.data.load").labels is None:
             raise ValueError(f"fine-tuning needs labels and {name} has none; load a set with classes")
+        check_some(name, images)
     check_classes(**sets)
+
+
+def check_some(name: str, images: ImageSet) -> None:
+    """Raise a ValueError where a set has no image, before any training."""
+    if not len(images):
+        raise ValueError(f"{name} has no images; take a split with at least one")
 
 
 def check_classes(**sets: ImageSet) -> None:
@@ -217,4 +227,5 @@ def check_classes(**sets: ImageSet) -> None:
 
 def accuracy(classifier: nn.Module, images: ImageSet) -> float:
     """The share of images whose largest logit is their class's, in [0, 1]."""
+    _check_sets(images=images)
     return int((embed(classifier, images).argmax(dim=1) == images.labels).sum()) / len(images)

@@ -20,7 +20,7 @@ import torch
 
 from cl_course.data import ImageSet
 from cl_course.files import alone
-from cl_course.values import instance, shown
+from cl_course.values import instance, path_of, shown
 
 HEADER = ("action", "picture", "class", "saved")
 ACTIONS = ("pictures", "label", "skip", "undo")
@@ -71,9 +71,9 @@ class Labels:
     """
 
     def __init__(self, path: str | Path, classes: Sequence[str], source: str):
-        self.path, self.classes = Path(path).expanduser(), _checked(classes)
+        self.path, self.classes = path_of(path), _checked(classes)
         self._source = instance("source", source, str, "pass its name: str(source)")
-        self._open = ExitStack()
+        self._open, self._closed = ExitStack(), False
         try:
             self._open.enter_context(alone(self.path))
         except ValueError:
@@ -88,7 +88,8 @@ class Labels:
         self._entries[:] = entries
 
     def close(self) -> None:
-        """Let other processes label; what was given stays on disk."""
+        """Let other processes label; what was given stays on disk, and `given` still says it."""
+        self._closed = True
         self._open.close()
 
     @property
@@ -195,6 +196,9 @@ class Labels:
 
     def _add(self, entry: Entry) -> None:
         entry = _stamped(entry)
+        if self._closed:
+            raise ValueError(f"{self.path} was closed, and another process may label into it; to go on, open it again "
+                             "with Labels(...)")
         if not self.path.exists():  # its first lines would be missing in a new one
             what = f"{self.path} was deleted or moved while it was open"
             raise OSError(f"{what}; put it back, or open the labels again to start with none")

@@ -88,7 +88,8 @@ def small_resnet(width: int = 16, stages: int = 4) -> ResNet:
     Width 64 with three stages has as many weights as width 32 with four, and a finer last map, 4 x 4 places for 32 x 32
     pixels instead of 2 x 2.
     """
-    return ResNet(_stem(whole("width", width, 1), kernel=3, stride=2), width, 1, whole("stages", stages, 1))
+    width = whole("width", width, 1)
+    return ResNet(_stem(width, kernel=3, stride=2), width, 1, whole("stages", stages, 1))
 
 
 def resnet18(stem: str = "cifar") -> ResNet:
@@ -114,6 +115,7 @@ def projector(in_dim: int, hidden_dim: int = 128, out_dim: int = 128, *, norm_ou
         norm_output: end in a BatchNorm without scale and shift, so that every dimension of z has mean 0 and variance 1
             over the batch, much as SimSiam does (Chen & He 2021, arXiv:2011.10566, sec. 3).
     """
+    hidden_dim, out_dim = whole("hidden_dim", hidden_dim, 1), whole("out_dim", out_dim, 1)
     hidden = [nn.Linear(in_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(inplace=True)]
     layers = [*hidden, nn.Linear(hidden_dim, out_dim)]
     if norm_output:

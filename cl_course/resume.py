@@ -1,16 +1,18 @@
 """What a stopped run needs to go on as if it had not been stopped, in one file."""
 
+import copy
 import hashlib
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, nn
 
 from cl_course.data import ImageSet
-from cl_course.files import read_state, write_state
+from cl_course.files import plain, read_state, write_state
 
 SAME_NUMBERS = ("checkpointing",)  # what a run may change when it goes on, on a GPU with less memory
 
@@ -20,11 +22,14 @@ def settings_of(config: Any, method: nn.Module, images: ImageSet) -> dict:
 
     The processes of one run must share it too. It reads all pixels.
     """
-    kinds = int | float | str | dict
-    of_method = {name: v for name, v in vars(method).items() if isinstance(v, kinds) and not name.startswith("_")}
-    of_method.pop("training", None)
+    kinds, kind, of_method = int | float | str | dict | np.generic, type(method).__name__, {}
+    for name, value in vars(method).items():
+        if isinstance(value, kinds) and not name.startswith("_") and name != "training":
+            value = value.item() if isinstance(value, np.generic) else value
+            advice = f"give what it holds, or leave it out of checkpoints by the name _{name}"
+            of_method[name] = plain(value, f"the attribute {name} of {kind}", advice)
     pixels = hashlib.sha256(images.images.contiguous().numpy(force=True)).hexdigest()[:16]
-    settings = asdict(config) | of_method | {"method": type(method).__name__, "images": len(images), "pixels": pixels}
+    settings = asdict(config) | of_method | {"method": kind, "images": len(images), "pixels": pixels}
     if method.uses_labels:
         settings["labels"] = hashlib.sha256(images.labels.numpy(force=True).tobytes()).hexdigest()[:16]
     return settings
@@ -63,9 +68,8 @@ class Run:
         except MemoryError:  # the file may be whole
             raise
         except Exception as error:  # torch raises several kinds
-            raise ValueError(
-                f"{path} is damaged, or no checkpoint of a run by this version ({error}); delete it to start again"
-            ) from error
+            raise ValueError(f"{path} is damaged, or no checkpoint of a run by this version ({error}); name another "
+                             "file to start again") from error
         names = [name for name in dict.fromkeys([*now, *was]) if name not in SAME_NUMBERS]
         differing = [name for name in names if was.get(name) != now.get(name)]
         if differing:
@@ -73,7 +77,7 @@ class Run:
             raise ValueError(
                 f"{path} belongs to a run with {was}, this one has {now}; use the same configuration or another file"
             )
-        before = {name: value.clone() for name, value in self.method.state_dict().items()}
+        before = copy.deepcopy(self.method.state_dict())
         try:
             self.method.load_state_dict(state["method"])
         except RuntimeError as error:

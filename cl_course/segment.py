@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, shuffled_steps, to_float
-from cl_course.evaluate import Result, check_finite, embed
-from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, dense_views, train_layers
+from cl_course.evaluate import Result, embed, in_eval_mode
+from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, check_some, dense_views, train_layers
 from cl_course.models import ResNet, stages_of
-from cl_course.tensor_types import checked
+from cl_course.tensor_types import check_finite, checked
 from cl_course.values import real, whole
 
 RATES = (0.003, 0.01, 0.03, 0.1)  # learning rates, from which validation chooses
@@ -134,6 +134,7 @@ def _check_masks(**sets: ImageSet) -> None:
     for name, images in sets.items():
         if images.masks is None:
             raise ValueError(f"segmentation needs the objects' masks and {name} has none; 'shapes' has them")
+        check_some(name, images)
         if images.masks.shape[1:] != images.images.shape[2:]:
             sizes = [" x ".join(map(str, x.shape[-2:])) for x in (images.masks, images.images)]
             size = tuple(images.images.shape[2:])
@@ -150,13 +151,9 @@ def feature_maps(encoder: ResNet, images: ImageSet, stage: int = 4) -> Tensor:
     """
     stage = whole("stage", stage, 1, len(stages_of(encoder)))
     device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
-    try:
+    with in_eval_mode(encoder):
         parts = (to_float(part.to(device)) for part in images.images.split(500))
         return torch.cat([encoder.stage_maps(x, stage)[-1].float().cpu() for x in parts])
-    finally:
-        encoder.train(was_training)
 
 
 @checked

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cl_course.tensor_types import Embeddings, Images, Labels, checked, in_float32
+from cl_course.tensor_types import Embeddings, Images, Labels, check_finite, checked, in_float32
 
 BINS = 8  # of a histogram, per channel
 
@@ -49,7 +49,9 @@ def nearest(queries: Images, candidates: Float[Tensor, "m 3 h w"], feature: Call
 
     `feature`: images (n, 3, h, w) -> vectors (n, d); one of `FEATURES`, or an encoder.
     """
-    return in_float32(torch.cdist)(feature(queries), feature(candidates)).argmin(dim=1)
+    of_queries, of_candidates = feature(queries), feature(candidates)
+    check_finite("features", of_queries, of_candidates)
+    return in_float32(torch.cdist)(of_queries, of_candidates).argmin(dim=1)
 
 
 @checked

@@ -47,6 +47,9 @@ def checked(function: Callable) -> Callable:
         for name in [name for name in hints if name in given]:
             if wrong := _misfit(name, given[name], hints[name], sizes):
                 raise TypeError(f"{function.__name__}: {wrong}")
+            if hints[name].dim_str.startswith("n ") and not len(given[name]):  # a batch, whose mean would be NaN
+                raise ValueError(f"{function.__name__}: {name} is empty, of shape {tuple(given[name].shape)}; give it "
+                                 "at least one row")
         return function(*args, **kwargs)
 
     return in_float32(safe)
@@ -101,6 +104,13 @@ def _widened(value: Any) -> Any:
     if type(value) is tuple:
         return tuple(map(_widened, value))
     return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def check_finite(name: str, *parts: Tensor) -> None:
+    """Raise a ValueError where a number that an encoder made is NaN or infinite."""
+    if not all(part.isfinite().all() for part in parts):
+        raise ValueError(f"{name} must be finite, got infinite ones or NaN; the run that made the encoder has "
+                         "diverged, train it again at a lower learning rate")
 
 
 def check_images(images: Tensor) -> None:

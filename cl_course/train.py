@@ -26,7 +26,7 @@ from cl_course.methods.method import Method, check_labels, encoder_of
 from cl_course.models import ResNet
 from cl_course.optimizers import OPTIMIZERS, make_optimizer, set_rate
 from cl_course.resume import Run, settings_of
-from cl_course.values import MAX_SEED, instance, one_of, real, whole
+from cl_course.values import MAX_SEED, instance, one_of, path_of, real, whole
 
 PRECISIONS = ("float32", "bfloat16")
 CHUNKED = {"grad_cache": grad_cache, "accumulate": accumulate}
@@ -110,7 +110,7 @@ class History:
 
 
 class NonFiniteLoss(FloatingPointError):
-    """The loss became infinite or not a number."""
+    """The loss, or a weight, became infinite or not a number."""
 
 
 class Lost(OSError):
@@ -137,7 +137,7 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
     Args:
         method: SimCLR, MoCo, BYOL, or one of your own.
         images: what to learn from; its labels are looked at only by a method that `uses_labels`, such as SupCon.
-        on_epoch: called with the epoch's row and the method; what it returns, plain data, is added to the row.
+        on_epoch: called with the epoch's row and the method; a dict that it returns, plain data, is added to the row.
         resume: a checkpoint file for this run, written after every epoch. If it exists, the run goes on from it, and
             on a CPU ends with the numbers of an unbroken one.
 
@@ -145,15 +145,15 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
         ValueError: before the first step, for all that `check_run` and the method's `check_data` refuse, and for a
             checkpoint that is damaged, of another configuration or architecture, or in use by another run; where
             processes differ in any of these; and where the device has no room for the images.
-        TypeError: an argument of another class; `on_epoch` returned something else than plain data.
+        TypeError: an argument of another class, or an attribute of the method or a result of `on_epoch` that a
+            checkpoint could not give back.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
-        Lost: a GPU or another process failed, or a step needs more memory than there is; says where the last good
-            checkpoint is.
+        Lost: a GPU or another process failed, or a step needs more memory than there is; says where that lies, too.
     """
     check_run(method, images, config)
     method.check_data(len(images), config.batch_size)
     keep_freed_memory()
-    file = None if resume is None else Path(resume)
+    file = None if resume is None else path_of(resume)
     with nullcontext() if file is None or rank() > 0 else alone(file), _in_words(lambda: f"; {_kept(file)}"):
         return _train(method, images, config, on_epoch, file)
 
@@ -218,7 +218,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
             row = {"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - start}
             progress.set_description(f"epoch {row['epoch']} of {config.epochs}, loss {loss:.3f}")
             if on_epoch is not None:  # plain data, or a checkpoint could not be read
-                row.update(plain(on_epoch(dict(row), method) or {}, "on_epoch"))
+                row |= _added(on_epoch(dict(row), method), row)
                 method.train()
             history.rows.append(row)
             if file is not None and rank() == 0:
@@ -290,7 +290,7 @@ def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int
     labels = share(images.labels[: config.batch_size]).to(device) if method.uses_labels else None
     seconds = []
     with checkpointed(encoder_of(trial), config.checkpointing), _compiled(trial, config.compile), as_one(trial):
-        for _ in range(1 + steps):  # the first, cold one does not count
+        for _ in range(1 + whole("steps", steps, 1)):  # the first, cold one does not count
             start, busy = time.perf_counter(), time.process_time()
             float(train_step(trial, batch, optimizer, config.learning_rate, config, generator, labels))
             seconds.append((time.perf_counter() - start, time.process_time() - busy))
@@ -323,17 +323,27 @@ def _compiled(method: nn.Module, wanted: bool) -> Iterator[None]:
             del encoder.forward
 
 
+def _added(returned: object, row: dict) -> dict:
+    """What `on_epoch` adds to a row."""
+    name, advice = "what on_epoch returns", 'return {"knn": accuracy}, say, or None'
+    added = plain(instance(name, {} if returned is None else returned, dict, advice), name)
+    if taken := sorted(added.keys() & row):
+        raise ValueError(f"on_epoch returned {taken[0]!r}, which the row has already; give it another name")
+    return added
+
+
 def _mean_loss(losses: list[Tensor], epoch: int, method: Method, config: TrainConfig, file: Path | None) -> float:
-    values = average(torch.stack(losses))
-    bad = (~values.isfinite()).nonzero()
-    if len(bad):
+    whole = torch.stack([weight.isfinite().all() for weight in method.parameters()]).all().to(losses[0])
+    values = average(torch.stack([*losses, whole]))  # of all processes
+    bad = [*(~values[:-1].isfinite()).nonzero()]
+    if bad or values[-1] < 1:
         warm = method.temperature is not None
         given, cure = (f"temperature {method.temperature} and ", " or raise the temperature") if warm else ("", "")
-        raise NonFiniteLoss(
-            f"the loss became {float(values[bad[0]]):.3g} at step {int(bad[0]) + 1} of epoch {epoch + 1}, with {given}"
-            f"peak learning rate {config.learning_rate:g}; lower the rate{cure}; {_kept(file)}"
-        )
-    return float(values.mean())
+        where = f"at step {int(bad[0]) + 1}" if bad else "in the last steps"
+        became = f"the loss became {float(values[bad[0]]):.3g}" if bad else "weights became infinite or NaN"
+        raise NonFiniteLoss(f"{became} {where} of epoch {epoch + 1}, with {given}peak learning rate "
+                            f"{config.learning_rate:g}; lower the rate{cure}; {_kept(file)}")
+    return float(values[:-1].mean())
 
 
 def _kept(file: Path | None) -> str:

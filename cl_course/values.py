@@ -5,7 +5,9 @@ Numbers of numpy are numbers. They come back as Python's own, so that what was c
 
 import difflib
 import math
+import os
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 MAX_SEED = 2**32 - 1  # the largest that numpy takes
@@ -49,6 +51,11 @@ def instance(name: str, value: Any, kind: type, advice: str = "") -> Any:
         given = shown(value) if isinstance(value, str | Real) else f"one of class {type(value).__name__}"
         raise TypeError(f"{name} must be {wanted}, got {given}{_behind(advice)}")
     return value
+
+
+def path_of(text: str | Path) -> Path:
+    """The path that a person wrote: a leading ~ is the home folder, but a name that only looks so stays."""
+    return Path(os.path.expanduser(text))  # Path.expanduser fails for a user who does not exist
 
 
 def nearest(value: Any, allowed: tuple[str, ...]) -> str:

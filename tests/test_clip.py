@@ -218,3 +218,10 @@ def test_what_training_on_pairs_does_not_do_is_refused(setting):
 def test_a_method_or_config_of_another_kind_is_refused():
     with pytest.raises(TypeError, match="method must be of class CLIP, got one of class Identity"):
         train_pairs(nn.Identity(), None, [], TrainConfig())
+
+
+def test_embeddings_that_are_nan_are_no_measurement():
+    nan = torch.full((4, 2), math.nan)
+    for measure in (lambda: recall_at_k(nan, torch.ones(4, 2)), lambda: zero_shot(nan, torch.ones(3, 1, 2))):
+        with pytest.raises(ValueError, match="embeddings must be finite"):
+            measure()

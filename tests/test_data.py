@@ -210,3 +210,11 @@ def test_the_real_cifar10(tmp_path, monkeypatch, caplog):
                     np.array_equal(test.images[1000 * label + number], expected)
                     and test.labels[1000 * label + number] == label
                 )
+
+
+def test_a_tilde_that_is_no_users_and_a_link_to_itself(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no data set and no file .~nobody-of-this-name"):
+        load("~nobody-of-this-name", "train")
+    os.symlink("loop", tmp_path / "loop")
+    with pytest.raises(FileNotFoundError, match="there is no data set and no file .*loop"):
+        load(tmp_path / "loop", "train")

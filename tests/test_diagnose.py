@@ -60,7 +60,7 @@ def test_effective_rank_of_nothing_is_a_number():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_effective_rank_of_what_is_not_finite_is_refused(value):
-    with pytest.raises(ValueError, match="needs finite features.*has diverged"):
+    with pytest.raises(ValueError, match="features must be finite.*has diverged"):
         effective_rank(torch.tensor([[1.0, value], [0.0, 1.0]]))
 
 
@@ -230,3 +230,9 @@ def test_effective_rank_does_not_care_for_scale():
     assert effective_rank(1e-3 * torch.eye(6)) == pytest.approx(6) and effective_rank(
         (1e-3 * torch.eye(6)).half()
     ) == pytest.approx(6)
+
+
+def test_one_pair_has_no_negatives():
+    one = torch.ones(1, 4)
+    with pytest.raises(ValueError, match="the number of pairs must be a whole number of at least 2, got 1; one image"):
+        health(one, one, torch.rand(8, 4), 1.0, 2.0)

@@ -132,7 +132,7 @@ def test_a_class_without_training_images_costs_its_images_and_nothing_else():
 
 def test_what_is_not_there_is_named_with_what_to_do():
     h, y = noise(4, 3, 0), torch.tensor([0, 0, 1, 1])
-    with pytest.raises(ValueError, match="no gallery image was given; take a split with at least one image"):
+    with pytest.raises(ValueError, match=r"gallery_h is empty, of shape \(0, 3\); give it at least one row"):
         retrieve(h, h[:0], 1)
     with pytest.raises(ValueError, match="class 1, which a query has; take a gallery with images of every class, or"):
         mean_average_precision(h, y, h[:2], y[:2])
@@ -172,3 +172,16 @@ def test_embed_takes_an_image_set_and_any_module():
     with pytest.raises(TypeError, match="encoder must be of class Module, got one of class NoneType"):
         embed(None, images)
     assert embed(nn.Flatten(), images).shape == (2, 192)
+
+
+@pytest.mark.parametrize("empty", ["validation", "test"])
+def test_a_probe_without_images_to_judge_by_is_refused_before_it_is_trained(empty):
+    h, y = noise(4, 3, 0), torch.tensor([0, 0, 1, 1])
+    val, test = (h[:0], h) if empty == "validation" else (h, h[:0])
+    with pytest.raises(ValueError, match="needs images of validation and of test, got (0 and 4|4 and 0);"):
+        linear_probe(h, y, val, y[: len(val)], test, y[: len(test)])
+
+
+def test_a_batch_has_an_image():
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
+        embed(small_resnet(4), load("shapes", "val", limit=4), batch_size=0)

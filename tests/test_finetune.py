@@ -262,6 +262,14 @@ def test_what_cannot_be_trained_is_refused(encoder):
         train_classifier(encoder, replace(images, labels=None), 0.1)
 
 
+@pytest.mark.parametrize("layers", ["head", "last", "all"])
+def test_an_encoder_that_diverged_is_named_and_not_the_rate(encoder, layers):
+    list(encoder.parameters())[-1].data[0] = math.nan
+    with pytest.raises(ValueError, match="the encoder's weights must be finite.*the run that made the encoder has"):
+        train_classifier(encoder, dark_and_bright(8), 0.01, layers=layers, config=QUICK)
+    assert train_classifier(encoder, dark_and_bright(8), 0.01, layers="scratch", config=QUICK)  # forgets them
+
+
 def test_dense_views_are_mirrored_where_they_say_so_and_nothing_else_moves():
     images = torch.rand(40, 3, 6, 9, generator=torch.Generator().manual_seed(0))
     plain = AugmentConfig(crop=(1, 1), jitter=0, grey=0)
@@ -307,3 +315,14 @@ def test_sets_of_other_classes_or_without_labels_are_refused(encoder):
     with pytest.raises(TypeError, match="val must be of class ImageSet, got one of class NoneType; load it"):
         fine_tune(encoder, images, None, images, config=QUICK)
     assert fine_tune(encoder, images, replace(images, class_names=()), images, config=QUICK).labels == len(images)
+
+
+@pytest.mark.parametrize("empty", ["train", "val", "test"])
+@pytest.mark.parametrize("tune", [fine_tune, fine_tune_segmenter])
+def test_an_empty_set_is_refused_before_training(encoder, monkeypatch, tune, empty):
+    monkeypatch.setattr(finetune, "train_layers", lambda *_, **__: pytest.fail("trained first"))
+    images = load("shapes", "train", limit=20)
+    sets = {name: images for name in ("train", "val", "test")}
+    sets[empty] = images.subset(torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(ValueError, match=f"{empty} has no images; take a split with at least one"):
+        tune(encoder, *sets.values())

@@ -262,3 +262,13 @@ def test_a_source_that_is_no_text_is_refused_before_a_file_is_made(path):
         Labels(path, ("cat", "dog"), Path("photos"))
     assert not path.exists()
     Labels(path, ("cat", "dog"), str(Path("photos"))).close()
+
+
+def test_what_is_closed_takes_no_more_labels(path):
+    labels = opened(path)
+    labels.give("a", "cat")
+    labels.close()
+    for change in (lambda: labels.give("b", "dog"), lambda: labels.skip("b"), labels.undo):
+        with pytest.raises(ValueError, match="was closed, .* open it again"):
+            change()
+    assert labels.given == opened(path).given == {"a": "cat"}

@@ -6,7 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cl_course.losses import alignment, byol_loss, chance_loss, info_nce, nt_xent, uniformity
+from cl_course.losses import (
+    alignment,
+    byol_loss,
+    chance_loss,
+    clip_loss,
+    cross_correlation,
+    info_nce,
+    nt_xent,
+    siglip_loss,
+    uniformity,
+)
 
 
 def views(n=5, d=7, seed=0, dtype=torch.float64):
@@ -295,3 +305,9 @@ def test_autocast_leaves_every_loss_in_float32():
             assert torch.equal(loss(z1, z2), expected)
             rounded = loss(z1.bfloat16(), z2.bfloat16())  # as a network under autocast gives them
         assert rounded.dtype == torch.float32 and torch.allclose(rounded, expected, rtol=0.05)
+
+
+@pytest.mark.parametrize("loss", [nt_xent, alignment, byol_loss, clip_loss, siglip_loss, cross_correlation])
+def test_no_images_have_no_loss(loss):
+    with pytest.raises(ValueError, match=r"z?\w+ is empty, of shape \(0, 4\); give it at least one row"):
+        loss(torch.zeros(0, 4), torch.zeros(0, 4))

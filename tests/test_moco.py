@@ -12,6 +12,7 @@ from cl_course.data import ImageSet
 from cl_course.losses import info_nce
 from cl_course.methods import MoCo, build
 from cl_course.methods.norm_groups import in_groups
+from cl_course.models import projector, small_resnet
 from cl_course.train import TrainConfig, pretrain
 
 
@@ -276,3 +277,9 @@ def test_keys_of_another_precision_fit_the_queue():
 def test_a_queue_that_no_memory_holds_is_refused_before_it_is_made():
     with pytest.raises(ValueError, match="queue_size must be a whole number from 1 to 4194304, got 1000000000; the"):
         MoCo(nn.Flatten(), nn.Linear(4, 8), queue_size=10**9, dim=8)
+
+
+def test_symmetric_is_true_or_false():
+    encoder = small_resnet(4)
+    with pytest.raises(TypeError, match="symmetric must be True or False, got 'no'"):
+        MoCo(encoder, projector(encoder.dim), symmetric="no")

@@ -1,5 +1,6 @@
 """Encoders and heads: shapes, sizes known from the literature, and the same numbers as torchvision's ResNet-18."""
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -107,3 +108,10 @@ def test_resnet18_is_channels_last_and_for_32_pixels():
         assert all(
             m.weight.is_contiguous(memory_format=torch.channels_last) for m in e.modules() if isinstance(m, nn.Conv2d)
         )
+
+
+def test_widths_are_whole_numbers_of_python():
+    assert type(small_resnet(np.int64(4)).dim) is int
+    for widths in ({"hidden_dim": 0}, {"out_dim": 2.5}):
+        with pytest.raises(ValueError, match="(hidden|out)_dim must be a whole number of at least 1"):
+            projector(8, **widths)

@@ -232,3 +232,10 @@ def test_an_encoder_that_diverged_is_told():
         broken.stem[0].weight.fill_(torch.nan)
     with pytest.raises(ValueError, match="maps must be finite.*train it again at a lower learning rate"):
         segmentation_head(broken, *(load("shapes", split, limit=8) for split in ("train", "val", "test")))
+
+
+def test_the_mode_of_every_part_is_put_back():
+    encoder = small_resnet(4).train()
+    encoder.stem.eval()
+    feature_maps(encoder, ImageSet(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
+    assert encoder.training and not encoder.stem.training and not encoder.stem[1].training

@@ -58,3 +58,8 @@ def test_crops_alone_leave_the_colours_open_and_the_recipe_closes_them():
 def test_different_numbers_of_images_are_refused():
     with pytest.raises(TypeError, match="view2"):
         shortcut_rate(torch.rand(4, 3, 8, 8), torch.rand(5, 3, 8, 8), raw_pixels)
+
+
+def test_features_that_are_nan_find_nobody():
+    with pytest.raises(ValueError, match="features must be finite"):
+        nearest(torch.rand(2, 3, 4, 4), torch.rand(3, 3, 4, 4), lambda images: images.flatten(1) / 0 * 0)

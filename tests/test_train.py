@@ -224,7 +224,7 @@ def checkpoint(images, tmp_path):
 def test_a_truncated_checkpoint_is_refused(images, checkpoint, content):
     checkpoint.write_bytes(content(checkpoint.read_bytes()))
     with pytest.raises(
-        ValueError, match="simclr.pt is damaged, or no checkpoint of a run .*; delete it to start again"
+        ValueError, match="simclr.pt is damaged, or no checkpoint of a run .*; name another file to start again"
     ):
         pretrain(simclr(), images, replace(CONFIG, epochs=1), resume=checkpoint)
 
@@ -270,7 +270,7 @@ def test_a_checkpoint_of_other_settings_of_the_method_is_refused(images, tmp_pat
 
 
 def test_what_on_epoch_returns_must_be_readable_from_a_checkpoint(images):
-    with pytest.raises(TypeError, match="on_epoch must return plain data .* got a float64"):
+    with pytest.raises(TypeError, match="what on_epoch returns must be plain data .* got a float64"):
         pretrain(simclr(), images, CONFIG, on_epoch=lambda *_: {"knn": numpy.float64(0.5)})
 
 
@@ -453,3 +453,11 @@ def test_a_checkpoint_of_a_run_that_trained_other_weights_leaves_the_method_as_i
     with pytest.raises(ValueError, match="simclr.pt is of a run that trained other weights .*; let the same weights"):
         pretrain(method, images, replace(CONFIG, epochs=1), resume=checkpoint)
     assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
+
+
+def test_a_file_of_another_kind_is_not_to_be_deleted(images, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(b"the finished encoder")
+    with pytest.raises(ValueError, match="no checkpoint of a run .*; name another file") as refused:
+        pretrain(simclr(), images, CONFIG, resume=path)
+    assert "delete" not in str(refused.value) and path.read_bytes() == b"the finished encoder"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cl_course.values import path_of
+
 EXAMPLES = {
     "export": """examples:
   cl-course export 02 --to plain                                 for any learning platform, into build/coursework/
@@ -28,16 +30,16 @@ def add(command: Callable[[str, Callable, str], argparse.ArgumentParser]) -> Non
     one.add_argument(
         "--to", required=True, choices=("nbgrader", "otter", "plain"), help="whose form the notebooks have"
     )
-    one.add_argument("--out", type=Path, default=Path("build/coursework"), help="a folder (default: %(default)s)")
-    one.add_argument("--points", type=Path, metavar="FILE", help="a CSV with the columns lesson, exercise, points")
+    one.add_argument("--out", type=path_of, default=Path("build/coursework"), help="a folder (default: %(default)s)")
+    one.add_argument("--points", type=path_of, metavar="FILE", help="a CSV with the columns lesson, exercise, points")
     one.add_argument("--without-solutions", action="store_true", help="leave them out of the instructor's files too")
-    one.add_argument("--students", type=Path, metavar="FILE", help="of plain: ids, one a line; each gets a variant")
+    one.add_argument("--students", type=path_of, metavar="FILE", help="of plain: ids, one a line; each gets a variant")
 
     one = command("grade", grade, "marks, feedback and a report from a folder of submitted notebooks")
-    one.add_argument("folder", type=Path, help="with notebooks, or zips of them, as a learning platform gives them")
-    one.add_argument("-o", "--out", type=Path, default=Path("marks.csv"), help="a .csv (default: %(default)s)")
-    one.add_argument("--lesson", default="all", help="03, 03_simclr, or all: told by each notebook (default: all)")
-    one.add_argument("--points", type=Path, metavar="FILE", help="as for export")
+    one.add_argument("folder", type=path_of, help="with notebooks, or zips of them, as a learning platform gives them")
+    one.add_argument("-o", "--out", type=path_of, default=Path("marks.csv"), help="a .csv (default: %(default)s)")
+    one.add_argument("--lesson", default="all", help="03, 03_simclr, or all: as each notebook says (default: all)")
+    one.add_argument("--points", type=path_of, metavar="FILE", help="as for export")
     one.add_argument(
         "--seed", type=int, default=0, metavar="N", help="a number that students do not know: hidden inputs"
     )
@@ -47,8 +49,8 @@ def add(command: Callable[[str, Callable, str], argparse.ArgumentParser]) -> Non
     one.add_argument("--memory", type=float, default=4.0, metavar="GB", help="that one notebook may take")
 
     one = command("leaderboard", leaderboard, "rank encoders of a class on images that nobody has seen")
-    one.add_argument("folder", type=Path, help="with .safetensors files beside their .json cards")
-    one.add_argument("-o", "--out", type=Path, default=Path("leaderboard.csv"), help="a .csv (default: %(default)s)")
+    one.add_argument("folder", type=path_of, help="with .safetensors files beside their .json cards")
+    one.add_argument("-o", "--out", type=path_of, default=Path("leaderboard.csv"), help="a .csv (default: %(default)s)")
     one.add_argument("--source", help="labelled images as for evaluate (default: shapes, drawn from the seed)")
     one.add_argument("--seed", type=int, required=True, metavar="N", help="a number that students do not know")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images of each split")

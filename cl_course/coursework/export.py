@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -268,16 +269,18 @@ def _otter(assignment: Assignment, out: Path, solutions: bool) -> Path:
     assignment.write(master.parent / f"{assignment.lesson}.json")
     _write(master, for_otter(assignment, solutions))
     made = folder / "dist"
-    shutil.rmtree(made, ignore_errors=True)
-    command = [sys.executable, "-m", "otter", "assign", master.name, str(made.resolve())]
-    done = subprocess.run(command, cwd=master.parent, capture_output=True, text=True, check=False)
-    zips = sorted((made / "autograder").glob("*.zip"))
-    if done.returncode or not zips:
-        last = (f"{done.stdout}\n{done.stderr}".strip().splitlines() or ["it said nothing"])[-1]
-        raise ValueError(
-            f"otter assign could not split {master} ({last}); pip install 'cl-course[coursework]' has Otter 7"
-        )
-    return zips[-1]
+    with tempfile.TemporaryDirectory(dir=folder) as beside:  # so that a failure leaves the former files as they were
+        fresh = Path(beside).resolve() / made.name
+        command = [sys.executable, "-m", "otter", "assign", master.name, str(fresh)]
+        done = subprocess.run(command, cwd=master.parent, capture_output=True, text=True, check=False)
+        zips = sorted((fresh / "autograder").glob("*.zip"))
+        if done.returncode or not zips:
+            last = (f"{done.stdout}\n{done.stderr}".strip().splitlines() or ["it said nothing"])[-1]
+            raise ValueError(f"otter assign could not split {master} ({last}); what was made before is untouched; "
+                             "pip install 'cl-course[coursework]' has Otter 7")
+        shutil.rmtree(made, ignore_errors=True)
+        fresh.rename(made)
+    return made / "autograder" / zips[-1].name
 
 
 def _write(path: Path, notebook: NotebookNode) -> None:

@@ -18,6 +18,8 @@ import pooch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from cl_course.values import path_of
+
 TIMEOUT = 20  # seconds without a byte
 PAUSE = 1.0  # seconds before a broken download is resumed
 CHUNK = 1 << 18  # bytes
@@ -60,7 +62,7 @@ ARCHIVES = {
 
 def cache_folder() -> Path:
     """Where downloads and decoded images are kept: `CL_COURSE_CACHE`, or the system's cache folder."""
-    return Path(os.environ.get("CL_COURSE_CACHE") or pooch.os_cache("cl_course")).expanduser()
+    return path_of(os.environ.get("CL_COURSE_CACHE") or pooch.os_cache("cl_course"))
 
 
 def writable(folder: Path) -> Path:

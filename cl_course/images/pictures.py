@@ -225,7 +225,7 @@ def _open_file(path: Path) -> BinaryIO:
 
 def check_room(n: int, height: int, width: int) -> None:
     """Raise a ValueError if n images of this size do not fit into this machine's memory; it names a size that does."""
-    memory, needed = _memory(), COPIES * n * 3 * height * width
+    memory, needed = machine_memory(), COPIES * n * 3 * height * width
     if memory is None or needed <= memory:
         return
     fitting = max(1, int((memory / (COPIES * n * 3)) ** 0.5))
@@ -235,7 +235,7 @@ def check_room(n: int, height: int, width: int) -> None:
     raise ValueError(f"{what}, and this machine has {memory / 1e9:.0f} GB; {advice}")
 
 
-def _memory() -> int | None:
+def machine_memory() -> int | None:
     """Bytes of memory of this machine; None where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -276,7 +276,9 @@ def decode(content: bytes, width: int, height: int) -> np.ndarray:
 def _unzipped(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
+    except PermissionError as problem:
+        refuse(problem)
+    except (zipfile.BadZipFile, NotImplementedError):  # the latter for a version that zipfile does not know
         raise ValueError(f"{path} is not a readable zip file; give a folder or a .zip of images") from None
     with archive:
         yield archive

@@ -12,7 +12,7 @@ from cl_course.losses import check_temperature, info_nce
 from cl_course.methods.method import Method, linear_widths
 from cl_course.methods.norm_groups import in_groups
 from cl_course.momentum import check_momentum, ema_update, frozen_copy
-from cl_course.values import one_of, whole
+from cl_course.values import instance, one_of, whole
 
 LONGEST_QUEUE = 2**22  # 2 GB of keys of 128 numbers, and more images than ImageNet has
 
@@ -43,7 +43,8 @@ class MoCo(Method):
     ):
         super().__init__()
         self.momentum, self.temperature = check_momentum(momentum), check_temperature(temperature)
-        self.key_norm, self.symmetric = one_of("key_norm", key_norm, ("batch", "shuffled")), symmetric
+        self.key_norm = one_of("key_norm", key_norm, ("batch", "shuffled"))
+        self.symmetric = instance("symmetric", symmetric, bool)
         fewest = 2 if key_norm == "shuffled" else 1
         self.norm_groups = whole("norm_groups", norm_groups, fewest, advice="key_norm 'shuffled' needs at least 2")
         queue_size = whole("queue_size", queue_size, 1, LONGEST_QUEUE, advice="the paper's is 65536")

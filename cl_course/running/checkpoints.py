@@ -7,14 +7,16 @@ or a killed process never costs the last good pair.
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from cl_course.files import write_atomically
+from cl_course.files import digest_of, write_atomically
 from cl_course.models import ENCODERS, ResNet
+from cl_course.values import path_of
 
 SHIPPED = Path(__file__).parent / "shipped"
 OF_WEIGHTS, OF_CARD = "sha256 of the weights", "sha256 of this card"
@@ -31,22 +33,22 @@ def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
             command line to rebuild the encoder it holds {"encoder": {"name": ..., arguments}}.
 
     Raises:
-        ValueError: the path is that of the card.
+        ValueError: the path is that of the card, or there is a file of another kind where the card goes.
         OSError: the files cannot be written.
     """
-    path = Path(path)
-    if path.suffix == ".json":
-        raise ValueError(f"the weights cannot be written to {path}, where the card goes; name a file that ends in "
-                         ".safetensors")
+    path = path_of(path)
+    check_card_file(path)
     card_file, fresh = path.with_suffix(".json"), path.with_suffix(".new.json")
+    if fresh.is_file() and path.is_file():  # what a killed save has left is ended first
+        with suppress(ValueError):
+            if _read_card(fresh).get(OF_WEIGHTS) == digest_of(path):
+                os.replace(fresh, card_file)
     state = encoder.state_dict()
     weights = to_bytes({plain: state[own].detach().cpu().contiguous() for plain, own in _plain_names(encoder).items()})
     card = {name: value for name, value in card.items() if name not in (OF_WEIGHTS, OF_CARD)}
     text = json.dumps(card | {OF_WEIGHTS: _sha256(weights), OF_CARD: BLANK}, indent=2) + "\n"
     before, _, behind = text.rpartition(BLANK)
     text = f"{before}{_sha256(text.encode())}{behind}"
-    if card_file.is_dir():
-        raise OSError(f"the card {card_file} cannot be written: there is a folder of this name; choose another file")
     # Killed at any point, the weights on disk have a card with their sha256: the old one, or the fresh one beside it.
     write_atomically(fresh, lambda temporary: temporary.write_bytes(text.encode()))
     try:
@@ -57,9 +59,22 @@ def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
     os.replace(fresh, card_file)
 
 
+def check_card_file(path: Path) -> None:
+    """Raise unless the card of the weights at `path` can go beside them without a loss of other files."""
+    if path.suffix == ".json":
+        raise ValueError(f"the weights cannot be written to {path}, where the card goes; name a file that ends in "
+                         ".safetensors")
+    for file in map(path.with_suffix, (".json", ".new.json")):
+        if file.is_dir():
+            raise OSError(f"the card {file} cannot be written: there is a folder of this name; choose another file")
+        if file.is_file() and not path.exists() and OF_CARD.encode() not in file.read_bytes():
+            raise ValueError(f"{file} is not the card of an encoder, and the new card would be written over it; name "
+                             "another file, or move it")
+
+
 def read_card(path: str | Path) -> dict:
     """The card of a checkpoint; raises what `load` raises for damaged or missing files."""
-    return _read(Path(path))[1]
+    return _read(path_of(path))[1]
 
 
 def load(path: str | Path, encoder: nn.Module) -> dict:
@@ -69,7 +84,7 @@ def load(path: str | Path, encoder: nn.Module) -> dict:
         FileNotFoundError: no such file, or no card beside it.
         ValueError: a file is damaged or was changed, or holds another architecture; the encoder is as it was.
     """
-    weights, card = _read(Path(path))
+    weights, card = _read(path_of(path))
     tensors, names, state = from_bytes(weights), _plain_names(encoder), encoder.state_dict()
     for name in [*names, *tensors]:
         here = tuple(state[names[name]].shape) if name in names else "missing"

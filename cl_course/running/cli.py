@@ -4,6 +4,7 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 from cl_course.coursework import commands as coursework
 from cl_course.running import encoder_commands
 from cl_course.running.outputs import check_file, check_folder
+from cl_course.values import path_of
 
 EXIT_CODES = """\
 exit codes: 0 done, 1 not done (one line on stderr says why), 2 wrong usage, 130 Ctrl-C, 143 SIGTERM (kill)"""
@@ -29,7 +31,7 @@ EXAMPLES = {
   cl-course run 03 -p seed 1""",
     "doctor": "example:\n  cl-course doctor",
     "pretrain": """examples:
-  cl-course pretrain shapes                                the embedded set, a minute on two cores
+  cl-course pretrain shapes                                the drawn set of the course, a minute on two cores
   cl-course pretrain cifar10 --profile full --method byol  ResNet-18 by the published recipe, for a GPU
   cl-course pretrain photos.zip --out photos.safetensors
   cl-course pretrain cifar10 --resume                      go on with a run that was stopped
@@ -38,7 +40,7 @@ EXAMPLES = {
     "run": """examples:
   cl-course run 03                                     as a learner opens it, into build/course/
   cl-course run 03 -p profile full -p dataset cifar10  with other parameters
-  cl-course run all --solved --strict                  every lesson with its exercises done, graded""",
+  cl-course run all --solved --strict                  every lesson with its exercises done; one that fails stops it""",
     **encoder_commands.EXAMPLES,
     **coursework.EXAMPLES,
 }
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.getsignal(signal.SIGTERM)
     given = argparse.Namespace(arguments=sys.argv[1:] if arguments is None else arguments)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the others are silent
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may have letters that the terminal lacks
     try:
         with open(os.devnull, "w") as nowhere:
             out, error = (sys.stdout, sys.stderr) if speaks else (nowhere, nowhere)
@@ -214,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, metavar="N")
     one.add_argument("--split", help="train, unlabeled, ... (default: train, and the unlabeled images of stl10 too)")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
-    one.add_argument("--out", type=Path, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
+    one.add_argument("--out", type=path_of, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     one.add_argument("--device", **device)
     one.add_argument("--processes", type=int, metavar="N", help="that share each batch, each with a GPU of its own")
@@ -233,17 +238,20 @@ def _parser() -> argparse.ArgumentParser:
                      help="profile, dataset, seed or device; may be repeated")
     one.add_argument("--solved", action="store_true", help="with the exercises done")
     one.add_argument("--strict", action="store_true", help="a failed or missing exercise stops the lesson")
-    one.add_argument("--out", type=Path, default=Path("build/course"), help="a folder (default: %(default)s)")
+    one.add_argument("--out", type=path_of, default=Path("build/course"), help="a folder (default: %(default)s)")
     coursework.add(command)
     return parser
 
 
 def _check_output(out: Path, cut: Path) -> None:
     """Find out before hours of training, not after."""
+    from cl_course.running import checkpoints
+
     if out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {out}")
     for path in (out, out.with_suffix(".json"), cut):
         check_file(path)
+    checkpoints.check_card_file(out)
 
 
 def _check_cut(out: Path, cut: Path, resume: bool) -> None:

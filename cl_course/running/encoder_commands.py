@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cl_course.running.outputs import check_file
+from cl_course.values import path_of
 
 EXAMPLES = {
     "evaluate": """examples:
@@ -51,15 +52,16 @@ def add_to(command: Callable, device: dict) -> None:
     about = "judge an encoder by nearest neighbours and a linear probe, beside raw pixels"
     on_pictures("evaluate", evaluate, about, f"labelled images: {source}")
     one = on_pictures("report", report, "write all that can be said of an encoder on your pictures into one page")
-    one.add_argument("-o", "--out", type=Path, default=Path("report.html"), help="a .html file (default: %(default)s)")
+    html = "a .html file (default: %(default)s)"
+    one.add_argument("-o", "--out", type=path_of, default=Path("report.html"), help=html)
     one = on_pictures("embed", embed, "write the features of all pictures, with their file names")
-    one.add_argument("-o", "--out", type=Path, required=True, help="a .npz or .parquet file")
+    one.add_argument("-o", "--out", type=path_of, required=True, help="a .npz or .parquet file")
     one = on_pictures("search", search, "print the pictures of a source that are nearest to one picture")
-    one.add_argument("picture", type=Path, help="an image file")
+    one.add_argument("picture", type=path_of, help="an image file")
     one.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     one = command("export-encoder", export_encoder, "write an encoder as TorchScript or ONNX, preprocessing inside")
     one.add_argument("encoder", help=encoder)
-    one.add_argument("-o", "--out", type=Path, required=True, help="a .pt (TorchScript) or .onnx file")
+    one.add_argument("-o", "--out", type=path_of, required=True, help="a .pt (TorchScript) or .onnx file")
 
 
 def evaluate(chosen: argparse.Namespace) -> int:
@@ -82,8 +84,9 @@ def evaluate(chosen: argparse.Namespace) -> int:
         )
 
     def pixels(images: data.ImageSet) -> torch.Tensor:  # large ones shrunk: a probe on all pixels would take hours
-        scale = min(1.0, 32 / max(images.images.shape[-2:]))
-        shrunk = [F.interpolate(data.to_float(x), scale_factor=scale, mode="area") for x in images.images.split(500)]
+        sides = images.images.shape[-2:]
+        size = [max(1, int(min(1.0, 32 / max(sides)) * side)) for side in sides]
+        shrunk = [F.interpolate(data.to_float(x), size, mode="area") for x in images.images.split(500)]
         return torch.cat(shrunk).flatten(1)
 
     k = min(20, len(train_y))
@@ -152,7 +155,7 @@ def search(chosen: argparse.Namespace) -> int:
     from cl_course import data
     from cl_course.evaluate import retrieve
     from cl_course.images.pictures import read_picture
-    from cl_course.running.export import names_of
+    from cl_course.running.export import class_name, names_of
     from cl_course.values import whole
 
     k = whole("k", chosen.k, 1)
@@ -160,12 +163,12 @@ def search(chosen: argparse.Namespace) -> int:
     splits = data.load_splits(chosen.source, **_wanted(chosen, encoder))
     names = [name for split, images in splits.items() for name in names_of(images, split)]
     height, width = next(iter(splits.values())).images.shape[-2:]
-    query = torch.from_numpy(read_picture(chosen.picture.expanduser(), width, height).copy())
+    query = torch.from_numpy(read_picture(chosen.picture, width, height).copy())
     h = encoder.features(data.ImageSet(query[None]))
     gallery = torch.cat([encoder.features(images) for images in splits.values()])
     nearest, similarity = retrieve(h, gallery, min(k, len(names)))
     kinds = [
-        images.class_names[label] if images.class_names else f"class {label}"
+        class_name(images.class_names, label)
         for images in splits.values()
         for label in ([] if images.labels is None else images.labels.tolist())
     ]

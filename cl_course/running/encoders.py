@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cl_course.data import ImageSet
 from cl_course.evaluate import embed
 from cl_course.running import checkpoints
-from cl_course.values import nearest
+from cl_course.values import nearest, path_of
 
 PIXELS = 500 * 32 * 32  # that are in the network at a time: 500 cards, 10 photos of 224 pixels a side
 HEADS = ("fc", "classifier", "head", "heads")  # how torchvision calls the part that names classes
@@ -84,7 +84,7 @@ def open_encoder(name: str | Path, seed: int = 0) -> Encoder:
             trained, untrained = PUBLISHED[library](model)
         about = f"a published model of {library}, {trained.side} x {trained.side} pixels"
         return Encoder(str(name), _giving_features(name, trained), untrained.eval(), about, {}, trained.side)
-    network, card = _checkpoint(Path(name))
+    network, card = _checkpoint(path_of(name))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         untrained = checkpoints.build_encoder(card)

@@ -5,7 +5,7 @@ A file is looked at before it is kept: an exported encoder has to give the featu
 
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,17 @@ def write_features(path: Path, splits: Mapping[str, ImageSet], features: Mapping
     of_split = [split for split, images in splits.items() for _ in range(len(images))]
     unknown = {split: torch.full((len(images),), -1) for split, images in splits.items()}
     labels = torch.cat([unknown[split] if images.labels is None else images.labels for split, images in splits.items()])
-    class_names = next((images.class_names for images in splits.values() if images.labels is not None), ())
+    labelled = [images for images in splits.values() if images.labels is not None]
+    class_names = labelled[0].class_names if labelled else ()
     h = torch.cat([features[split] for split in splits]).numpy()
     if path.suffix == ".npz":
         arrays = {"names": np.array(names), "splits": np.array(of_split), "features": h}
-        if class_names:
+        if labelled:
             arrays |= {"labels": labels.numpy(), "class_names": np.array(class_names)}
         write_atomically(path, lambda temporary: _savez(temporary, arrays))
         return
     pyarrow, parquet = _pyarrow()
-    kinds = [class_names[label] if label >= 0 else None for label in labels.tolist()]
+    kinds = [class_name(class_names, label) if label >= 0 else None for label in labels.tolist()]
     rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(h.reshape(-1)), h.shape[1])
     table = pyarrow.table(
         {"name": names, "split": of_split, "class": pyarrow.array(kinds, pyarrow.string()), "features": rows}
@@ -57,6 +58,11 @@ def check_features_file(path: Path) -> None:
         raise ValueError(f"--out must end in {' or '.join(FEATURES)}, got {path}")
     if path.suffix == ".parquet":
         _pyarrow()
+
+
+def class_name(names: Sequence[str], label: int) -> str:
+    """How a class is called where the classes may have no names."""
+    return names[label] if names else f"class {label}"
 
 
 def names_of(images: ImageSet, split: str) -> list[str]:

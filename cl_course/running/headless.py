@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cl_course.running.lesson_files import named
 from cl_course.running.settings import AT_HAND, DATASETS, PARAMETERS, check_names, resolve
+from cl_course.values import path_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ def run_lessons(lesson: str, parameters: dict[str, str], out: Path, solved: bool
         raise ValueError("to run lessons headless, install papermill: pip install -e '.[dev]'") from None
     values = {name: value_of(text) for name, text in parameters.items()}
     if text := parameters.get("dataset"):  # a path is one from here, and the lesson runs in notebooks/
-        path = Path(text).expanduser()  # a folder may be called 2024
+        path = path_of(text)  # a folder may be called 2024
         values["dataset"] = str(path.resolve()) if text not in ("auto", *DATASETS, *AT_HAND) and path.exists() else text
     lessons = [(path, out / path.name) for path in find_lessons(lesson, solved)]
     for path, target in lessons:

@@ -10,13 +10,14 @@ import torch
 from cl_course.values import nearest
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str | torch.device = "auto") -> torch.device:
     """The device called `name`; "auto" is the first GPU, or the CPU where there is none.
 
     Raises:
         ValueError: the name is unknown, or this machine has no such device.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", str(name)):
+    name = str(name)  # of a torch.device too
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
         near = nearest(name, ("auto", "cpu", "cuda", "mps"))
         raise ValueError(f"device must be 'auto', 'cpu', 'cuda' (or 'cuda:1', ...) or 'mps', got {name!r}{near}")
     if name == "auto":

@@ -28,7 +28,7 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
     """
     folder = os.environ.get("CL_COURSE_REUSE")
     if not folder:
-        return plain(train(), "train")
+        return plain(train(), "what train returns")
     text = json.dumps({**key, "torch": torch.__version__}, sort_keys=True, default=str)
     path = Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
     try:
@@ -40,7 +40,7 @@ def load_or_train(key: Mapping[str, Any], train: Callable[[], T], module: nn.Mod
             return kept["result"]
     except (OSError, ValueError):
         pass  # not there, or damaged
-    result = plain(train(), "train")
+    result = plain(train(), "what train returns")
     write_state(path, {"weights": module.state_dict() if module is not None else {}, "result": result})
     return result
 

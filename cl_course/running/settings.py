@@ -15,7 +15,7 @@ import numpy
 import torch
 
 from cl_course.running.machine import pick_device
-from cl_course.values import MAX_SEED, nearest, one_of, whole
+from cl_course.values import MAX_SEED, nearest, one_of, path_of, whole
 
 PROFILES = ("quick", "full")
 DATASETS = ("shapes", "cifar10", "stl10")
@@ -101,7 +101,7 @@ def resolve(profile: str = "auto", dataset: str = "auto", seed: int = 0, device:
 
 
 def _exists(dataset: str) -> bool:
-    return bool(dataset) and Path(dataset).expanduser().exists()
+    return bool(dataset) and path_of(dataset).exists()
 
 
 def seed_everything(seed: int) -> None:

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -27,6 +29,23 @@ def solutions(name: str) -> list[str]:
     }
     cells = [cell.source for cell in lesson(name).solved().cells if "exercise" in cell.metadata.get("tags", [])]
     return [line for cell in cells for line in cell.splitlines() if line.strip() and line not in stub]
+
+
+@pytest.mark.parametrize("ends", ["in error", "without a zip"])
+def test_a_failed_otter_assign_leaves_the_former_files(tmp_path, monkeypatch, ends):
+    former = tmp_path / lesson("00").lesson / "dist" / "autograder" / "autograder.zip"
+    former.parent.mkdir(parents=True)
+    former.write_text("marked with this")
+
+    def assign(command, **about):
+        (Path(command[-1]) / "student").mkdir(parents=True)  # half of its work
+        return subprocess.CompletedProcess(command, int(ends == "in error"), "", "no module named otter")
+
+    monkeypatch.setattr(subprocess, "run", assign)
+    with pytest.raises(ValueError, match="no module named otter.; what was made before is untouched"):
+        export([lesson("00")], "otter", tmp_path, True, [], lambda said: None)
+    assert former.read_text() == "marked with this"
+    assert {path.name for path in former.parents[2].iterdir()} == {"dist", "master"}
 
 
 @pytest.mark.parametrize("name", LESSONS)

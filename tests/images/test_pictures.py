@@ -325,13 +325,13 @@ def test_what_does_not_exist_lists_what_does(tmp_path):
 
 
 def test_pictures_that_do_not_fit_into_memory_are_refused_with_a_size_that_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "_memory", lambda: pictures.COPIES * 8 * 3 * 25 * 25)
+    monkeypatch.setattr(pictures, "machine_memory", lambda: pictures.COPIES * 8 * 3 * 25 * 25)
     source = folder_of(tmp_path, flowers(4))
     with pytest.raises(ValueError, match=r"8 images of 96 x 96 pixels need .* with size=24 or less") as refused:
         load(source, "train", size=96)
     assert "--size 24" in str(refused.value)
     load(source, "train", size=24)  # as advised
-    monkeypatch.setattr(pictures, "_memory", lambda: None)  # a system that does not say
+    monkeypatch.setattr(pictures, "machine_memory", lambda: None)  # a system that does not say
     load(source, "train", size=96)
 
 
@@ -344,4 +344,13 @@ def test_an_encrypted_zip_says_what_to_do(tmp_path):
             content[place + flags] |= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is encrypted; unpack it with its password and give the folder"):
+        load(path, "train")
+
+
+def test_a_zip_of_an_unknown_version_is_one_sentence(tmp_path):
+    path = zip_of(tmp_path, {"a/1.png": b""})
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="pics.zip is not a readable zip file"):
         load(path, "train")

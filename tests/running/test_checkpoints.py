@@ -319,3 +319,36 @@ def test_weights_are_not_written_where_the_card_goes(tmp_path):
     with pytest.raises(ValueError, match="the weights cannot be written to .*x.json, where the card goes; name a file"):
         checkpoints.save(tmp_path / "x.json", small_resnet(4), {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("end", [".json", ".new.json"])
+def test_a_json_file_that_is_no_card_is_not_written_over(path, end):
+    other = path.with_suffix(end)
+    other.parent.mkdir(parents=True)
+    other.write_text('{"my": "annotations"}')
+    with pytest.raises(ValueError, match=f"good{end} is not the card of an encoder.*; name another file, or move it"):
+        save(path, encoder(1), CARD)
+    assert other.read_text() == '{"my": "annotations"}' and not path.exists()
+
+
+def test_a_killed_save_and_then_a_full_disk_leave_a_whole_pair(path, monkeypatch):
+    save(path, encoder(1), CARD)
+    real = os.replace
+
+    def killed(source, target):
+        if str(target).endswith("good.json"):
+            raise SystemExit
+        real(source, target)
+
+    def full(source, target):
+        if str(target).endswith(".safetensors"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    for seed, fails, error in ((4, killed, SystemExit), (5, full, OSError)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", fails)
+            with pytest.raises(error):
+                save(path, encoder(seed), CARD | {"seed": seed})
+    into = encoder(9)
+    assert load(path, into) == CARD | {"seed": 4} and same(weights(into), weights(encoder(4)))

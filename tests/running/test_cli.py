@@ -520,3 +520,33 @@ def test_a_limit_far_above_the_number_of_pictures_is_like_none(monkeypatch, tmp_
     arguments = ("pretrain", "shapes", "--device", "cpu", "--out", str(tmp_path / "x.safetensors"))
     assert cli.main([*arguments, "--limit", str(10**15)]) == 1
     assert "1,000,000 stand-ins" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_does_not_fail_a_command(tmp_path):
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.npz")
+    command = [sys.executable, "-m", "cl_course", "embed", "simclr_shapes", "shapes", "--limit", "5", "-o", out]
+    strict = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(command, capture_output=True, text=True, env=strict, check=False)
+    assert done.returncode == 0 and "ller.npz: 128 features" in done.stdout and os.path.exists(out), done.stderr
+
+
+def test_strips_are_judged_by_their_pixels(tmp_path, capsys):
+    for kind, value in (("a", 0), ("b", 255)):
+        (tmp_path / kind).mkdir()
+        for i in range(20):
+            Image.new("RGB", (256, 7), (value, i, i)).save(tmp_path / kind / f"{i}.png")
+    assert cli.main(["evaluate", "simclr_shapes", str(tmp_path)]) == 0
+    assert float(capsys.readouterr().out.split("raw pixels")[1].split()[0]) == 1.0
+
+
+def test_an_option_knows_the_home_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))  # bash leaves --out=~/x as it is
+    assert cli.main(["embed", "simclr_shapes", "shapes", "--limit", "5", "--out=~/features.npz"]) == 0
+    assert (tmp_path / "features.npz").exists()
+
+
+def test_pretrain_does_not_write_its_card_over_another_file(tmp_path, capsys):
+    (tmp_path / "photos.json").write_text("annotations")
+    assert cli.main(["pretrain", "shapes", "--out", str(tmp_path / "photos.safetensors")]) == 1
+    assert "photos.json is not the card of an encoder" in capsys.readouterr().err
+    assert (tmp_path / "photos.json").read_text() == "annotations"

@@ -91,3 +91,12 @@ def test_other_endings_are_refused():
         export.check_features_file(Path("h.csv"))
     with pytest.raises(ValueError, match=r"--out must end in .pt or .onnx \(TorchScript or ONNX\), got x.tflite"):
         export_encoder(Path("x.tflite"), open_encoder("random_shapes"))
+
+
+def test_labels_without_names_are_kept(tmp_path):
+    images = ImageSet(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]))
+    write_features(tmp_path / "f.npz", {"train": images}, {"train": torch.ones(2, 3)})
+    assert np.load(tmp_path / "f.npz")["labels"].tolist() == [1, 0]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install -e '.[models]'")
+    write_features(tmp_path / "f.parquet", {"train": images}, {"train": torch.ones(2, 3)})
+    assert parquet.read_table(tmp_path / "f.parquet")["class"].to_pylist() == ["class 1", "class 0"]

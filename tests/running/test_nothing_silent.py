@@ -49,7 +49,7 @@ def test_run_checkpoints(tmp_path):
     pretrain(done, images, config, resume=path)
     before = state(again)
     for _ in flipped(path):
-        with pytest.raises(ValueError, match="run.pt is damaged, or no checkpoint .* delete it to start again"):
+        with pytest.raises(ValueError, match="run.pt is damaged, or no checkpoint .* name another file"):
             pretrain(again, images, config, resume=path)
     assert same(state(again), before)
     pretrain(again, images, config, resume=path)

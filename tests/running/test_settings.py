@@ -230,7 +230,7 @@ def test_a_failed_training_leaves_nothing_behind(cache):
 @pytest.mark.parametrize("result", [object(), [{"model": nn.Linear(1, 1)}], {"accuracy": numpy.float64(0.5)}])
 def test_only_plain_data_is_kept(cache, result):
     with pytest.raises(
-        TypeError, match="train must return plain data .*, got a (object|Linear|float64); return what it holds"
+        TypeError, match="what train returns must be plain data .*, got a (object|Linear|float64); give what it holds"
     ):
         load_or_train({}, lambda: result)
 
@@ -292,3 +292,7 @@ def test_a_lesson_may_have_data_sets_of_its_own():
     assert resolve(dataset="cards", datasets=own).dataset == "cards"
     with pytest.raises(ValueError, match="must be 'auto', 'shapes', .* got 'digits'"):
         resolve(dataset="digits")
+
+
+def test_a_device_of_torch_is_a_name_too():
+    assert pick_device(torch.device("cpu")) == torch.device("cpu")

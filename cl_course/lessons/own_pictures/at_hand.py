@@ -15,7 +15,7 @@ from cl_course.files import write_atomically
 from cl_course.images import shapes
 from cl_course.images.download import cache_folder, writable
 from cl_course.running.settings import AT_HAND
-from cl_course.values import one_of
+from cl_course.values import one_of, path_of
 
 KINDS = AT_HAND
 CARDS = 2000
@@ -61,7 +61,7 @@ def opened(dataset: str) -> tuple[Path, dict[str, str]]:
     dataset = {"shapes": "cards", "cifar10": "digits", "stl10": "digits"}.get(dataset, dataset)
     if dataset in KINDS:
         return at_hand(dataset)
-    path = Path(dataset).expanduser()
+    path = path_of(dataset)
     if not path.exists():
         raise ValueError(f"dataset must be {', '.join(map(repr, KINDS))}, or your own folder or .zip of pictures, got "
                          f"{dataset!r}")  # fmt: skip

@@ -1,6 +1,7 @@
 """A first look at pictures of one's own: sizes, colours, what cannot be read, and all of them as one set."""
 
 import logging
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from cl_course.data import ImageSet, load_splits
 from cl_course.images.cache import stored
 from cl_course.images.pictures import Pictures
 from cl_course.running.recipes import Recipe
+from cl_course.values import path_of
 
 SIDES = {16: 16, 48: 32, 128: 64}  # up to such a shorter side -> pixels a side that are proposed
 LARGEST, SMALLEST, AS_THEY_ARE = 96, 16, 64 * 64  # pixels a side; a side, and an area, that need no scaling
@@ -56,7 +58,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """Read every header, and name what is broken; errors are those of `data.load`."""
-    pictures = Pictures(Path(path).expanduser().resolve())
+    pictures = Pictures(Path(os.path.realpath(path_of(path))))
     found = pictures.headers.values()
     sizes = Counter((width, height) for width, height, _ in found)
     if not sizes:

@@ -5,6 +5,7 @@ import math
 from html import escape
 from pathlib import Path
 
+from cl_course.running.export import class_name
 from cl_course.running.report.advice import across_splits, advice
 from cl_course.running.report.drawing import COLOURS, loss_chart, map_chart, score_chart, sheet, thumbnail
 from cl_course.running.report.measure import COPIES, DOUBTFUL, Measured
@@ -182,8 +183,8 @@ def _doubts(found: Measured) -> str:
         votes = "".join(_image(found, other) for other in doubt.nearest)
         cards.append(
             f'<div><div class="pair">{_image(found, doubt.picture)}</div>'
-            f"<p><b>{_text(_class(names, int(labels[doubt.picture])))}</b>, but {doubt.share:.0%} of the votes say "
-            f"<b>{_text(_class(names, doubt.votes_for))}</b><br>{_text(found.pictures.names[doubt.picture])}</p>"
+            f"<p><b>{_text(class_name(names, int(labels[doubt.picture])))}</b>, but {doubt.share:.0%} of the votes say "
+            f"<b>{_text(class_name(names, doubt.votes_for))}</b><br>{_text(found.pictures.names[doubt.picture])}</p>"
             f'<div class="votes">{votes}</div></div>'
         )
     n = len(found.pictures.names)
@@ -197,8 +198,9 @@ def _doubts(found: Measured) -> str:
 
 
 def _figure(found: Measured, picture: int, above: str = "", kind: str = "") -> str:
-    labels = found.pictures.images.labels
-    name = "" if labels is None else f"<b>{_text(_class(found.pictures.images.class_names, int(labels[picture])))}</b> "
+    images = found.pictures.images
+    known = images.labels is not None
+    name = f"<b>{_text(class_name(images.class_names, int(images.labels[picture])))}</b> " if known else ""
     file = "" if above else _text(found.pictures.names[picture])
     return f'<figure class="{kind}">{_image(found, picture)}<figcaption>{name}{above or file}</figcaption></figure>'
 
@@ -212,12 +214,8 @@ def _image(found: Measured, picture: int) -> str:
 
 def _caption(found: Measured, picture: int) -> str:
     labels = found.pictures.images.labels
-    name = "" if labels is None else f"{_class(found.pictures.images.class_names, int(labels[picture]))}: "
+    name = "" if labels is None else f"{class_name(found.pictures.images.class_names, int(labels[picture]))}: "
     return f"{name}{found.pictures.names[picture]}"
-
-
-def _class(names: tuple[str, ...], label: int) -> str:
-    return names[label] if names else f"class {label}"
 
 
 def _plain(text: str) -> str:
