@@ -5,7 +5,6 @@ import csv
 import importlib.util
 import io
 import json
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,6 @@ from cl_course.running.lesson_files import lesson_id
 
 ROOT = Path(__file__).parents[2]
 POINTS = {"easy": 2, "medium": 4, "hard": 6}
-CHECK = re.compile(r"^checks\.(\w+)\((\w+)\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,10 @@ def assignments(name: str, points: Path | None = None) -> list[Assignment]:
     paths = find_lessons(name, solved=False)
     given = read_points(points) if points else {}
     found = [_assignment(path.stem, given) for path in paths]
-    if given and name == "all":
-        raise ValueError(f"{points}: lesson {next(iter(given))[0]} has no exercise {next(iter(given))[1]}")
+    ids = {lesson_id(assignment.lesson) for assignment in found}
+    left = [(lesson, exercise) for lesson, exercise in given if name == "all" or lesson in ids]
+    if left:
+        raise ValueError(f"{points}: lesson {left[0][0]} has no exercise {left[0][1]}; correct or delete this row")
     return found
 
 
@@ -155,8 +155,10 @@ def check_of(source: str) -> tuple[str, str] | None:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    match = CHECK.match(ast.unparse(body[0])) if body else None
-    return (match[1], match[2]) if match and match[0] == ast.unparse(body[0]) else None
+    match body:
+        case [ast.Expr(ast.Call(ast.Attribute(ast.Name("checks"), check), [ast.Name(attempt)], [])), *_]:
+            return check, attempt
+    return None
 
 
 def _assignment(lesson: str, given: dict[tuple[str, int], float]) -> Assignment:

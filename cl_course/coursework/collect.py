@@ -7,6 +7,7 @@ import io
 import lzma
 import re
 import stat
+import time
 import unicodedata
 import zipfile
 import zlib
@@ -18,10 +19,13 @@ from cl_course.coursework.submission import MOST_BYTES
 from cl_course.running.lesson_files import lessons
 
 MOST_ENTRIES, MOST_IN_ALL, MOST_RATIO, DEEPEST = 5_000, 2_000_000_000, 200, 2
+LARGE = f"the file is larger than {MOST_BYTES / 1e6:.0f} MB: clear the notebook's outputs"
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError, OverflowError,
+           MemoryError)  # what broken bytes raise
 SKIPPED = re.compile(r"(^|/)(\.|__MACOSX/|~)|-checkpoint\.ipynb$")
 # How platforms name what they give: Moodle "Name_1234567_assignsubmission_file_...", Canvas "name_LATE_123_456_...".
-MOODLE = re.compile(r"^(?P<student>.+?)_\d+_assignsubmission_\w+?(_|/|$)")
-CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_\d{2,}_\d{2,}_")
+MOODLE = re.compile(r"^(?P<student>.+?)_(?P<number>\d+)_assignsubmission_\w+?(_|/|$)")
+CANVAS = re.compile(r"^(?P<student>[^_/]+?)(_LATE)?_(?P<number>\d{2,})_\d{2,}_")
 LESSONS = "|".join(path.stem for path in lessons())
 LESSON = re.compile(rf"[ _-]*(?<!\d)({LESSONS})(?![a-z])[ _-]*(-\d{{1,2}}(?=\.|$))?", re.IGNORECASE)
 
@@ -36,6 +40,7 @@ class Handed:
         content: its bytes; None where it could not be read.
         problem: why, in one sentence.
         when: for the order of several by one student; the last counts.
+        number: the platform's own for whoever handed it in, which tells two of one name apart; "" where it gives none.
     """
 
     student: str
@@ -44,9 +49,14 @@ class Handed:
     problem: str = ""
     when: float = 0.0
 
+    @property
+    def number(self) -> str:
+        found = _of_platform(self.where)
+        return found["number"] if found else ""
+
 
 class _Refused(ValueError):
-    """One sentence about an archive."""
+    """One sentence about an archive, or about a file in it."""
 
 
 def collect(folder: Path) -> list[Handed]:
@@ -77,18 +87,15 @@ def collect(folder: Path) -> list[Handed]:
 
 
 def student_of(where: str) -> str:
-    """Who handed in a file at this path: by a platform's pattern, else by the outermost folder, else by the name."""
+    """Who handed in a file at this path.
+
+    A platform's pattern says it, else the outermost folder that is not a lesson's, else the file's name.
+    """
     where = where.encode("utf-8", "backslashreplace").decode()  # on Linux a name may have bytes that are no UTF-8
-    *folders, name = PurePosixPath(where).parts
-    for part in (*folders, name):
-        for pattern in (MOODLE, CANVAS):
-            if match := pattern.match(part):
-                return match["student"].strip()
-    if folders:
-        first = folders[0].removesuffix(".zip").removesuffix(".ZIP")
-        return _without_lesson(first) or first
-    stem = PurePosixPath(name).stem
-    return _without_lesson(stem) or stem
+    if match := _of_platform(where):
+        return match["student"].strip()
+    parts = [re.sub(r"\.zip$", "", part, flags=re.IGNORECASE) for part in PurePosixPath(where).with_suffix("").parts]
+    return next((left for part in parts if (left := _without_lesson(part))), parts[0])
 
 
 def _without_lesson(name: str) -> str:
@@ -99,7 +106,7 @@ def _without_lesson(name: str) -> str:
 def _read(path: Path) -> tuple[bytes | None, str]:
     try:
         if path.stat().st_size > MOST_BYTES:
-            return None, f"the file is larger than {MOST_BYTES / 1e6:.0f} MB: clear the notebook's outputs"
+            return None, LARGE
         return path.read_bytes(), ""
     except OSError as error:
         return None, f"the file cannot be read ({error.strerror})"
@@ -108,7 +115,7 @@ def _read(path: Path) -> tuple[bytes | None, str]:
 def _in_archive(content: bytes, where: str, depth: int = 1) -> list[Handed]:
     try:
         found = list(_entries(content, where, depth))
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except DAMAGES as error:
         damaged = "the archive is damaged or locked by a password"
         return [Handed(student_of(where), where, None, str(error) if isinstance(error, _Refused) else damaged)]
     return found or [Handed(student_of(where), where, None, "there is no notebook in the archive")]
@@ -124,37 +131,53 @@ def _entries(content: bytes, where: str, depth: int) -> Iterator[Handed]:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or re.match(r"^[A-Za-z]:", name):
                 raise _Refused("the archive is refused: one of its paths leads out of it")
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                raise _Refused("the archive is refused: it holds a link")
         notebooks = [name for name in names if name.lower().endswith((".ipynb", ".zip")) and not SKIPPED.search(name)]
-        of_one = len({_first(name) for name in notebooks}) == 1 and not _by_platform(notebooks[0])
+        of_one = len({_first(name) for name in notebooks}) == 1 and not _of_platform(notebooks[0])
         for entry, name in zip(entries, names):
             if name not in notebooks:
                 continue
-            if entry.file_size > MOST_BYTES or entry.file_size > MOST_RATIO * max(entry.compress_size, 10_000):
-                raise _Refused("the archive is refused: unpacked, it would be far larger than notebooks are")
-            student = student_of(where if of_one or depth > 1 or _by_platform(where) else name)
-            with archive.open(entry) as file:
-                data = file.read(MOST_BYTES + 1)  # whatever the head says of its size
-            if len(data) > MOST_BYTES:
-                raise _Refused("the archive is refused: unpacked, it would be far larger than notebooks are")
+            student = student_of(where if of_one or depth > 1 or _of_platform(where) else name)
+            try:
+                data = _content(archive, entry)
+            except DAMAGES as error:  # one student's file costs the others nothing
+                damaged = "the file in the archive is damaged or locked by a password"
+                problem = str(error) if isinstance(error, _Refused) else damaged
+                yield Handed(student, f"{where}/{name}", None, problem, _seconds(entry))
+                continue
             if not name.lower().endswith(".zip"):
                 yield Handed(student, f"{where}/{name}", data, "", _seconds(entry))
             elif depth >= DEEPEST:
-                raise _Refused("the archive is refused: it holds archives in archives")
+                problem = "the file is refused: it is an archive in an archive in an archive"
+                yield Handed(student, f"{where}/{name}", None, problem, _seconds(entry))
             else:
                 inside = _in_archive(data, f"{where}/{name}", depth + 1)
                 yield from (replace(handed, student=student) for handed in inside)
 
 
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise _Refused("the file is refused: it is a link")
+    if entry.file_size > MOST_BYTES:
+        raise _Refused(LARGE)
+    if entry.file_size > MOST_RATIO * max(entry.compress_size, 10_000):
+        raise _Refused("the file is refused: unpacked, it would be far larger than notebooks are")
+    with archive.open(entry) as file:
+        data = file.read(MOST_BYTES + 1)  # whatever the head says of its size
+    if len(data) > MOST_BYTES:
+        raise _Refused(LARGE)
+    return data
+
+
 def _first(name: str) -> str:
-    """What tells students' work apart in an archive: the outermost folder, or a file's name without the lesson's."""
-    folder, _, rest = name.partition("/")
-    return folder if rest else _without_lesson(PurePosixPath(name).stem)
+    """What tells students' work apart in an archive: the outermost part of the path that says more than the lesson."""
+    parts = PurePosixPath(name).with_suffix("").parts
+    return next((left for part in parts if (left := _without_lesson(part))), "")
 
 
-def _by_platform(where: str) -> bool:
-    return any(MOODLE.match(part) or CANVAS.match(part) for part in PurePosixPath(where).parts)
+def _of_platform(where: str) -> re.Match | None:
+    """How a platform names whoever handed in the file at this path."""
+    parts = PurePosixPath(where).parts
+    return next((match for part in parts for pattern in (MOODLE, CANVAS) if (match := pattern.match(part))), None)
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
@@ -168,5 +191,8 @@ def _name(entry: zipfile.ZipInfo) -> str:
 
 
 def _seconds(entry: zipfile.ZipInfo) -> float:
-    year, month, day, hour, minute, second = entry.date_time
-    return (((year * 12 + month) * 31 + day) * 24 + hour) * 3600.0 + minute * 60 + second
+    """When it was written, in the seconds of a file's `st_mtime`; 0 where the archive has no date."""
+    try:
+        return time.mktime((*entry.date_time, 0, 0, -1))
+    except (OverflowError, ValueError):
+        return 0.0

@@ -146,10 +146,13 @@ def _extra() -> Iterator[None]:
 
 def _students(path: Path) -> list[str]:
     """Ids, one a line; the first column of a CSV."""
+    import csv
+    import io
+
     from cl_course.coursework.assignment import text_of
 
-    lines = text_of(path).splitlines()
-    ids = [line.split(",")[0].strip() for line in lines if line.strip()]
+    rows = csv.reader(io.StringIO(text_of(path), newline=""))
+    ids = [row[0].strip() for row in rows if "".join(row).strip()]
     if not ids or len({one.casefold() for one in ids}) < len(ids):
         raise ValueError(
             f"{path} must hold one id a line, each once; it has {len(ids)}, {len(set(ids))} of them different"

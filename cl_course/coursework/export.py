@@ -80,6 +80,8 @@ def export(
         if (other := owners.setdefault(_folder(student).casefold(), student)) != student:
             raise ValueError(f"the ids {other!r} and {student!r} would get one folder, {_folder(student)}; give ids "
                              "that differ in letters or digits")
+    if to == "nbgrader":  # first: where a course has its own, the lines of Judge go into that one
+        _write_text(out / "nbgrader_config.py", NBGRADER_CONFIG.format(stub=STUB, seconds=CELL_SECONDS))
     for assignment in assignments:
         if to == "plain":
             for student in students or [""]:
@@ -93,9 +95,6 @@ def export(
             tell(f"{assignment.lesson}: {assignment.points:g} points, {path}")
         else:
             tell(f"{assignment.lesson}: {assignment.points:g} points, {_otter(assignment, out, solutions)}")
-    if to == "nbgrader":
-        text = NBGRADER_CONFIG.format(stub=STUB, seconds=CELL_SECONDS)
-        write_atomically(out / "nbgrader_config.py", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def plain(assignment: Assignment, variant: Variant | None = None) -> NotebookNode:
@@ -284,8 +283,15 @@ def _otter(assignment: Assignment, out: Path, solutions: bool) -> Path:
 
 
 def _write(path: Path, notebook: NotebookNode) -> None:
-    text = nbformat.writes(notebook) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    _write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Nothing that an instructor may have changed is written over."""
+    if path.exists() and path.read_bytes() != text.encode():
+        raise ValueError(f"{path} is there already, with other content; move or delete it, or name another folder with "
+                         "--out")
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def _with_ids(notebook: NotebookNode, lesson: str) -> NotebookNode:

@@ -10,9 +10,11 @@ import hashlib
 import io
 import json
 import multiprocessing
+import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -51,7 +53,7 @@ class Row:
 
     def cells(self) -> list[str]:
         values = (self.student, self.lesson, str(self.exercise), f"{self.points:g}", f"{self.possible:g}")
-        return [_harmless(v) for v in (*values, "" if self.full else self.sentence, str(self.seconds))]
+        return [harmless(v) for v in (*values, "" if self.full else self.sentence, str(self.seconds))]
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,10 @@ def grade(handed: Sequence[Handed], lessons: Sequence[Assignment], out: Path, li
     asked = {job.assignment.lesson: job.assignment for job in todo if not job.problem}
     ready = {lesson: self_tested(assignment, limits) for lesson, assignment in asked.items()}
     todo = [replace(job, assignment=ready.get(job.assignment.lesson, job.assignment)) for job in todo]
-    for job, found in _side_by_side(todo, limits, seed, jobs):
+    for job, found, final in _side_by_side(todo, limits, seed, jobs):
         rows[job.key] = found
-        journal.put(job.key, found)
+        if final:  # else the same command judges it again
+            journal.put(job.key, found)
         write_marks(out, [row for job in planned for row in rows.get(job.key, ())])
         points, possible = sum(row.points for row in found), sum(row.possible for row in found)
         tell(
@@ -116,8 +119,11 @@ def grade(handed: Sequence[Handed], lessons: Sequence[Assignment], out: Path, li
 
 
 def plan(handed: Sequence[Handed], lessons: Sequence[Assignment], seed: int, limits: Limits) -> list[Job]:
-    """One job for each student and lesson: of several notebooks the last one handed in that can be read."""
-    chosen: dict[tuple[str, str], Job] = {}
+    """One job for each student and lesson: of several notebooks the last one handed in that can be read.
+
+    Two students of one name, whom the platform's numbers tell apart, have them behind their names.
+    """
+    chosen: dict[tuple[str, str, str], Job] = {}
     for one in handed:
         notebook, problem = None, one.problem
         if not problem:
@@ -131,11 +137,19 @@ def plan(handed: Sequence[Handed], lessons: Sequence[Assignment], seed: int, lim
                 "none of the lesson's check cells is in the notebook, so it may not be the one that was handed out"
             )
         assignment = found or lessons[0]
-        place = one.student.casefold(), assignment.lesson
+        place = one.student.casefold(), assignment.lesson, one.number
         job = Job(one, assignment, _key(one, assignment, seed, limits), problem)
         if place not in chosen or not problem or chosen[place].problem:
             chosen[place] = job
-    return [chosen[place] for place in sorted(chosen)]
+    alike = Counter((student, lesson) for student, lesson, _ in chosen)
+    return [
+        job if alike[place[:2]] == 1 else replace(job, handed=replace(job.handed, student=_numbered(job.handed)))
+        for place, job in sorted(chosen.items())
+    ]
+
+
+def _numbered(handed: Handed) -> str:
+    return f"{handed.student} ({handed.number})" if handed.number else handed.student
 
 
 def marks_of(job: Job, limits: Limits, seed: int) -> list[Row]:
@@ -182,7 +196,7 @@ def missing_walls() -> list[str]:
 
 
 def _side_by_side(todo: list[Job], limits: Limits, seed: int, jobs: int) -> Iterable:
-    """(job, its rows) as they are done, each from a process of its own."""
+    """(job, its rows, whether these are final) as they are done, each from a process of its own."""
     context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else "spawn")
     waiting, running = list(todo), {}
     try:
@@ -196,12 +210,12 @@ def _side_by_side(todo: list[Job], limits: Limits, seed: int, jobs: int) -> Iter
                 running[ours] = job, process, time.monotonic() + limits.notebook + GRACE
             for ready in wait(list(running), timeout=1.0):
                 job, process, _ = running.pop(ready)
-                yield job, _result(ready, job)
+                yield job, *_result(ready, job)
                 process.join()
             for late in [ours for ours, (_, _, until) in running.items() if time.monotonic() > until]:
                 job, process, _ = running.pop(late)
                 process.kill()
-                yield job, nothing(job, f"not judged: it was not done after {limits.notebook:g} seconds.")
+                yield job, nothing(job, f"not judged: it was not done after {limits.notebook:g} seconds."), False
     finally:
         for _, process, _ in running.values():
             process.kill()
@@ -210,29 +224,28 @@ def _side_by_side(todo: list[Job], limits: Limits, seed: int, jobs: int) -> Iter
 def _judge(job: Job, limits: Limits, seed: int, answer: Connection) -> None:
     sandbox.end_with_parent()
     try:
-        rows = marks_of(job, limits, seed)
+        answer.send((marks_of(job, limits, seed), True))
     except Exception as error:  # whatever a notebook has made of the grader, it is no points
-        rows = nothing(job, f"not judged: the grader stopped ({type(error).__name__}). Look at this notebook by hand.")
-    answer.send(rows)
+        stopped = f"not judged: the grader stopped ({type(error).__name__}). Look at this notebook by hand."
+        answer.send((nothing(job, stopped), False))
     answer.close()
 
 
-def _result(ready: Connection, job: Job) -> list[Row]:
+def _result(ready: Connection, job: Job) -> tuple[list[Row], bool]:
     try:
         return ready.recv()
     except (EOFError, OSError):
-        return nothing(
-            job, "not judged: its grader ended before it had a result. Judge it again, or look at it by hand."
-        )
+        ended = "not judged: its grader ended before it had a result. Judge it again, or look at it by hand."
+        return nothing(job, ended), False
     finally:
         ready.close()
 
 
 def _row(job: Job, one: Mark) -> Row:
     seconds = COARSE * -int(-one.seconds // COARSE)
-    task = one.task
+    task, sentence = one.task, one.sentence.encode("utf-8", "backslashreplace").decode()  # it may quote a notebook
     return Row(job.handed.student, job.assignment.lesson, task.number, task.title, one.points, task.points,
-               one.sentence, seconds)  # fmt: skip
+               sentence, seconds)  # fmt: skip
 
 
 def _key(one: Handed, assignment: Assignment, seed: int, limits: Limits) -> str:
@@ -251,8 +264,6 @@ def _is_theirs(whose: str, handed: Handed) -> bool:
     return plain(whose) in (*words, plain(handed.student))
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """No formula: a spreadsheet would run a name that begins with =."""
-    return (
-        f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or cell[:1] == "-" and not cell[1:2].isdigit() else cell
-    )
+    return f"'{cell}" if re.match(r"[=+@\t\r]|-(?!\d+(\.\d+)?$)", cell) else cell

@@ -209,7 +209,7 @@ class _Session:
         borrowed = attempt.called - allowed.get(task.check, frozenset()) if allowed is not None else set()
         if share and borrowed:
             return 0.0, _borrowed(task, sorted(borrowed), sorted(allowed.get(task.check, ()))), attempt.called
-        return round(share * task.points, 2), sentence, attempt.called
+        return part_of(task.points, share), sentence, attempt.called
 
 
 def judged(exercise: Exercise, name: str, attempt: Callable, seed: int) -> tuple[float, str]:
@@ -270,7 +270,7 @@ def _borrowed(task: Task, names: list[str], allowed: list[str]) -> str:
 def _number(task: Task, variant: Variant | None, value: object) -> tuple[float, str]:
     if variant is None:
         return 0.0, "this notebook asks for a student's own number, and whose it is could not be told."
-    given = value[0] if isinstance(value, list) and value else None
+    given = value[0] if isinstance(value, list) and value else value  # [] is something that is no number
     right, sentence = variant.judge(given)
     return (task.points if right else 0.0), sentence
 
@@ -287,4 +287,9 @@ def graded(name: str, attempt: Callable, points: float, seed: int) -> float:
     share, sentence = judged(getattr(checks, name), name, attempt, seed)
     if not share:
         raise ExerciseError(sentence)
-    return round(share * points, 2)
+    return part_of(points, share)
+
+
+def part_of(points: float, share: float) -> float:
+    """A share of the points, rounded; all of them are all of them, also thirds."""
+    return points if share == 1 else round(share * points, 2)

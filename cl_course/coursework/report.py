@@ -5,6 +5,7 @@ mend for each exercise. Neither shows a hidden input.
 """
 
 import html
+import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -14,6 +15,7 @@ from pathlib import Path
 from cl_course.coursework.grade import Row
 from cl_course.files import write_atomically
 
+OURS = re.compile(rb"\A# .*\n\n## .+: [\d.e+]+ of [\d.e+]+ points\n")  # not an instructor's own notes
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b;
   background: #fff; }
@@ -35,7 +37,7 @@ def write_report(path: Path, rows: Sequence[Row], walls: Sequence[str]) -> None:
 
 
 def write_feedback(folder: Path, rows: Sequence[Row]) -> None:
-    """One file for each student, in Markdown; files of students who are not in `rows` any more are deleted."""
+    """One file for each student, in Markdown; those of students who are not in `rows` any more are deleted."""
     of_student = defaultdict(list)
     for row in rows:
         of_student[row.student].append(row)
@@ -44,18 +46,19 @@ def write_feedback(folder: Path, rows: Sequence[Row]) -> None:
         text = "\n".join(_feedback(student, own))
         write_atomically(folder / names[student], lambda path, text=text: path.write_text(text, encoding="utf-8"))
     for old in folder.glob("*.md"):
-        if unicodedata.normalize("NFC", old.name) not in names.values():
+        if unicodedata.normalize("NFC", old.name) not in names.values() and OURS.search(old.read_bytes()):
             old.unlink()
 
 
 def file_names(students: Iterable[str]) -> dict[str, str]:
     """Student -> a file name that every system takes; two that would be alike get a number."""
-    taken, names = Counter(), {}
+    taken, names = set(), {}
     for student in students:
         stem = re.sub(r"[^\w .,()@+-]", "_", unicodedata.normalize("NFC", student)).strip(" .")[:80] or "student"
-        taken[stem.casefold()] += 1
-        count = taken[stem.casefold()]
-        names[student] = f"{stem}.md" if count == 1 else f"{stem} ({count}).md"
+        numbered = itertools.chain([stem], (f"{stem} ({n})" for n in itertools.count(2)))
+        name = next(name for name in numbered if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names[student] = f"{name}.md"
     return names
 
 

@@ -31,16 +31,18 @@ from collections.abc import Callable, Iterator
 from socket import socket
 from typing import Any
 
+import numpy as np
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import Tensor, nn
 from traitlets.config import Config
 
 from cl_course import checks
-from cl_course.coursework.wire import Encoder, WireError, receive, send
+from cl_course.coursework.wire import Encoder, receive, send
 
 COURSE = str(Path(checks.__file__).parent) + os.sep
 OURS = os.path.join(COURSE, "coursework") + os.sep
+NUMBERS = int | float | str | Tensor | np.number | np.ndarray | None | types.EllipsisType  # of a student's own number
 WATCHED = (torch, torch.nn.functional, torch.linalg, torch.optim, torch.autograd, torch.testing)
 WRAPPERS = "cl_course.tensor_types"  # its functions stand around others
 
@@ -92,7 +94,7 @@ class Runner:
         if callable(there):
             return {"kind": "function", "value": None}
         try:
-            return {"kind": "value", "value": [there] if isinstance(there, int | float | str | Tensor) else []}
+            return {"kind": "value", "value": [there] if isinstance(there, NUMBERS) else []}
         except Exception:
             return {"kind": "value", "value": []}
 
@@ -130,8 +132,8 @@ class Runner:
         encoder = self.encoder()
         try:
             encoded = encoder.encode(result)
-        except WireError as deep:
-            error, encoded = deep, None
+        except Exception as strange:  # also what an object of the student's own raises when it is looked at
+            error, encoded = strange, None
         gradients = list(encoder.with_grad)
         self.graphs.append((gradients, inputs))
         message = {

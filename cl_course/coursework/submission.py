@@ -85,17 +85,19 @@ def steps(notebook: Notebook, assignment: Assignment) -> tuple[list[Step], list[
 def lesson_of(notebook: Notebook, name: str, known: Sequence[Assignment]) -> Assignment | None:
     """Which lesson it is: what its metadata say, else its name, else the one of whose checks it has most."""
     for assignment in known:
-        if notebook.about.get("lesson") == assignment.lesson or assignment.lesson in name:
+        if notebook.about.get("lesson") == assignment.lesson:
             return assignment
+    if named := [assignment for assignment in known if assignment.lesson in name]:
+        return max(named, key=lambda assignment: name.rfind(assignment.lesson))  # a file's name before its folder's
     there = {check_of(source) for source in notebook.cells}
     counts = [len({(task.check, task.attempt) for task in a.tasks} & there) for a in known]
     return known[counts.index(max(counts))] if max(counts, default=0) else None
 
 
 def _without_first(source: str) -> str:
-    """What else stands in a check cell."""
-    body = ast.parse(source).body
-    return "\n".join(ast.unparse(statement) for statement in body[1:])
+    """What else stands in a check cell, on its own lines."""
+    rest = ast.parse(source).body[1:]
+    return "\n".join(ast.get_source_segment(source, statement) for statement in rest)
 
 
 def needed(cells: Sequence[str], own_cells: frozenset[str], names: set[str]) -> set[int]:
@@ -120,9 +122,9 @@ def names_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
         code = TransformerManager().transform_cell(textwrap.dedent(source))
         tree = ast.parse(code)
         used = set(_globals_of(symtable.symtable(code, "cell", "exec")))
+        bound = {name for statement in tree.body for name in _bound_by(statement)}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset("*"), frozenset()
-    bound = {name for statement in tree.body for name in _bound_by(statement)}
     return frozenset(bound), frozenset(used)
 
 

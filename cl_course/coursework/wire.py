@@ -113,7 +113,7 @@ class Encoder:
         if isinstance(value, Tensor):
             return self.tensor(value)
         if isinstance(value, np.ndarray | np.bool_):
-            return {"array": self.tensor(torch.as_tensor(value))} if value.dtype != object else self.other(value)
+            return self.array(np.asarray(value))
         for kind in (tuple, list, set, range):
             if isinstance(value, kind):
                 return {kind.__name__: [self.encode(part, depth + 1) for part in list(value)[:1_000_000]]}
@@ -129,6 +129,12 @@ class Encoder:
         if isinstance(value, type):
             return {"class": value.__name__}
         return self.other(value)
+
+    def array(self, value: np.ndarray) -> Any:
+        try:  # torch takes no array that runs backwards
+            return {"array": self.tensor(torch.as_tensor(np.ascontiguousarray(value).reshape(value.shape)))}
+        except TypeError:  # nor words or objects
+            return self.other(value)
 
     def tensor(self, value: Tensor) -> Any:
         dense = (value.to_dense() if value.layout != torch.strided else value).detach().cpu().resolve_conj()

@@ -4,10 +4,10 @@ Each part of a source is one safetensors file (no pickle). Beside it lies the sh
 by a single bit is decoded again.
 """
 
+import errno
 import json
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
@@ -73,9 +73,12 @@ class Source:
         """Changes whenever a file of the source is added, removed, renamed or written."""
         states = []
         for name in [name for name in self.listing if name[-1] != "/"] if self.path.is_dir() else [""]:
-            with suppress(FileNotFoundError):  # removed since it was listed, or a link that leads nowhere
+            try:
                 about = (self.path / name).stat()
                 states.append((name, about.st_size, about.st_mtime_ns))
+            except OSError as problem:  # removed since it was listed, or a link that leads nowhere or to itself
+                if problem.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
         return _digest(repr([self.listing, states]))
 
 

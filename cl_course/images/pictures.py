@@ -218,6 +218,8 @@ class Pictures(Source):
 
 def _open_file(path: Path) -> BinaryIO:
     """An ordinary file, opened: a pipe would be waited for without end."""
+    if path.is_symlink() and not path.exists():
+        raise FileNotFoundError(path)  # also where the link leads to itself
     if path.exists() and not path.is_file():
         raise ValueError("a pipe, a device or a link to a folder, and not a file")
     return path.open("rb")

@@ -1,16 +1,21 @@
 """A student's function in another process: calls, gradients, changes in place and networks cross; nothing else does."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import types
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from cl_course.coursework.attempt import Attempt
 from cl_course.coursework.process import Process, Stopped
+from cl_course.coursework.runner import Runner
+from cl_course.coursework.wire import Decoder, Encoder
 
 MEMORY = 4 << 30
 
@@ -218,3 +223,30 @@ def _command(pid: str) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize("given", [np.int64(4), np.float32(4), np.array(4.0), np.array([4.0])[::-1], 4, "4", None, ...])
+def test_what_may_be_a_number_of_ones_own_crosses(given):
+    runner = object.__new__(Runner)
+    runner.shell = types.SimpleNamespace(user_ns={"my_number": given})
+    assert runner.find("my_number")["value"] == [given]
+
+
+@pytest.mark.parametrize(
+    "value, there",
+    [
+        (np.arange(3.0)[::-1], [2.0, 1.0, 0.0]),
+        (np.flip(np.arange(4.0).reshape(2, 2)), [[3.0, 2.0], [1.0, 0.0]]),
+        (np.array(2.5), 2.5),
+        (np.bool_(True), True),
+    ],
+)
+def test_arrays_of_every_kind_cross(value, there):
+    encoder = Encoder({})
+    encoded, blobs = encoder.message(value)
+    back = Decoder([], blobs).decode(json.loads(encoded))
+    assert np.asarray(back).tolist() == there
+
+
+def test_an_array_of_words_is_something_else():
+    assert Encoder({}).encode(np.array(["a", "b"]))["other"][0] == "ndarray"

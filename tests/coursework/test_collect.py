@@ -40,6 +40,9 @@ def archive(files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
         ("02_infonce (3).ipynb", "02_infonce (3)"),
         ("Zoë van der Müller.ipynb", "Zoë van der Müller"),
         ("s1.zip/02_infonce.ipynb", "s1"),
+        ("02_infonce/ana.ipynb", "ana"),  # a folder for the lesson
+        ("02_infonce/ben/02_infonce.ipynb", "ben"),
+        ("02_infonce/02_infonce.ipynb", "02_infonce"),
     ],
 )
 def test_whose_work_it_is(where, student):
@@ -102,10 +105,10 @@ def lying(size: int) -> bytes:
         (archive({"/etc/02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
         (archive({"C:\\02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
         (archive({"a/../../02_infonce.ipynb": NOTEBOOK}), "leads out of it"),
-        (link(), "holds a link"),
+        (link(), "it is a link"),
         (archive({"02_infonce.ipynb": b"\0" * 30_000_000}), "far larger"),
         (lying(80_000_000), "damaged"),
-        (archive({"a.zip": archive({"b.zip": archive({"c.ipynb": NOTEBOOK})})}), "archives in archives"),
+        (archive({"a.zip": archive({"b.zip": archive({"c.ipynb": NOTEBOOK})})}), "an archive in an archive"),
         (archive({"02_infonce.ipynb": NOTEBOOK})[:-30], "damaged"),
         (b"PK\x03\x04 no archive", "damaged"),
         (b"", "damaged"),
@@ -175,3 +178,59 @@ def test_a_name_that_is_no_utf8_can_be_written_into_the_marks(tmp_path):
     write_marks(tmp_path / "marks.csv", [row])
     Journal(tmp_path).put("key", [row])
     assert Variant(student, "02_infonce").seed >= 0
+
+
+@pytest.mark.parametrize("harm", ["large", "link", "damaged", "zeros"])
+def test_one_file_in_the_archive_of_a_class_costs_nobody_else(tmp_path, harm):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        about = zipfile.ZipInfo("Ann_1_assignsubmission_file_/02_infonce.ipynb")
+        about.external_attr = (0o120777 if harm == "link" else 0o100644) << 16
+        about.compress_type = zipfile.ZIP_DEFLATED if harm == "zeros" else zipfile.ZIP_STORED
+        content = {"large": os.urandom(1000) * 61_000, "zeros": b"\0" * 30_000_000}.get(harm, b"ANN" + NOTEBOOK)
+        made.writestr(about, content)
+        made.writestr("Ben_2_assignsubmission_file_/02_infonce.ipynb", NOTEBOOK)
+        made.writestr("Ben_2_assignsubmission_file_/.venv/bin/python", b"")
+    content = buffer.getvalue().replace(b"ANN", b"XYZ") if harm == "damaged" else buffer.getvalue()
+    (tmp_path / "all.zip").write_bytes(content)
+    found = {one.student: one for one in collect(tmp_path)}
+    assert found.keys() == {"Ann", "Ben"} and found["Ben"].content == NOTEBOOK
+    words = {"large": "larger than", "link": "a link", "damaged": "damaged", "zeros": "far larger"}
+    assert words[harm] in found["Ann"].problem and found["Ann"].content is None
+
+
+def test_links_beside_notebooks_in_an_archive_do_no_harm(tmp_path):
+    buffer = io.BytesIO(archive({"02_infonce.ipynb": NOTEBOOK}))
+    with zipfile.ZipFile(buffer, "a") as made:
+        about = zipfile.ZipInfo(".venv/bin/python")
+        about.external_attr = 0o120777 << 16
+        made.writestr(about, "/usr/bin/python3")
+    (tmp_path / "ann.zip").write_bytes(buffer.getvalue())
+    assert [(one.student, one.content) for one in collect(tmp_path)] == [("ann", NOTEBOOK)]
+
+
+def test_an_archive_with_a_folder_for_the_lesson_has_a_student_for_each_file(tmp_path):
+    (tmp_path / "all.zip").write_bytes(archive({"02_infonce/ana.ipynb": NOTEBOOK, "02_infonce/ben.ipynb": NOTEBOOK}))
+    assert [one.student for one in collect(tmp_path)] == ["ana", "ben"]
+
+
+def test_the_last_counts_also_beside_an_older_archive(tmp_path):
+    (tmp_path / "ann").mkdir()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr(zipfile.ZipInfo("02_infonce.ipynb", (2020, 1, 1, 0, 0, 0)), NOTEBOOK)
+    (tmp_path / "ann" / "first.zip").write_bytes(buffer.getvalue())
+    (tmp_path / "ann" / "02_infonce.ipynb").write_bytes(NOTEBOOK)
+    assert [one.where for one in collect(tmp_path)] == ["ann/first.zip/02_infonce.ipynb", "ann/02_infonce.ipynb"]
+
+
+def test_an_offset_that_no_file_has_is_damage(tmp_path):
+    good = bytearray(archive({"ana.ipynb": NOTEBOOK}, zipfile.ZIP_STORED))
+    start = good.find(b"PK\x01\x02")
+    entry, end = good[start : start + 46 + 9], good[-22:]
+    struct.pack_into("<H", entry, 30, 12)
+    struct.pack_into("<L", entry, 42, 0xFFFFFFFF)
+    entry += struct.pack("<HHQ", 1, 8, 2**63 + 5)
+    struct.pack_into("<L", end, 12, len(entry))
+    (tmp_path / "bad.zip").write_bytes(good[:start] + entry + end)
+    assert "damaged" in collect(tmp_path)[0].problem

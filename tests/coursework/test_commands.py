@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cl_course.coursework.commands import _students
 from cl_course.running import cli
 
 
@@ -71,3 +72,8 @@ def test_a_list_in_another_encoding_is_told_by_its_name(capsys, tmp_path, option
 def test_memory_that_no_machine_has_is_refused(capsys, tmp_path):
     said = fails(capsys, "grade", tmp_path, "-o", tmp_path / "x.csv", "--memory", "1e300")
     assert "--memory must be a finite number at least 1 and at most 1e+06" in said
+
+
+def test_ids_are_read_as_a_spreadsheet_writes_them(tmp_path):
+    (tmp_path / "ids.csv").write_text('"Doe, Jane",x\n\nann\n ben ,y\n')
+    assert _students(tmp_path / "ids.csv") == ["Doe, Jane", "ann", "ben"]

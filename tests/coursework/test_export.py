@@ -136,3 +136,19 @@ def test_ids_that_cannot_have_folders_are_refused_before_anything_is_written(tmp
     with pytest.raises(ValueError, match=re.escape(said)):
         export([lesson("00")], "plain", tmp_path / "out", False, students, print)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_an_instructor_has_changed_is_not_written_over(tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text("mine")
+    with pytest.raises(ValueError, match="nbgrader_config.py is there already, with other content"):
+        export([lesson("02")], "nbgrader", tmp_path, True, [], lambda said: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["nbgrader_config.py"]
+    assert (tmp_path / "nbgrader_config.py").read_text() == "mine"
+    for kind in ("nbgrader", "plain"):
+        export([lesson("02")], kind, tmp_path / kind, True, [], lambda said: None)
+        export([lesson("02")], kind, tmp_path / kind, True, [], lambda said: None)  # the same once more
+        (path,) = (tmp_path / kind).rglob("02_infonce.ipynb")
+        path.write_text(path.read_text().replace("InfoNCE", "InfoNCE, as I teach it"))
+        with pytest.raises(ValueError, match="02_infonce.ipynb is there already, with other content; move or delete"):
+            export([lesson("02")], kind, tmp_path / kind, True, [], lambda said: None)
+        assert "as I teach it" in path.read_text()

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from submissions import as_file, lesson, notebook
 
 from cl_course.coursework import grade as module
 from cl_course.coursework.collect import Handed
-from cl_course.coursework.grade import COLUMNS, Row, grade, marks_of, plan, write_marks
+from cl_course.coursework.grade import COLUMNS, Row, grade, harmless, marks_of, plan, write_marks
 from cl_course.coursework.marking import Limits, Mark
-from cl_course.coursework.report import write_feedback, write_report
+from cl_course.coursework.report import file_names, write_feedback, write_report
 
 LIMITS = Limits()
 
@@ -139,7 +140,7 @@ def test_report_and_feedback(tmp_path):
     assert '<td class="number">2</td><td>your answer is #, expected #' in page, "equal mistakes are counted together"
     assert "Marks of 4 students" in page
     (tmp_path / "feedback").mkdir()
-    (tmp_path / "feedback" / "gone.md").touch()
+    (tmp_path / "feedback" / "gone.md").write_text("# gone\n\n## 02_infonce: 0 of 4 points\n\n- more\n")
     write_feedback(tmp_path / "feedback", rows)
     files = {path.name: path.read_text() for path in (tmp_path / "feedback").iterdir()}
     assert len(files) == 4 and {"Zoë.md", "a_b.md", "A_B (2).md"} < set(files)
@@ -149,3 +150,57 @@ def test_report_and_feedback(tmp_path):
 def test_marks_are_written_whole_or_not_at_all(tmp_path):
     write_marks(tmp_path / "marks.csv", [])
     assert table(tmp_path) == [] and [path.name for path in tmp_path.iterdir()] == ["marks.csv"]
+
+
+@pytest.mark.parametrize("pattern", ["{}_assignsubmission_file_/02_infonce.ipynb", "{}_7890123_02_infonce.ipynb"])
+def test_two_students_of_one_name_stay_two(pattern):
+    def of(number: int, name: str = "Ana G") -> Handed:
+        return replace(handed(name), where=pattern.format(f"{name}_{number}"))
+
+    jobs = plan([of(11), of(12), of(13, "Ben"), of(13, "Ben")], [lesson("02")], 0, LIMITS)
+    assert [job.handed.student for job in jobs] == ["Ana G (11)", "Ana G (12)", "Ben"]
+
+
+def test_a_sentence_that_is_no_utf8_can_be_kept(quick, tmp_path):
+    bad = handed("ann", about={"lesson": "02_infonce", "student": "\ud800"})
+    marked(tmp_path, [bad, handed("ben")])
+    assert {row["student"] for row in table(tmp_path)} == {"ann", "ben"}
+
+
+def test_a_notebook_whose_grader_ended_is_judged_again(quick, tmp_path):
+    marked(tmp_path, [handed("ann", "die"), handed("ben")])
+    said = []
+    marked(tmp_path, [handed("ann", "die"), handed("ben")], tell=said.append)
+    assert said[0] == "1 of 2 notebooks were judged before; 1 are left" and said[1].startswith("2 of 2: ann")
+
+
+def test_an_attribute_of_the_grader_that_fails_is_judged_again(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "marks_of", lambda *_: 1 / 0)
+    (row, *_) = marked(tmp_path, [handed("ann")])
+    assert "the grader stopped (ZeroDivisionError)" in row.sentence
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "self_tested", lambda assignment, limits: assignment)
+    monkeypatch.setattr(module, "marks_of", lambda job, *_: [row])
+    said = []
+    marked(tmp_path, [handed("ann")], tell=said.append)
+    assert said[0].startswith("1 of 1: ann"), "and not taken from the journal"
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "@x", "-1+cmd|' /C calc'!A0", "-x", "\t=1"])
+def test_no_cell_is_a_formula(cell):
+    assert harmless(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["-1", "-3.25", "4", "ann", "", "a=b"])
+def test_numbers_and_names_stay(cell):
+    assert harmless(cell) == cell
+
+
+def test_no_two_students_share_a_file_of_feedback_and_other_files_stay(tmp_path):
+    names = file_names(["x:y", "x?y", "x_y (2)"])
+    assert len({name.casefold() for name in names.values()}) == 3
+    rows = [Row(name, "02_infonce", 1, "a title", 2, 2, "", 30) for name in ("ann", "ben")]
+    write_feedback(tmp_path, rows)
+    (tmp_path / "notes.md").write_text("# My notes\n\nof the class\n")
+    write_feedback(tmp_path, rows[:1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ann.md", "notes.md"]

@@ -6,7 +6,7 @@ import pytest
 from submissions import lesson, notebook
 
 from cl_course import checks
-from cl_course.coursework.marking import Limits, Mark, judged, mark, self_tested
+from cl_course.coursework.marking import Limits, Mark, graded, judged, mark, part_of, self_tested
 from cl_course.coursework.variants import Variant
 from cl_course.running.lesson_files import lesson_id, lessons
 
@@ -147,3 +147,8 @@ def test_a_number_of_ones_own_is_marked_by_the_student_s_id(tmp_path):
     cells = (*right.cells, f"my_number = {variant.answer}")
     found = marks(type(right)(cells, {}), "00", tmp_path, assignment=assignment, variant=variant)
     assert all(one.full for one in found.values())
+
+
+def test_points_of_any_fraction_are_given_in_full():
+    assert graded("counts", checks.counts.make(), points=3.333, seed=1) == 3.333
+    assert part_of(3.333, 0.5) == 1.67 and part_of(1e-3, 1) == 1e-3

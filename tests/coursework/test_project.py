@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from cl_course.coursework.project import Budget, board, hidden_split, judge, write_board
+from cl_course.coursework.project import Budget, Entry, board, hidden_split, judge, write_board
 from cl_course.data import load
 from cl_course.running.checkpoints import SHIPPED, save, shipped
 
@@ -50,3 +50,9 @@ def test_the_board(tmp_path, parts):
 def test_a_folder_without_encoders_is_said(tmp_path, parts):
     with pytest.raises(ValueError, match="holds no .safetensors"):
         board(tmp_path, parts, 0, Budget(1, 1), print)
+
+
+def test_no_cell_of_the_board_is_a_formula(tmp_path):
+    write_board(tmp_path / "b.csv", [Entry("=1+1", 0, 0, 0, 0), Entry("-1+cmd|' /C calc'!A0", 0, 0, 0, 0, "@note")])
+    rows = list(csv.reader((tmp_path / "b.csv").open(encoding="utf-8-sig")))[1:]
+    assert [row[1][0] for row in rows] == ["'", "'"] and rows[1][-1] == "'@note"

@@ -5,7 +5,7 @@ import json
 import pytest
 from submissions import as_file, lesson, notebook
 
-from cl_course.coursework.assignment import check_of, read_points
+from cl_course.coursework.assignment import assignments, check_of, read_points
 from cl_course.coursework.submission import Notebook, Unreadable, lesson_of, names_of, needed, read, steps
 
 
@@ -94,3 +94,46 @@ def test_points_from_a_file(tmp_path):
         path.write_text(f"lesson,exercise,points\n{row}\n")
         with pytest.raises(ValueError, match="line 2: a row needs lesson, exercise and points"):
             read_points(path)
+
+
+@pytest.mark.parametrize("terms", [400, 990, 3000])
+def test_a_long_sum_is_a_cell_like_another(terms):
+    source = "my_loss = " + " + ".join(["x"] * terms)
+    assert check_of(source) is None
+    bound, _ = names_of(source)
+    assert bound in ({"my_loss"}, {"*"})
+    cells = Notebook(("checks.nt_xent(my_nt_xent)\n" + source,), {})
+    planned, _ = steps(cells, lesson("02"))
+    assert planned[0].source in (source, cells.cells[0]), "a cell too deep for Python is run as it is"
+
+
+@pytest.mark.parametrize(
+    "source, found",
+    [
+        ("checks.nt_xent(my_nt_xent)", ("nt_xent", "my_nt_xent")),
+        ("# mine\nchecks.nt_xent( my_nt_xent );x = 1", ("nt_xent", "my_nt_xent")),
+        ("checks.nt_xent(my_nt_xent, 2)", None),
+        ("checks.nt_xent(attempt=my_nt_xent)", None),
+        ("checks.nt_xent(my_nt_xent).more", None),
+        ("other.nt_xent(my_nt_xent)", None),
+        ("x = 1\nchecks.nt_xent(my_nt_xent)", None),
+        ("", None),
+    ],
+)
+def test_what_a_check_cell_is(source, found):
+    assert check_of(source) == found
+
+
+def test_what_the_notebook_says_counts_before_its_path():
+    known = [lesson("02"), lesson("03")]
+    where = "02_infonce/ann/03_simclr.ipynb"
+    assert lesson_of(Notebook((), {"lesson": "03_simclr"}), where, known).lesson == "03_simclr"
+    assert lesson_of(Notebook((), {"lesson": "02_infonce"}), where, known).lesson == "02_infonce"
+    assert lesson_of(Notebook((), {}), where, known).lesson == "03_simclr", "the file's name before the folder's"
+
+
+def test_a_row_of_points_that_fits_none_is_named_for_one_lesson_too(tmp_path):
+    (tmp_path / "p.csv").write_text("lesson,exercise,points\n02,44,8\n03,1,5\n")
+    with pytest.raises(ValueError, match="lesson 02 has no exercise 44; correct or delete this row"):
+        assignments("02", tmp_path / "p.csv")
+    assert assignments("03", tmp_path / "p.csv")[0].tasks[0].points == 5

@@ -40,3 +40,19 @@ def test_answers_are_judged_with_a_tolerance_and_never_given_away(name):
         for given in (right * 1.2 + 0.1, None, ..., "two", float("nan"), [], torch.ones(3)):
             is_right, sentence = variant.judge(given)
             assert not is_right and f"{right:.4g}" not in sentence
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (None, "no number was given"),
+        (..., "no number was given"),
+        ([], "one number"),
+        ([1, 2], "one number"),
+        ("four", "one number"),
+        (lambda: 1, "one number"),
+    ],
+)
+def test_what_is_no_number_is_called_so(given, said):
+    right, sentence = Variant("ann", "02_infonce").judge(given)
+    assert not right and sentence.startswith(said)

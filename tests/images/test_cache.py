@@ -1,5 +1,6 @@
 """What is decoded once is kept whole, and made again when its source, or a single bit of it, has changed."""
 
+import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -117,3 +118,10 @@ def test_a_full_disk_while_caching_is_one_sentence(tmp_path, monkeypatch):
     ):
         load(folder_of(tmp_path, flowers(10)), "train")
     assert [path.suffix for path in (tmp_path / "cache" / "decoded").iterdir()] == [".lock"]
+
+
+def test_a_link_to_itself_is_skipped_like_one_that_leads_nowhere(tmp_path):
+    source = folder_of(tmp_path, flowers(4))
+    os.symlink("loop.png", source / "rose" / "loop.png")
+    with pytest.warns(UserWarning, match="loop.png: removed while it was read, or a link that leads nowhere"):
+        assert len(load(source, "train"))

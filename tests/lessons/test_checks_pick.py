@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from cl_course import checks
-from cl_course.lessons.shared.exercise import ExerciseError
+from cl_course.lessons.shared.answers import answer_of
+from cl_course.lessons.shared.exercise import ExerciseError, Fault, difference, same
 from cl_course.lessons.start_here.check_pick import COUNT_MISTAKES, PICK_MISTAKES, make_counts, make_pick
 
 SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "00_start_here.py"
@@ -141,3 +142,12 @@ def test_the_lesson_s_own_stub_and_solution(check, name, monkeypatch):
     check(scope[name])
     with pytest.raises(ExerciseError, match="not attempted yet"):
         check(lambda *arguments: ...)
+
+
+def test_an_array_that_runs_backwards_is_numbers():
+    x = torch.arange(3.0)
+    assert answer_of(lambda x: np.sort(x.numpy())[::-1], x).tolist() == [2, 1, 0]
+    assert same(np.flip(x.numpy()), torch.tensor([2.0, 1.0, 0.0]))
+    assert "expected 2" in difference(np.flip(np.arange(1.0)), torch.tensor([2.0]))
+    with pytest.raises(Fault, match="a tuple of 2 things came back: return the answer alone"):
+        answer_of(lambda x: (x, "a word"), x)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cl_course.lessons.shared.exercise import Fault, call, kind_of
+from cl_course.lessons.shared.exercise import Fault, call, in_order, kind_of
 
 
 def answer_of(attempt: Callable, *given: object) -> Tensor:
@@ -30,10 +30,10 @@ def answer_of(attempt: Callable, *given: object) -> Tensor:
     if isinstance(answer, list | tuple) and any(isinstance(part, Tensor) for part in answer):
         try:
             answer = torch.stack([torch.as_tensor(part) for part in answer])
-        except RuntimeError:  # parts of different shapes
+        except (RuntimeError, TypeError, ValueError):  # parts of different shapes, or a word beside a tensor
             raise Fault(f"{kind_of(answer)} of {len(answer)} things came back: return the answer alone.") from None
     try:
-        answer = torch.as_tensor(answer).detach().double()
+        answer = torch.as_tensor(in_order(answer)).detach().double()
     except (TypeError, ValueError, RuntimeError):
         lost = ", as a function does that is not called: look for missing brackets ()" if callable(answer) else ""
         raise Fault(f"{kind_of(answer)} came back, where numbers are expected{lost}.") from None

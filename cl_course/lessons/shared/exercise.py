@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -230,7 +231,7 @@ def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b))
     try:
-        a, b = torch.as_tensor(a), torch.as_tensor(b)
+        a, b = torch.as_tensor(in_order(a)), torch.as_tensor(in_order(b))
     except (TypeError, ValueError, RuntimeError):
         return False
     return a.shape == b.shape and torch.allclose(
@@ -252,7 +253,7 @@ def difference(seen: Any, right: Any) -> str:
     if isinstance(seen, tuple | list) and isinstance(right, tuple | list) and len(seen) == len(right):
         seen, right = next(((a, b) for a, b in zip(seen, right) if not same(a, b)), (seen, right))
     try:
-        seen, right = torch.as_tensor(seen).detach(), torch.as_tensor(right).detach()
+        seen, right = torch.as_tensor(in_order(seen)).detach(), torch.as_tensor(in_order(right)).detach()
     except (TypeError, ValueError, RuntimeError):
         return f"{kind_of(seen)} came back, where {kind_of(right)} is expected."
     if seen.shape != right.shape:
@@ -261,6 +262,11 @@ def difference(seen: Any, right: Any) -> str:
         return f"on one of the test inputs your answer is {float(seen):.4f}, expected {float(right):.4f}."
     worst = float((seen.double() - right.double()).abs().max())
     return f"on one of the test inputs your values differ from the right ones by up to {worst:.4f}."
+
+
+def in_order(value: Any) -> Any:
+    """An array of numpy that runs forwards, as np.flip's does not: torch takes no other. All else as it is."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def kind_of(value: Any) -> str:
