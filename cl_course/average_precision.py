@@ -14,6 +14,7 @@ from torchvision.ops import box_convert
 
 from cl_course.data import ImageSet
 from cl_course.images.objects import refuse_exchanged_corners
+from cl_course.values import instance
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # of IoU, over which AP is a mean
 
@@ -44,6 +45,7 @@ def average_precision(found: Sequence[Found], images: ImageSet) -> dict[str, flo
         ValueError: another number of images; no object in any; boxes, scores and labels that do not fit each other, are
             not finite, or name a class that there is not.
     """
+    instance("images", images, ImageSet, "load them with cl_course.data.load")
     if len(found) != len(images.objects):
         has = f"got {len(found)} for {len(images.objects)} images with objects"
         raise ValueError(f"found must have one entry for each image, {has}; pass what `find` gives for these images")

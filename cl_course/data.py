@@ -200,7 +200,12 @@ def pretraining_images(
     images = load(source, "train", limit=limit, seed=seed, size=size).images
     left = None if limit is None else limit - len(images)
     if source not in DRAWN and left != 0 and "unlabeled" in _splits(_open(source, size).parts):
-        images = torch.cat([images, load(source, "unlabeled", limit=left, seed=seed, size=size).images])
+        unlabeled = load(source, "unlabeled", limit=left, seed=seed, size=size).images
+        try:
+            images = torch.cat([images, unlabeled])
+        except RuntimeError as error:  # of memory alone: their sizes are equal
+            raise MemoryError("the training and the unlabeled images do not fit into memory together; take one split "
+                              "(on the command line --split), or fewer with limit=... (--limit)") from error
     return ImageSet(images)
 
 

@@ -20,11 +20,12 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_io
 
 from cl_course.average_precision import Found, average_precision
 from cl_course.data import ImageSet, to_float
+from cl_course.distributed import on_device
 from cl_course.evaluate import Result, in_eval_mode
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, check_classes, dense_views, train_layers
 from cl_course.images.objects import Objects
 from cl_course.models import ResNet, stages_of
-from cl_course.values import real, whole
+from cl_course.values import instance, real, whole
 
 FINEST = 2  # the stage whose maps have as many places as the answer
 CHANNELS = 32  # of the head
@@ -202,7 +203,7 @@ def train_detector(
         one = copy.deepcopy(encoder).eval()  # a copy: the caller's encoder keeps its mode
         map_size = one.stage_maps(to_float(images.images[:1].to(device)))[FINEST - 1].shape[2:]
     wanted = Targets(*(part.to(device) for part in targets(images.objects, size, tuple(map_size))))
-    pixels = images.images.to(device)
+    pixels = on_device(images.images, device)
 
     def loss(detector: Detector, batch: Tensor, generator: Generator) -> Tensor:
         views, flipped = dense_views(to_float(pixels[batch]), config.augment, generator)
@@ -262,7 +263,7 @@ def fine_tune_detector(
 def check_objects(**sets: ImageSet) -> None:
     """Raise a ValueError unless each set has objects, and a box in at least one image."""
     for name, images in sets.items():
-        if not images.objects:
+        if not instance(name, images, ImageSet, "load it with cl_course.data.load").objects:
             raise ValueError(f"detection needs the objects of each image and {name} has none; 'scenes' has them")
         if not any(map(len, images.objects)):
             raise ValueError(f"detection needs a box in at least one image and {name} has none; add images with them")

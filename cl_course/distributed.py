@@ -11,13 +11,16 @@ share, it is the mean over the whole batch.
 """
 
 import functools
+import hashlib
 import itertools
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -30,7 +33,15 @@ from cl_course.values import whole
 Rows = TypeVar("Rows", Tensor, tuple)
 PATIENCE = timedelta(minutes=10)  # for a process that neither answers nor ends; one that ends is noticed at once
 AGAIN = "start again with --resume (resume=FILE in Python)"
+SMALLER = ("take checkpointing=True (--checkpointing) or another device, or start a new run with a smaller batch_size "
+           "(--batch-size) or, for SimCLR, chunk_size (--chunk-size)")
+SAID = "CL_COURSE_SAID"  # names a file that the process makes which says why a run failed, for `launch`
+GPU_FAILED = ("CUDA error", "CUDA driver error", "cuDNN error", "Triton Error", "HIP error")
 _comparisons = itertools.count()
+
+
+class Lost(OSError):
+    """A GPU or another process of the run failed, or the memory is too small for a step."""
 
 
 def processes() -> int:
@@ -55,6 +66,9 @@ def launch(number: int, arguments: Sequence[str], batch_size: int) -> int:
     """Run `cl-course` with these arguments in several processes on this machine by torchrun; returns the exit code.
 
     What is to be said of a failure, the first process that fails says. torchrun's report of all of them is left out.
+
+    Raises:
+        Lost: all were killed before one of them could say it.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -62,12 +76,20 @@ def launch(number: int, arguments: Sequence[str], batch_size: int) -> int:
 
     check_shares(batch_size, whole("processes", number, 1, advice="one for each GPU"))  # before they start
     logging.disable()
-    try:
-        torchrun(["--standalone", f"--nproc-per-node={number}", "-m", "cl_course", *arguments])  # at a free port
-    except ChildFailedError:
-        return 1
-    except SignalException as stop:
-        return 128 + stop.sigval
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        os.environ[SAID] = str(said)
+        try:
+            torchrun(["--standalone", f"--nproc-per-node={number}", "-m", "cl_course", *arguments])  # at a free port
+        except ChildFailedError as error:
+            if said.exists() or any(failure.exitcode > 0 for failure in error.failures.values()):
+                return 1
+            killed = f"a process of this run was killed (signal {-error.get_first_failure()[1].exitcode})"
+            raise Lost(f"{killed}, as it is when memory runs out; free some memory, and {AGAIN}") from None
+        except SignalException as stop:
+            return 128 + stop.sigval
+        finally:
+            del os.environ[SAID]
     return 0
 
 
@@ -81,7 +103,7 @@ def join(device: torch.device, wanted: int | None = None) -> torch.device:
 
     Raises:
         ValueError: there are others than wanted, one GPU was named for all, there are fewer GPUs than processes, or
-            versions of torch differ.
+            versions of torch or kinds of device differ.
     """
     world = int(os.environ["WORLD_SIZE"]) if _launched() else 1
     if wanted not in (None, world):
@@ -102,8 +124,8 @@ def join(device: torch.device, wanted: int | None = None) -> torch.device:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     backend, number = "nccl" if device.type == "cuda" else "gloo", int(os.environ["RANK"])
+    agree({"torch": torch.__version__, "device": device.type}, number, world)  # others could not even connect
     dist.init_process_group(backend, store=_store(), rank=number, world_size=world, timeout=PATIENCE)
-    agree({"torch": torch.__version__})
     return device
 
 
@@ -123,13 +145,17 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def agree(facts: dict[str, Any]) -> None:
-    """Raise a ValueError, in every process, unless all of them have the same facts, {name: value}."""
-    if processes() == 1:
+def agree(facts: dict[str, Any], own: int | None = None, world: int | None = None) -> None:
+    """Raise a ValueError, in every process, unless all of them have the same facts, {name: value}.
+
+    Before they are connected, `own` is this process's number and `world` how many there are.
+    """
+    own, world = rank() if own is None else own, processes() if world is None else world
+    if world == 1:
         return
     comparison = next(_comparisons)
-    _store().set(f"{comparison} {rank()}", json.dumps(facts, default=str))
-    first, *others = (json.loads(_store().get(f"{comparison} {number}")) for number in range(processes()))
+    _store().set(f"{comparison} {own}", json.dumps(facts, default=str))
+    first, *others = (json.loads(_store().get(f"{comparison} {number}")) for number in range(world))
     for number, other in enumerate(others, start=1):
         for name in dict.fromkeys([*first, *other]):
             if other.get(name) != first.get(name):
@@ -137,25 +163,54 @@ def agree(facts: dict[str, Any]) -> None:
                 raise ValueError(f"the processes of a run differ in {name}: {values}; start all of them with the same")
 
 
+def network_of(method: nn.Module) -> dict[str, str]:
+    """What the networks of all processes must have in common, as a fact for `agree`: names, shapes, what is trained."""
+    named = (*method.named_parameters(), *method.named_buffers())
+    digest = hashlib.sha256(repr([(name, tuple(x.shape), x.requires_grad) for name, x in named]).encode()).hexdigest()
+    return {"network": f"{sum(x.numel() for x in method.parameters()):,} weights ({digest[:8]})"}
+
+
 def first_to_fail() -> bool:
-    """Whether no other process has failed before this one: only the first can know the cause."""
+    """Whether no other process has failed before this one: only the first can know the cause, and has to say it."""
+    first = os.environ.get("RANK", "0") == "0"
     if _launched():
         with suppress(RuntimeError, ValueError):  # torchrun has gone, and its store with it
-            return _store().add("failed", 1) == 1
-    return os.environ.get("RANK", "0") == "0"
+            first = _store().add("failed", 1) == 1
+    if first and SAID in os.environ:
+        with suppress(OSError):
+            Path(os.environ[SAID]).touch()
+    return first
 
 
-def lost(error: RuntimeError) -> str | None:
-    """In words, if `error` says that memory is short, a GPU failed or another process ended; None for any other."""
+def lost(error: RuntimeError, smaller: str = SMALLER, again: str = AGAIN) -> str | None:
+    """In words, if `error` says that memory is short, a GPU failed or another process ended; None for any other.
+
+    Args:
+        smaller, again: what to do about little memory, and about a GPU that failed; as of pre-training.
+    """
     text = str(error).partition("\n")[0]
     if _memory_is_short(error):
-        return ("a step needs more memory than there is; take checkpointing=True (--checkpointing) or another device, "
-                "or start a new run with a smaller batch_size (--batch-size) or, for SimCLR, chunk_size (--chunk-size)")
-    if "CUDA error" in text or "cuDNN error" in text:
-        return f"the GPU failed during the run ({text}); see with nvidia-smi whether it is well, and {AGAIN}"
-    if processes() > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "onnection" in text):
+        return f"a step needs more memory than there is; {smaller}"
+    if any(kind in text for kind in GPU_FAILED):
+        return f"the GPU failed during the run ({text}); see with nvidia-smi whether it is well, and {again}"
+    of_others = isinstance(error, dist.DistError) or "gloo" in text.lower() or "onnection" in text
+    if processes() > 1 and of_others:
         return f"another process of this run has ended or does not answer; {AGAIN}"
+    if _launched() and of_others:
+        return (f"this process cannot connect with the others of its run ({text}); see that the machines reach each "
+                "other, name the network in GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME, and start all of them again")
     return None
+
+
+@contextmanager
+def in_words(behind: Callable[[], str] = str, **advice: str) -> Iterator[None]:
+    """What a device or another process did is one sentence, a `Lost`, that ends in `behind()`; `advice`: see `lost`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if what := lost(error, **advice):
+            raise Lost(f"{what}{behind()}") from error
+        raise
 
 
 def on_device(pixels: Tensor, device: torch.device) -> Tensor:
@@ -216,7 +271,9 @@ def as_one(method: nn.Module) -> Iterator[None]:
     """Let `method.loss` have the gradients of one process on the whole batch, for a while.
 
     Weights and buffers become those of process 0, once: from then on each process computes the same ones. BatchNorm
-    normalises over all processes from now on, unless the method cuts the batch into groups for it.
+    normalises over all processes from now on, unless the method cuts the batch into groups for it: then each process
+    averages the running statistics over its own groups, and those of process 0 are kept, as in the code of MoCo's
+    authors.
     """
     if processes() == 1:
         yield

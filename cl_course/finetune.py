@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from cl_course.augment import AugmentConfig, augment, horizontal_flip
 from cl_course.data import ImageSet, shuffled_steps, to_float
+from cl_course.distributed import in_words, on_device
 from cl_course.evaluate import Result, embed
 from cl_course.models import ResNet, stages_of
 from cl_course.tensor_types import check_finite
@@ -117,7 +118,7 @@ def train_classifier(
         needed = "fine-tuning needs images of at least two classes"
         raise ValueError(f"{needed}, got {len(images)} {classes}; take more labelled images")
     device = next(encoder.parameters()).device
-    pixels, labels = images.images.to(device), images.labels.to(device)
+    pixels, labels = on_device(images.images, device), images.labels.to(device)
 
     def loss(classifier: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         views = augment(to_float(pixels[batch]), config.augment, generator)
@@ -129,6 +130,7 @@ def train_classifier(
     return train_layers(encoder, with_head, loss, len(images), rate, layers=layers, seed=seed, config=config)
 
 
+@in_words(smaller="take a smaller batch_size in its config, or another device", again="start again")
 def train_layers(
     encoder: ResNet, with_head: Callable[[ResNet], nn.Module], loss: Callable[[nn.Module, Tensor, Generator], Tensor],
     n: int, rate: float, *, layers: str, seed: int, config: FineTuneConfig,

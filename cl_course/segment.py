@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from cl_course.data import ImageSet, shuffled_steps, to_float
+from cl_course.distributed import on_device
 from cl_course.evaluate import Result, embed, in_eval_mode
 from cl_course.finetune import DENSE, LAYERS, FineTuneConfig, check_some, dense_views, train_layers
 from cl_course.models import ResNet, stages_of
 from cl_course.tensor_types import check_finite, checked
-from cl_course.values import real, whole
+from cl_course.values import instance, real, whole
 
 RATES = (0.003, 0.01, 0.03, 0.1)  # learning rates, from which validation chooses
 STEPS = 300
@@ -90,7 +91,7 @@ def train_segmenter(
     """
     _check_masks(train=images)
     device = next(encoder.parameters()).device
-    pixels, masks = images.images.to(device), images.masks.to(device)
+    pixels, masks = on_device(images.images, device), on_device(images.masks, device)
 
     def loss(segmenter: nn.Module, batch: Tensor, generator: Generator) -> Tensor:
         views, mirrored = dense_views(to_float(pixels[batch]), config.augment, generator)
@@ -132,7 +133,7 @@ def mask_iou(segmenter: Segmenter, images: ImageSet) -> float:
 
 def _check_masks(**sets: ImageSet) -> None:
     for name, images in sets.items():
-        if images.masks is None:
+        if instance(name, images, ImageSet, "load it with cl_course.data.load").masks is None:
             raise ValueError(f"segmentation needs the objects' masks and {name} has none; 'shapes' has them")
         check_some(name, images)
         if images.masks.shape[1:] != images.images.shape[2:]:
@@ -140,6 +141,9 @@ def _check_masks(**sets: ImageSet) -> None:
             size = tuple(images.images.shape[2:])
             remedy = f"torchvision.transforms.v2.functional.resize(masks, {size}) makes them fit"
             raise ValueError(f"masks of {name} have {sizes[0]} pixels for images of {sizes[1]}; {remedy}")
+        if not images.masks.any():
+            raise ValueError(f"segmentation needs an object in at least one image and {name} has none; add images with "
+                             "objects")
 
 
 @torch.no_grad()

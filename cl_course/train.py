@@ -19,7 +19,18 @@ from tqdm import tqdm
 
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet, shuffled_batches, to_float
-from cl_course.distributed import agree, as_one, average, check_shares, lost, on_device, processes, rank, share
+from cl_course.distributed import (
+    agree,
+    as_one,
+    average,
+    check_shares,
+    in_words,
+    network_of,
+    on_device,
+    processes,
+    rank,
+    share,
+)
 from cl_course.files import alone, plain
 from cl_course.large_batches import accumulate, checkpointed, grad_cache
 from cl_course.methods.method import Method, check_labels, encoder_of
@@ -113,21 +124,6 @@ class NonFiniteLoss(FloatingPointError):
     """The loss, or a weight, became infinite or not a number."""
 
 
-class Lost(OSError):
-    """A GPU or another process of the run failed, or the memory is too small for a step."""
-
-
-@contextmanager
-def _in_words(behind: Callable[[], str] = str) -> Iterator[None]:
-    """What a device or another process did is one sentence, a `Lost`, with `behind()` at its end."""
-    try:
-        yield
-    except RuntimeError as error:
-        if what := lost(error):
-            raise Lost(f"{what}{behind()}") from error
-        raise
-
-
 def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch: OnEpoch | None = None,
              resume: str | Path | None = None) -> History:
     """Train a method without labels, in place, on the device its weights are on; calls `keep_freed_memory`.
@@ -154,7 +150,7 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
     method.check_data(len(images), config.batch_size)
     keep_freed_memory()
     file = None if resume is None else path_of(resume)
-    with nullcontext() if file is None or rank() > 0 else alone(file), _in_words(lambda: f"; {_kept(file)}"):
+    with nullcontext() if file is None or rank() > 0 else alone(file), in_words(lambda: f"; {_kept(file)}"):
         return _train(method, images, config, on_epoch, file)
 
 
@@ -198,7 +194,7 @@ def _train(method: Method, images: ImageSet, config: TrainConfig, on_epoch: OnEp
     if file is not None and file.exists():
         run.read(file, settings)
     first = len(history.rows)
-    agree(settings | {"epochs in the checkpoint": first})
+    agree(settings | network_of(method) | {"epochs in the checkpoint": first})
     steps_per_epoch = len(images) // config.batch_size
     total_steps = config.epochs * steps_per_epoch
     pixels = on_device(images.images, device)
@@ -275,13 +271,13 @@ def estimate(method: Method, images: ImageSet, config: TrainConfig, steps: int =
     return typical * config.epochs * (len(images) // config.batch_size)
 
 
-@_in_words()
+@in_words()
 def step_times(method: Method, images: ImageSet, config: TrainConfig, steps: int) -> list[tuple[float, float]]:
     """Seconds of each of `steps` training steps of a copy of the method: (by the clock, of processor time)."""
     check_run(method, images, config)
     with warnings.catch_warnings(action="ignore"):  # `pretrain` gives them
         method.check_data(len(images), config.batch_size)
-    agree(settings_of(config, method, images) if processes() > 1 else {})
+    agree(settings_of(config, method, images) | network_of(method) if processes() > 1 else {})
     keep_freed_memory()
     trial = copy.deepcopy(method).train()
     device = next(trial.parameters()).device

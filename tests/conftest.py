@@ -54,6 +54,7 @@ SLOW: dict[str, tuple[str, ...] | None] = {
         "test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one",
         "test_processes_that_do_not_fit_together_are_refused_in_each_of_them",
         "test_rows_come_together_in_the_order_of_the_batch_and_one_process_speaks",
+        "test_process_0_alone_writes",
         "test_a_killed_process_ends_all_with_one_sentence",
     ),
     "test_cli.py": (

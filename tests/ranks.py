@@ -102,7 +102,27 @@ def refused(folder: Path) -> dict[str, str]:
         "no equal shares": said(pretrain, one, images(), replace(CONFIG, batch_size=15)),
         "chunks": said(pretrain, one, images(), replace(CONFIG, chunk_size=4)),
         "groups": said(pretrain, three_groups, images(), CONFIG),
+        "networks": said(pretrain, wider(4 + rank), images(), CONFIG),
+        "networks of an estimate": said(train.estimate, wider(4 + rank), images(), CONFIG),
+        "what is trained": said(pretrain, frozen(rank == 1), images(), CONFIG),
     }
+
+
+def wider(width: int) -> Method:
+    return build("simclr", small_resnet(width), HEAD)
+
+
+def frozen(stem: bool) -> Method:
+    one = method("simclr")
+    one.encoder.stem.requires_grad_(not stem)
+    return one
+
+
+def written(folder: Path) -> int:
+    """How many checkpoints this process writes in a run of three epochs."""
+    with patch("cl_course.resume.write_state") as write:
+        trained("simclr", resume=folder / "written.run")
+    return write.call_count
 
 
 def main(folder: Path) -> None:
@@ -113,6 +133,7 @@ def main(folder: Path) -> None:
     results["unbroken"] = {case: trained(case) for case in RESUMED}
     results["resumed"] = {case: resumed(case, folder / f"{case}.run") for case in RESUMED}
     results["refused"] = refused(folder)
+    results["written"] = written(folder)
     results["gathered"] = distributed.gather(distributed.share(torch.arange(12.0)))
     results["seconds"] = train.estimate(method("simclr"), images(), CONFIG)
     results["first to fail"] = distributed.first_to_fail()

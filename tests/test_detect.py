@@ -26,9 +26,11 @@ from cl_course.detect import (
     targets,
     train_detector,
 )
-from cl_course.finetune import DENSE
+from cl_course.distributed import Lost
+from cl_course.finetune import DENSE, train_classifier
 from cl_course.images.objects import Objects
 from cl_course.models import resnet18, small_resnet
+from cl_course.segment import train_segmenter
 
 SHORT = replace(DENSE, steps=6, batch_size=4, learning_rates=(1e-2,))
 
@@ -280,3 +282,37 @@ def test_a_training_that_diverged_is_told(encoder, scenes):
 def test_an_encoder_of_one_stage_is_refused(scenes):
     with pytest.raises(ValueError, match="the encoder's stages must be a whole number of at least 2, got 1; a"):
         train_detector(small_resnet(4, stages=1), scenes, 1e-2, config=SHORT)
+
+
+SHORT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("train", [train_detector, train_segmenter, train_classifier])
+def test_images_that_do_not_fit_on_the_device_are_told_with_a_remedy(monkeypatch, train):
+    images = load("scenes" if train is train_detector else "shapes", "train", limit=24)
+
+    def full(tensor, *place, to=torch.Tensor.to, **how):
+        if tensor.dtype == torch.uint8 and len(tensor) == len(images):
+            raise SHORT_OF_MEMORY
+        return to(tensor, *place, **how)
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(ValueError, match="the images take .* has no room for them; load fewer"):
+        train(small_resnet(4), images, 1e-2)
+
+
+def test_a_step_of_fine_tuning_without_enough_memory_is_one_sentence(monkeypatch):
+    def full(*_):
+        raise SHORT_OF_MEMORY
+
+    monkeypatch.setattr("cl_course.finetune.F.cross_entropy", full)
+    with pytest.raises(Lost, match="a step needs more memory than there is; take a smaller batch_size in its config"):
+        train_classifier(small_resnet(4), load("shapes", "train", limit=24), 1e-2)
+
+
+def test_what_is_no_image_set_is_told_so():
+    pixels = load("scenes", "train", limit=4).images
+    with pytest.raises(TypeError, match="train must be of class ImageSet, got one of class Tensor"):
+        train_detector(small_resnet(4), pixels, 1e-2)
+    with pytest.raises(TypeError, match="images must be of class ImageSet"):
+        average_precision([], pixels)

@@ -1,5 +1,6 @@
 """Two processes on the CPU: the numbers of one process on the whole batch, whole or resumed; all end when one does."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,15 +12,16 @@ import pytest
 import ranks
 import torch
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from cl_course import distributed, train
 from cl_course.augment import AugmentConfig, two_views
 from cl_course.data import ImageSet
-from cl_course.distributed import CpuSyncBatchNorm, share
+from cl_course.distributed import CpuSyncBatchNorm, Lost, share
 from cl_course.methods import SimCLR
 from cl_course.models import projector, small_resnet
 from cl_course.running import cli
-from cl_course.train import Lost, TrainConfig, pretrain
+from cl_course.train import TrainConfig, pretrain
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -86,6 +88,9 @@ def test_a_resumed_run_ends_with_the_numbers_of_an_unbroken_one(results, case):
         ("a checkpoint", "differ in epochs in the checkpoint: 3 in process 0 and 0 in process 1"),
         ("no equal shares", "2 processes cannot share batch_size 15 equally; take 14 or 16"),
         ("chunks", "chunk_size is for one process, and these are 2"),
+        ("networks", "differ in network: "),
+        ("networks of an estimate", "differ in network: "),
+        ("what is trained", "differ in network: "),
         ("groups", "cannot cut 16 keys into 3 groups of one size and share them; take norm_groups=2 and a batch"),
     ],
 )
@@ -98,6 +103,10 @@ def test_rows_come_together_in_the_order_of_the_batch_and_one_process_speaks(res
     for two in results:
         assert two["gathered"].tolist() == list(range(12)) and two["seconds"] > 0
     assert sorted(two["first to fail"] for two in results) == [False, True]
+
+
+def test_process_0_alone_writes(results):
+    assert [two["written"] for two in results] == [3, 0]
 
 
 def test_a_killed_process_ends_all_with_one_sentence(tmp_path):
@@ -313,3 +322,78 @@ def test_two_runs_on_a_machine_do_not_share_a_port(monkeypatch):
     given = []
     monkeypatch.setattr("torch.distributed.run.main", given.extend)
     assert distributed.launch(2, ["doctor"], 16) == 0 and "--standalone" in given
+
+
+def test_what_must_be_alike_is_compared_before_processes_connect(torchrun, monkeypatch):
+    happened = []
+    monkeypatch.setattr(distributed, "_store", lambda: None)
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda *how, **more: happened.append("connected"))
+    monkeypatch.setattr(distributed, "agree", lambda facts, *where: happened.append((facts, where)))
+    distributed.join(torch.device("cpu"))
+    assert happened == [({"torch": torch.__version__, "device": "cpu"}, (1, 4)), "connected"]
+
+
+def test_processes_of_two_kinds_of_device_are_told_so(monkeypatch):
+    class Store(dict):
+        set = dict.__setitem__
+        get = dict.__getitem__
+
+    store = Store()
+    monkeypatch.setattr(distributed, "_store", lambda: store)
+    monkeypatch.setattr(distributed, "_comparisons", iter([0, 0]))
+    store["0 1"] = json.dumps({"device": "cpu"})
+    with pytest.raises(ValueError, match="differ in device: cuda in process 0 and cpu in process 1; start all of them"):
+        distributed.agree({"device": "cuda"}, 0, 2)
+    distributed.agree({"device": "cpu"}, 0, 2)
+
+
+def test_processes_that_were_killed_before_they_could_speak_are_told(monkeypatch, capsys):
+    def killed(arguments):
+        for _ in range(speaks):
+            assert distributed.first_to_fail()  # in a process of the run
+        raise ChildFailedError("cl_course", {0: ProcessFailure(0, 1, -9, "none"), 1: ProcessFailure(1, 2, -15, "none")})
+
+    monkeypatch.setattr("torch.distributed.run.main", killed)
+    speaks = 0
+    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("cl-course: a process of this run was killed (signal 9)") and error.count("\n") == 1
+    speaks = 1
+    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--processes", "2"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_processes_that_cannot_connect_are_told_in_one_sentence(torchrun, monkeypatch, capsys, tmp_path):
+    def unreachable(*how, **more):
+        raise torch.distributed.DistNetworkError("The client socket has failed to connect to 10.0.0.2:29500")
+
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(distributed, "agree", unreachable)
+    monkeypatch.setattr(distributed, "first_to_fail", lambda: True)
+    assert cli.main(["pretrain", "shapes", "--device", "cpu", "--out", str(tmp_path / "x.safetensors")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("cl-course: this process cannot connect with the others") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["Triton Error [CUDA]", "HIP error", "CUDA driver error", "CUDA error"])
+def test_a_gpu_that_is_lost_in_a_compiled_step_is_told(kind):
+    said = distributed.lost(RuntimeError(f"{kind}: unspecified launch failure"))
+    assert said.startswith(f"the GPU failed during the run ({kind}")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_a_full_gpu_is_not_answered_with_options_of_another_command(capsys, monkeypatch, command):
+    expected = {
+        "--device cpu, or a smaller --limit": torch.OutOfMemoryError("CUDA out of memory"),
+        "and start again\n": RuntimeError("CUDA error: unspecified"),
+        "memory is too small for that: Unable to allocate": MemoryError("Unable to allocate 3 GiB"),
+    }
+    for words, error in expected.items():
+
+        def fails(chosen, error=error):
+            raise error
+
+        monkeypatch.setattr(f"cl_course.running.encoder_commands.{command}", fails)
+        assert cli.main([command, "x.safetensors", "shapes"]) == 1
+        said = capsys.readouterr().err
+        assert words in said and "--checkpointing" not in said and "--resume" not in said and said.count("\n") == 1

@@ -112,3 +112,35 @@ def test_bytes_that_are_not_the_authors_are_refused(stl10, capsys):
     code, _, error = call(capsys, *SHORT, "--split", "unlabeled")
     assert code == 1 and error.startswith("cl-course: unlabeled_X.bin in ") and "has the md5" in error
     assert error.count("\n") == 1 and not Path("stl.run").exists()
+
+
+def test_the_command_learns_from_the_unlabeled_images_too(stl10, capsys, monkeypatch):
+    seen = []
+
+    def stop(method, images, *given, **how):
+        seen.append(images)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("cl_course.train.pretrain", stop)
+    monkeypatch.setattr("cl_course.running.plans.plan", lambda *given: "")
+    command = ["pretrain", "stl10", "--profile", "full", "--batch-size", "8", "--device", "cpu"]
+    assert call(capsys, *command, "--out", "x.safetensors")[0] == 1
+    assert len(seen[0]) == 180 + SIZES["unlabeled"] and seen[0].labels is None
+
+
+@pytest.mark.parametrize("where", ["cl_course.images.archives.np.empty", "cl_course.data.torch.cat"])
+def test_stl10_that_does_not_fit_into_memory_is_one_sentence(stl10, capsys, monkeypatch, where):
+    def full(*given, **how):
+        raise MemoryError("no room") if "empty" in where else RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, full)
+        code, _, error = call(capsys, *SHORT[:6], "--batch-size", "8", "--device", "cpu", "--out", "x.safetensors")
+    assert code == 1 and error.startswith("cl-course: this machine's memory is too small for that: ")
+    assert error.count("\n") == 1 and "--batch-size" not in error
+
+
+def test_stl10_that_is_larger_than_the_memory_is_refused_before_it_is_read(stl10, capsys, monkeypatch):
+    monkeypatch.setattr("cl_course.images.pictures.machine_memory", lambda: 10_000_000)
+    code, _, error = call(capsys, *SHORT[:6], "--batch-size", "8", "--device", "cpu", "--out", "x.safetensors")
+    assert code == 1 and "images of 96 x 96 pixels need" in error and "--split train" in error

@@ -239,3 +239,12 @@ def test_the_mode_of_every_part_is_put_back():
     encoder.stem.eval()
     feature_maps(encoder, ImageSet(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
     assert encoder.training and not encoder.stem.training and not encoder.stem[1].training
+
+
+def test_sets_without_an_objects_pixel_are_refused_before_training():
+    images = load("shapes", "train", limit=8)
+    empty = replace(images, masks=torch.zeros_like(images.masks))
+    with pytest.raises(ValueError, match="an object in at least one image and val has none; add images with objects"):
+        fine_tune_segmenter(small_resnet(4), images, empty, images)
+    with pytest.raises(TypeError, match="train must be of class ImageSet, got one of class Tensor"):
+        fine_tune_segmenter(small_resnet(4), images.images, images, images)

@@ -19,6 +19,7 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 
 from cl_course.images.cache import Decoded, Source, refuse
+from cl_course.images.pictures import check_room
 
 AGAIN = "delete it, and it will be downloaded again"
 # The checksums that torchvision.datasets.CIFAR10 and STL10 hold (a test compares them).
@@ -101,6 +102,7 @@ class Stl10(Source):
         """Images are stored column by column, and read a few at a time: the unlabelled ones are 2.8 GB."""
         n = file.seek(0, os.SEEK_END) // (3 * 96 * 96)
         file.seek(0)
+        check_room(n, 96, 96, "take a split with fewer images (on the command line --split train), or another machine")
         images, digest = np.empty((n, 3, 96, 96), np.uint8), md5(usedforsecurity=False)
         for start in range(0, n, 500):
             stop = min(start + 500, n)

@@ -225,15 +225,18 @@ def _open_file(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def check_room(n: int, height: int, width: int) -> None:
-    """Raise a ValueError if n images of this size do not fit into this machine's memory; it names a size that does."""
+def check_room(n: int, height: int, width: int, advice: str = "") -> None:
+    """Raise a ValueError if n images of this size do not fit into this machine's memory.
+
+    Without other advice it names a size that does.
+    """
     memory, needed = machine_memory(), COPIES * n * 3 * height * width
     if memory is None or needed <= memory:
         return
     fitting = max(1, int((memory / (COPIES * n * 3)) ** 0.5))
     fitting -= fitting % 8 if fitting > 8 else 0
     what = f"{n:,} images of {height} x {width} pixels need {needed / 1e9:.0f} GB of memory"
-    advice = f"make them smaller with size={fitting} or less (on the command line --size {fitting})"
+    advice = advice or f"make them smaller with size={fitting} or less (on the command line --size {fitting})"
     raise ValueError(f"{what}, and this machine has {memory / 1e9:.0f} GB; {advice}")
 
 

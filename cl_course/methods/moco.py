@@ -101,7 +101,8 @@ class MoCo(Method):
                              "fewer norm_groups or a larger batch")
         if self.norm_groups > 1 and (self.norm_groups % processes() or processes() > 1 and keys % self.norm_groups):
             raise ValueError(f"{processes()} processes cannot cut {keys} keys into {self.norm_groups} groups of one "
-                             f"size and share them; take norm_groups={processes()} and a batch that it divides")
+                             f"size and share them; take norm_groups={processes()} and a batch that it divides, "
+                             "or another number of processes")
         if len(self.queue) > images:
             warnings.warn(
                 f"the queue holds {len(self.queue)} keys and the data set {images} images: each image meets its own "

@@ -92,10 +92,13 @@ def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
         return code, "".join(["stopped", *getattr(stop, "__notes__", [])])
     except (ValueError, OSError, FloatingPointError) as error:
         return 1, error
+    except MemoryError as error:
+        return 1, f"this machine's memory is too small for that: {error or 'it gives no more'}"
     except RuntimeError as error:
         from cl_course.distributed import lost
 
-        if (what := lost(error)) is None:
+        advice = {"smaller": "take --device cpu, or a smaller --limit or --size", "again": "start again"}
+        if (what := lost(error, **({} if chosen.command is pretrain else advice))) is None:
             raise
         return 1, what
     finally:
@@ -150,7 +153,7 @@ def pretrain(chosen: argparse.Namespace) -> int:
     with alone(cut) if writes else nullcontext():
         if writes:
             _check_cut(out, cut, chosen.resume)
-        wanted = {"limit": chosen.limit, "seed": chosen.seed}
+        wanted = {"limit": chosen.limit, "seed": chosen.seed, "size": chosen.size}
         images = (data.load(chosen.source, split, **wanted) if split
                   else data.pretraining_images(chosen.source, **wanted))
         recipe = _recipe(chosen, tuple(images.images.shape[-2:]), device.type)
@@ -219,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, metavar="N")
     one.add_argument("--split", help="train, unlabeled, ... (default: train, and the unlabeled images of stl10 too)")
     one.add_argument("--limit", type=int, metavar="N", help="take at most so many images")
+    one.add_argument("--size", type=int, metavar="N", help="pixels a side, of images of a folder or .zip")
     one.add_argument("--out", type=path_of, help="a .safetensors file (default: in build/pretrained/, METHOD-SOURCE)")
     one.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     one.add_argument("--device", **device)
@@ -284,4 +288,5 @@ def _recipe(chosen: argparse.Namespace, sides: tuple[int, int], device: str):
     of_config = {name: given.pop(name) for name in list(given) if hasattr(base.config, name)}
     config, settings = replace(base.config, **of_config), base.settings | given
     changed = replace(base, encoder=encoder, settings=settings, config=config)
-    return changed if changed == base else replace(changed, expected=UNMEASURED)
+    as_measured = changed == base and chosen.limit is chosen.split is chosen.size is None
+    return changed if as_measured else replace(changed, expected=UNMEASURED)

@@ -18,7 +18,7 @@ import build
 from cl_course import data, train
 from cl_course.methods import METHODS
 from cl_course.running import cli, doctor, headless, records
-from cl_course.running.recipes import QUICK
+from cl_course.running.recipes import QUICK, UNMEASURED
 
 SAMPLE = Path(__file__).parents[1] / "lessons" / "00_sample.py"
 SMALL = ["--limit", "256", "--epochs", "2", "--device", "cpu"]
@@ -338,8 +338,10 @@ def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
     def full(chosen):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(cli, "doctor", full)
-    assert "a step needs more memory than there is; take checkpointing=True (--check" in fails(capsys, "doctor")
+    monkeypatch.setattr(cli, "pretrain", full)
+    assert "a step needs more memory than there is; take checkpointing=True (--check" in fails(
+        capsys, "pretrain", "shapes"
+    )
 
 
 @pytest.fixture
@@ -550,3 +552,23 @@ def test_pretrain_does_not_write_its_card_over_another_file(tmp_path, capsys):
     assert cli.main(["pretrain", "shapes", "--out", str(tmp_path / "photos.safetensors")]) == 1
     assert "photos.json is not the card of an encoder" in capsys.readouterr().err
     assert (tmp_path / "photos.json").read_text() == "annotations"
+
+
+@pytest.mark.parametrize("more", [["--limit", "600"], ["--split", "unlabeled"], ["--size", "64"]])
+def test_nothing_is_expected_of_a_run_on_other_images(more):
+    def expected(*options) -> str:
+        return cli._recipe(cli._parser().parse_args(["pretrain", "stl10", *options]), (96, 96), "cpu").expected
+
+    assert expected("--profile", "full", *more) == UNMEASURED != expected("--profile", "full")
+
+
+def test_pretrain_has_the_option_that_its_refusal_names(tmp_path, monkeypatch, capsys):
+    for i in range(20):
+        Image.new("RGB", (64, 64), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    command = ["pretrain", str(tmp_path), "--batch-size", "4", "--device", "cpu", "--epochs", "1"]
+    command += ["--out", str(tmp_path / "x.safetensors")]
+    with monkeypatch.context() as patch:
+        patch.setattr("cl_course.images.pictures.machine_memory", lambda: 10_000)
+        assert "--size" in fails(capsys, *command)
+    assert cli.main([*command, "--size", "16"]) == 0
+    assert "images of 16 x 16 pixels" in capsys.readouterr().out
