@@ -1,7 +1,10 @@
 """What passes a check by a hair, and what must not."""
 
+import math
+import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import test_checks_nt_xent as of_nt_xent
 import torch
@@ -200,3 +203,64 @@ def test_wrong_losses_that_look_right(loss, sentence, capsys, monkeypatch):
 def test_wrong_steps_that_look_right(parts, sentence, capsys, monkeypatch):
     said = printed(checks.training_step, write(**parts), capsys, monkeypatch)
     assert sentence in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("library", ["/usr/local/lib/python3.12/dist-packages/torch/x.py", statistics.__file__])
+def test_the_line_that_is_shown_is_the_learners_own(library):
+    theirs = {}
+    exec(compile("def stop(x):\n    raise TypeError('no')", library, "exec"), theirs)  # noqa: S102
+
+    def attempt(similarities, partner, temperature):
+        return theirs["stop"](similarities)
+
+    said = checks.row_loss.judge(attempt).sentence
+    assert 'at `return theirs["stop"](similarities)`' in said and "raise TypeError" not in said
+
+
+def features(freeze):
+    def attempt(encoder, projector, images):
+        was_training = encoder.training
+        encoder.eval()
+        freeze(encoder)
+        h = encoder(images)
+        encoder.train(was_training)
+        return h.detach()
+
+    return attempt
+
+
+def test_features_may_not_freeze_the_encoder():
+    verdict = checks.features.judge(features(lambda encoder: encoder.requires_grad_(False)))
+    assert not verdict.passed and "no longer require a gradient" in verdict.sentence
+    assert checks.features.judge(features(lambda encoder: None)).passed
+
+
+def test_gradients_are_switched_back_on():
+    try:
+        verdict = checks.features.judge(features(lambda encoder: torch.set_grad_enabled(False)))
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+    assert not verdict.passed and "for the whole program" in verdict.sentence
+
+
+def test_a_loss_in_numpy_carries_no_gradient():
+    def attempt(q, k, queue, temperature):
+        q, k = (F.normalize(x.detach(), dim=1).numpy() for x in (q, k))
+        logits = np.concatenate([(q * k).sum(1, keepdims=True), q @ queue.numpy().T], 1) / temperature
+        return (np.logaddexp.reduce(logits, axis=1) - logits[:, 0]).mean()
+
+    said = checks.moco_loss.judge(attempt).sentence
+    assert "no gradient reaches" in said and "stopped" not in said
+
+
+def test_what_is_said_is_not_the_solution():
+    said = checks.queue_places.judge(lambda oldest, n, length: oldest + torch.arange(n)).sentence
+    assert "modulo the length" in said and "torch.arange" not in said
+    falls = checks.rising_momentum.judge(lambda step, total, start: start * (1 + math.cos(math.pi * step / total)) / 2)
+    assert "what falls" in falls.sentence and "(1 - start) * (1 + cos)" not in falls.sentence
+
+
+def test_a_comma_behind_the_rate_is_named():
+    said = checks.learning_rate.judge(lambda step, total, warmup, peak: (peak / (warmup + 1),)).sentence
+    assert "a tuple comes back" in said and "comma" in said

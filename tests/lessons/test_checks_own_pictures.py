@@ -161,7 +161,7 @@ WRONG_INTERVAL = [
     (lambda k, n: k / n, "two numbers are expected"),
     (lambda k, n: (0.0, 1.0), "is 1.000, 1.000, 1.000 wide"),
     (lambda k, n: (0.2, 0.3), "must lie inside; yours is 0.2 to 0.3"),
-    (lambda k, n: wilson(k, n) if 0 < k < n else (0.0, 1.0), "right in the middle"),
+    (lambda k, n: wilson(k, n) if 0 < k < n else (0.0, 1.0), "correct for other counts, but with 30 of 30 right"),
     (lambda k, n: (math.nan, 1.0), "not finite"),
     (lambda k, n: {"low": 0.1}, "a dict came back"),
 ]  # fmt: skip

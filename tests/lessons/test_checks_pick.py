@@ -58,16 +58,16 @@ WRONG_PICKS = {
     "one-hot": (lambda a, c: F.one_hot((unit(c) @ unit(a)).argmax(), 6), "6 numbers came back"),
     "softmax": (lambda a, c: (unit(c) @ unit(a)).softmax(dim=0), "6 numbers came back"),
     "absolute coordinates": (lambda a, c: (unit(c).abs() @ unit(a).abs()).argmax(), "test rounds"),
-    "the sum of the coordinates": (lambda a, c: c.sum(dim=1).argmax(), "expected is 1"),
-    "the first coordinate alone": (lambda a, c: (c[:, 0] * a[0]).argmax(), "expected is 1"),
+    "the sum of the coordinates": (lambda a, c: c.sum(dim=1).argmax(), "the right row is 1"),
+    "the first coordinate alone": (lambda a, c: (c[:, 0] * a[0]).argmax(), "the right row is 1"),
     "the nearest to the mean": (lambda a, c: (unit(c) @ unit(c.mean(dim=0))).argmax(), "test rounds"),
     "a similarity as a share": (lambda a, c: float((unit(c) @ unit(a)).softmax(dim=0).max()), "a whole number"),
     "one row too early": (lambda a, c: (unit(c) @ unit(a)).argmax() - 1, "expected"),
     "the product's sign": (lambda a, c: (unit(c) @ unit(a)).sign().argmax(), "test rounds"),
-    "manhattan": (lambda a, c: (c - a).abs().sum(dim=1).argmin(), "expected is 1"),
+    "manhattan": (lambda a, c: (c - a).abs().sum(dim=1).argmin(), "the right row is 1"),
     "shapes the other way round": (lambda a, c: (unit(a) @ unit(c)).argmax(), "cannot be multiplied"),
     "in place": (lambda a, c: (c.div_(c.norm(dim=1, keepdim=True)) @ a).argmax(), "changed the embeddings in place"),
-    "a string": (lambda a, c: "A", "your code stopped"),
+    "a string": (lambda a, c: "A", "a str came back; one number is expected"),
     "a place in the table": (lambda a, c: torch.outer(unit(c) @ unit(a), c[0]).argmax(), "a whole number from 0 to 5"),
     "no such dimension": (lambda a, c: (unit(c) @ unit(a)).argmax(dim=1), "dim=1 of a tensor with one dimension"),
 }
@@ -151,3 +151,26 @@ def test_an_array_that_runs_backwards_is_numbers():
     assert "expected 2" in difference(np.flip(np.arange(1.0)), torch.tensor([2.0]))
     with pytest.raises(Fault, match="a tuple of 2 things came back: return the answer alone"):
         answer_of(lambda x: (x, "a word"), x)
+
+
+@pytest.mark.parametrize("answer", ["3", torch.ones(6).argmax, [torch.ones(5), torch.ones(5)]])
+def test_an_answer_that_is_no_number_is_no_error_of_the_learners_code(answer):
+    said = checks.pick.judge(lambda a, c: answer).sentence
+    assert "one number is expected" in said and "stopped" not in said
+    assert ("brackets" in said) == callable(answer)
+
+
+def test_changing_the_embeddings_is_said_plainly():
+    said = checks.pick.judge(lambda a, c: c.div_(c.norm(dim=1, keepdim=True)).mv(a).argmax()).sentence
+    assert "the caller's tensors are altered" in said
+
+
+def test_the_pair_of_max_is_named():
+    said = checks.pick.judge(lambda a, c: F.cosine_similarity(a[None], c).max(dim=0)).sentence
+    assert "a pair came back" in said
+
+
+def test_counts_in_an_array_pass_and_texts_are_no_counts():
+    assert checks.counts.judge(lambda n: np.array([2 * n, 1, 2 * n - 2])).passed
+    verdict = checks.counts.judge(lambda n: (str(2 * n), "1", str(2 * n - 2)))
+    assert not verdict.passed and "a str came back" in verdict.sentence

@@ -203,7 +203,7 @@ DEFAULT_DEVIATION_SPREADS = {
     "no factor": (lambda z: unit(z).std(0).mean(), "It is missing"),
     "d": (lambda z: unit(z).std(0).mean() * z.shape[1], "Yours is d"),
     "root of m": (lambda z: unit(z).std(0).mean() * len(z) ** 0.5, "root of the number of images"),
-    "sum": (lambda z: unit(z).std(0).sum() * z.shape[1] ** 0.5, "asked is their mean"),
+    "sum": (lambda z: unit(z).std(0).sum() * z.shape[1] ** 0.5, "the exercise asks for their mean"),
     "no average": (lambda z: unit(z).std(0) * z.shape[1] ** 0.5, "average over the dimensions"),
     "largest": (lambda z: unit(z).std(0).max() * z.shape[1] ** 0.5, "the largest deviation"),
 }

@@ -200,7 +200,7 @@ WRONG_ZERO_SHOT = [
     (lambda z, p: F.one_hot((z @ centres(p).T).argmax(1)), "has the shape (60, 4)"),
     (
         lambda z, p: torch.einsum("nd,cpd->ncp", z, unit(p, 2)).amax(2).argmax(1),
-        "each class's *most similar* prompt decides. That is a way,",
+        "each class's *most similar* prompt decides. That works,",
     ),
     (
         lambda z, p: torch.einsum("nd,cpd->ncp", z, unit(p, 2)).flatten(1).argmax(1),

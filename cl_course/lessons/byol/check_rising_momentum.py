@@ -28,7 +28,7 @@ def make(progress: Callable = share, shape: Callable = half_cosine, rise: Callab
 
 
 right = make()
-_REST = "1 - m is what falls: it is (1 - start) at first, and 0 at the end, so m = 1 - (1 - start) * (1 + cos) / 2."
+_REST = "1 - m is what falls, along half a cosine: it is 1 - start at first, and 0 at the end."
 
 MISTAKES = (
     Mistake(

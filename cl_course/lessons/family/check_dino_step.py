@@ -167,6 +167,8 @@ def both(attempt: Callable, *given: object) -> list[Tensor]:
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         found = f"{len(answer)} things" if isinstance(answer, tuple | list) else kind_of(answer)
         raise Fault(f"{found} came back: return two, the loss and the new centre.")
+    if isinstance(answer[0], tuple | list):
+        raise Fault(f"the loss came back in {kind_of(answer[0])}: return the loss itself, without a comma behind it.")
     return [answer_of(lambda part=part: part) for part in answer]
 
 

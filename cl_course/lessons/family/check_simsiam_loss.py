@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from cl_course.lessons.family import probes
 from cl_course.lessons.shared.answers import answer_of
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, same
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of, same
 from cl_course.lessons.shared.ladder import constant_relation, number, written
 
 NAME = "my_simsiam_loss"
@@ -152,6 +152,8 @@ def gradients(attempt: Callable, *given: Tensor) -> list[Tensor]:
     predictor = linear(given[2])
     learns = (z1, z2, predictor.weight)
     answer = call(lambda: attempt(z1 * 1, z2 * 1, predictor))
+    if isinstance(answer, tuple | list) and len(answer) == 1:
+        raise Fault(f"the loss came back in {kind_of(answer)}: return the loss itself, without a comma behind it.")
     if not isinstance(answer, Tensor) or not answer.requires_grad:
         raise Fault(
             "no gradient leads back from your loss: keep every step in torch, without .item() or float(), and stop "

@@ -118,7 +118,7 @@ MISTAKES = (
     Mistake(_POSITIVES + "Yours are those of the other view alone.", {"positives": _other_view}),
     Mistake(_POSITIVES + "Yours are those of the own view, with the view itself.", {"positives": _own_view}),
     Mistake(
-        _POSITIVES + "Yours have the view itself among them, whose share is 0 and its logarithm infinite.",
+        _POSITIVES + "Yours have the view itself among them.",
         {"positives": lambda labels: same_class(labels) | itself(2 * len(labels))},
     ),
     Mistake(
@@ -182,6 +182,11 @@ def observe(attempt: Callable) -> list[Tensor]:
             raise Fault(
                 f"for {len(given[0])} images your loss is nan. Where -inf is multiplied by 0, nan comes out: put the 0 "
                 "in with torch.where(positive, log_share, 0), instead of multiplying by the mask."
+            )
+        if answer.isinf().any():
+            raise Fault(
+                f"for {len(given[0])} images your loss is infinite: a positive has the share 0, as a view itself has "
+                "where its own logit is -inf. The positives are all *other* views of the class."
             )
     return answers
 

@@ -179,10 +179,11 @@ def survives_collapse(attempt: Callable) -> str | None:
     gradient = torch.autograd.grad(sum(terms), z)[0]
     if same(torch.stack(list(terms)), torch.tensor([0.0, 1.98, 0.0])) and bool(gradient.isfinite().all()):
         return None
+    slope = "" if gradient.isfinite().all() else "sqrt has no finite slope at 0: "
     return (
         f"right, until all embeddings are alike: there your terms are {written(torch.stack(list(terms)).detach())}, "
         f"expected [0, 1.98, 0], and the gradient is {'finite' if gradient.isfinite().all() else 'not finite'}. "
-        "sqrt has no finite slope at 0: take sqrt(Var + 1e-4)."
+        f"{slope}take sqrt(Var + 1e-4), with 1e-4 under the root."
     )
 
 

@@ -75,7 +75,7 @@ MISTAKES = (
         {"epoch": _every(lambda val, test: val[0].argmax())},
     ),
     Mistake(
-        "the last epoch is read. That is a fair rule, too, and asked is another one: the best epoch on val.",
+        "the last epoch is read. That is a fair rule, too; the exercise asks for the best epoch on val.",
         {"epoch": _every(lambda val, test: -1)},
     ),
     Mistake("the first epoch is read.", {"epoch": _every(lambda val, test: 0)}),
@@ -89,7 +89,9 @@ MISTAKES = (
     Mistake("the worst seed is reported: take the mean over seeds.", {"over_seeds": lambda values: values.min()}),
     Mistake("the sum over seeds comes back: take the mean.", {"over_seeds": lambda values: values.sum()}),
     Mistake("one number for each seed comes back: take their mean.", {"over_seeds": lambda values: values}),
-    Mistake("the spread over seeds comes back: asked is the mean.", {"over_seeds": lambda values: values.std()}),
+    Mistake(
+        "the spread over seeds comes back: the exercise asks for the mean.", {"over_seeds": lambda values: values.std()}
+    ),
 )
 
 

@@ -67,7 +67,10 @@ MISTAKES = (
     Mistake("the share is the whole batch: divide it among the processes.", {"share": lambda n, b, k: b}),
     Mistake("the share is multiplied: `batch` is that of all processes together.", {"share": lambda n, b, k: b * k}),
     Mistake("the share counts views: asked are images, two views each.", {"share": lambda n, b, k: 2 * (b // k)}),
-    Mistake("the share is that of the data set: asked is the share of one step.", {"share": lambda n, b, k: n // k}),
+    Mistake(
+        "the share is that of the data set: the exercise asks for the share of one step.",
+        {"share": lambda n, b, k: n // k},
+    ),
     Mistake(
         "the negatives are those of the whole batch also where embeddings are not gathered: there a process sees its "
         "own share alone.",

@@ -39,8 +39,8 @@ right = make()
 
 MISTAKES = (
     Mistake(
-        "the rate grows with the square root of the batch. That rule is used too, above all with Adam; asked is the "
-        "linear one, base_rate * batch / base_batch.",
+        "the rate grows with the square root of the batch. That rule is used too, mostly with Adam; the exercise asks "
+        "for the linear one, base_rate * batch / base_batch.",
         {"factor": lambda b, base: math.sqrt(b / base)},
     ),
     Mistake(

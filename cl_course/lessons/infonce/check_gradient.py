@@ -125,7 +125,7 @@ MISTAKES = (
         {"at_partner": lambda p, partner: p[partner] * (_hot(p, partner) - p)},
     ),
     Mistake(
-        "each entry is p (1 - p): asked is the derivative of -log p of the partner.",
+        "each entry is p (1 - p): the exercise asks for the derivative of -log p of the partner.",
         {"at_partner": lambda p, partner: p * (1 - p)},
     ),
     Mistake(
@@ -169,11 +169,11 @@ MISTAKES = (
         {"chain": lambda difference, t, partner: (difference / t)[~_hot(difference, partner).bool()]},
     ),
     Mistake(
-        "only the partner's entry came back: asked is one for each candidate.",
+        "only the partner's entry came back: the exercise asks for one for each candidate.",
         {"chain": lambda difference, t, partner: (difference / t)[partner]},
     ),
     Mistake(
-        "one number came back, a sum over the candidates: asked is one entry for each.",
+        "one number came back, a sum over the candidates: the exercise asks for one entry for each.",
         {"chain": lambda difference, t, partner: (difference / t).sum()},
     ),
     Mistake(

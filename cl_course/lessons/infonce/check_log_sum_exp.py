@@ -56,11 +56,11 @@ MISTAKES = (
     ),
     Mistake("exp(m) is missing in front of the sum, or m behind the logarithm.", {"back": lambda log, m: log.exp()}),
     Mistake(
-        "this is the sum of the exponentials; asked is its logarithm.",
+        "this is the sum of the exponentials; the exercise asks for its logarithm.",
         {"log": lambda total, x: total, "back": lambda log, m: log * m.exp()},
     ),
     Mistake(
-        "this is the mean of the exponentials under the logarithm; asked is their sum.",
+        "this is the mean of the exponentials under the logarithm; the exercise asks for their sum.",
         {"log": lambda total, x: (total / len(x)).log()},
     ),
     Mistake(
@@ -77,11 +77,11 @@ MISTAKES = (
         },
     ),
     Mistake(
-        "the sum of the logarithms of exp(x) is the sum of x; asked is the logarithm of the sum.",
+        "the sum of the logarithms of exp(x) is the sum of x; the exercise asks for the logarithm of the sum.",
         {"log": lambda total, x: x.sum(), "back": lambda log, m: log},
     ),
-    Mistake("the logarithm has base 2; asked is the natural one, torch.log.", {"log": lambda total, x: total.log2()}),
-    Mistake("the logarithm has base 10; asked is the natural one, torch.log.", {"log": lambda total, x: total.log10()}),
+    Mistake("the logarithm has base 2: take the natural one, torch.log.", {"log": lambda total, x: total.log2()}),
+    Mistake("the logarithm has base 10: take the natural one, torch.log.", {"log": lambda total, x: total.log10()}),
     Mistake(
         "1 is added to the sum under the logarithm. log1p does that, and counting the largest, exp(0) = 1, twice.",
         {"log": lambda total, x: total.log1p()},
@@ -160,7 +160,7 @@ def one_number(attempt: Callable) -> str | None:
 # Wrong, and no known mistake.
 def shape(attempt: Callable) -> str | None:
     mine = answer_of(attempt, ORDINARY[0])
-    return f"for 3 numbers your answer has the shape {tuple(mine.shape)}; asked is one number." if mine.ndim else None
+    return f"for 3 numbers your answer has the shape {tuple(mine.shape)}; expected: one number." if mine.ndim else None
 
 
 def single(attempt: Callable) -> str | None:

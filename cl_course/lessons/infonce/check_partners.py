@@ -66,7 +66,7 @@ MISTAKES = tuple(
         ),
         ("the two halves are stacked, (2, n); join them to (2n,).", lambda n: n_places_on(n).view(2, n)),
         (
-            "pairs (row, partner): asked is the partner's index alone.",
+            "pairs (row, partner): the exercise asks for the partner's index alone.",
             lambda n: torch.stack([_every(n), n_places_on(n)], dim=1),
         ),
     )

@@ -166,7 +166,7 @@ def overflows_in_the_cold(attempt: Callable) -> str | None:
     s = torch.tensor([0.95, 0.1])
     if answer_of(attempt, s, 0, 0.01).isfinite():
         return None
-    return "at T = 0.01 your loss is not finite: exp(0.95 / 0.01) is more than float32 holds. Exercise 6 mends that."
+    return "at T = 0.01 your loss is not finite: exp(0.95 / 0.01) is more than float32 holds. Exercise 6 is about that."
 
 
 # Wrong, and no known mistake.

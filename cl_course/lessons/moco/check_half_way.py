@@ -84,7 +84,7 @@ MISTAKES = (
         {"formula": lambda m: math.log(2) / -math.log2(m)},
     ),
     Mistake(
-        "that is when all but a tenth of the way is gone: asked is half of it.",
+        "that is when all but a tenth of the way is gone: the exercise asks for half of it.",
         {"formula": lambda m: math.log(0.1) / math.log(m)},
     ),
 )

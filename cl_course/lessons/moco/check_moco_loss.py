@@ -95,7 +95,7 @@ def carries_its_gradient(attempt: Callable) -> str | None:
         x = q.clone().requires_grad_()
         try:
             return torch.autograd.grad(loss(x * 1, k.clone(), queue.clone(), temperature).reshape(()), x)[0]
-        except (RuntimeError, AttributeError):
+        except (RuntimeError, AttributeError, TypeError):  # a number, an array, or nothing leads back from it
             return None
 
     mine = gradient(attempt)

@@ -49,7 +49,7 @@ _RING = "The queue is a ring: count modulo its length, % length."
 
 MISTAKES = (
     Mistake(
-        _MODULO + "Take the sum modulo the length: (oldest + torch.arange(n)) % length.",
+        _MODULO + "Count modulo the length.",
         {"wrap": lambda places, oldest, length: places},
     ),
     Mistake(

@@ -73,6 +73,11 @@ def only_the_one_before(alike: Tensor) -> Tensor:
 
 MISTAKES = (
     Mistake(
+        "False came back for every picture: the later one of a pair is a copy. (.any(dim=1) asks whether one earlier "
+        "picture is alike, .all(dim=1) whether all are.)",
+        {"result": torch.zeros_like},
+    ),
+    Mistake(
         "every picture is a copy of itself: leave the diagonal out, .tril(diagonal=-1).",
         {"counted": lambda alike: alike},
     ),
@@ -130,6 +135,24 @@ def a_single_picture_is_no_copy(attempt: Callable) -> str | None:
     return "right, but a single picture has no copy before it." if bool(mine.any()) else None
 
 
+def chains_and_equality_count(attempt: Callable) -> str | None:
+    for h, threshold, why in (
+        (
+            [[1.0, 0.0], [0.8, 0.6], [0.28, 0.96]],
+            0.75,
+            "picture 2 is like picture 1; that picture 1 is a copy itself changes nothing",
+        ),
+        (
+            [[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]],
+            0.5,
+            "the similarity is exactly the threshold, and a copy has at least that much",
+        ),
+    ):
+        if said := by_hand(attempt, right, {"h": torch.tensor(h), "threshold": threshold}, why):
+            return said
+    return None
+
+
 # Wrong, and no known mistake.
 def one_for_each(attempt: Callable) -> str | None:
     h, mine = BATCHES[0][0], answer_of(attempt, *BATCHES[0])
@@ -167,6 +190,6 @@ copies = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="True for each picture that is like one before it; the first of them stays.",
-    demands=(a_single_picture_is_no_copy,),
+    demands=(a_single_picture_is_no_copy, chains_and_equality_count),
     ladder=(one_for_each, lengths_count, small_examples),
 )

@@ -89,7 +89,10 @@ def at_the_ends(attempt: Callable) -> str | None:
         low, high = answer_of(attempt, k, n).tolist()
         expected = torch.tensor(right(k, n))
         if not torch.allclose(torch.tensor([low, high]), expected.to(torch.float32), atol=1e-4):
-            return f"right in the middle, but for {k} right of {n} your interval is {low:.3f} to {high:.3f}."
+            return (
+                f"correct for other counts, but with {k} of {n} right your interval is {low:.3f} to {high:.3f}, "
+                f"expected {expected[0]:.3f} to {expected[1]:.3f}."
+            )
     return None
 
 

@@ -122,6 +122,8 @@ def small_examples(attempt: Callable) -> str | None:
         ([a, b, ("undo", "b.png", "dog")], "two labels and an undo"),
         ([a, again, ("undo", "a.png", "owl")], "a picture labelled cat, then owl, then an undo"),
         ([a, b, again, ("undo", "a.png", "owl"), ("undo", "b.png", "dog")], "three labels and two undos"),
+        ([a, ("undo", "a.png", "cat"), a], "a label, its undo, and the same label again"),
+        ([a, again, a, ("undo", "a.png", "cat")], "a picture labelled cat, then owl, then cat, then an undo"),
         ([], "an empty journal"),
     ):
         mine, expected = answer_to(attempt, lines), answer_to(right, lines)

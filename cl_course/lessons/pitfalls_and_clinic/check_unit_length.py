@@ -126,7 +126,12 @@ def carries_its_gradient(attempt: Callable) -> str | None:
             rows = unit(z.clone())
             rows = rows if isinstance(rows, Tensor) else torch.stack(list(rows))
             return torch.autograd.grad((rows * direction).sum(), z)[0]
-        except (RuntimeError, AttributeError, TypeError):
+        except (RuntimeError, AttributeError, TypeError) as error:
+            if "inplace operation" in str(error):
+                raise Fault(
+                    "the values are right, but autograd refuses: a tensor is changed in place, as by /=, and the "
+                    "gradient needs what was in it before. Make a new one, z = z / lengths."
+                ) from None
             return None
 
     mine = gradient(attempt)

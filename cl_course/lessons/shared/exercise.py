@@ -14,6 +14,7 @@ may show the small example that it uses.
 
 import linecache
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ from torch import Tensor
 NOT_ATTEMPTED = (
     "not attempted yet, or nothing is returned; fill in the stub above and run this cell again "
     "(the rest of the lesson does not wait for it)."
+)
+SWITCHED_OFF = (
+    "your code switches gradients off or on for the whole program and leaves them so: nothing after it could learn. "
+    "Write `with torch.no_grad():` around the lines that need no gradient."
 )
 # Words of an error message -> what to do about it. For errors whose wrong code no exercise lists.
 REMEDIES = {
@@ -137,12 +142,14 @@ class Exercise:
 
     def judge(self, attempt: Callable) -> Verdict:
         """The verdict, without printing it."""
-        threads = torch.get_num_threads()
+        threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
         torch.set_num_threads(1)  # the inputs are tiny; on a busy machine, two threads that wait cost seconds
         try:
-            return self._judge(attempt)
+            verdict = self._judge(attempt)
+            return verdict if torch.is_grad_enabled() == gradients else Verdict(self.name, False, SWITCHED_OFF)
         finally:
             torch.set_num_threads(threads)
+            torch.set_grad_enabled(gradients)
 
     def _judge(self, attempt: Callable) -> Verdict:
         try:
@@ -160,6 +167,8 @@ class Exercise:
                 sentence = observed(demand, attempt)
             except (Fault, NotAttempted) as fault:
                 sentence = str(fault) or NOT_ATTEMPTED
+            if isinstance(sentence, Raised) and self.make is not None:
+                sentence = f"right on ordinary inputs, but on a special one (an empty or a very small one) {sentence}"
             if sentence:  # an error too: what cannot be checked is not passed
                 return Verdict(self.name, False, str(sentence))
         notes = tuple(note for ask in self.notes if (note := first_said([ask], attempt)))
@@ -194,7 +203,8 @@ def _line_of(error: Exception) -> str:
     """The learner's own line at which it stopped; empty where the source is not to be had."""
     ours = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
-    mine = [f for f in frames if "site-packages" not in f.filename]
+    library = ("site-packages", "dist-packages", sysconfig.get_path("stdlib"), "<frozen")
+    mine = [f for f in frames if not any(part in f.filename for part in library)]
     return linecache.getline(mine[-1].filename, mine[-1].lineno).strip() if mine else ""
 
 
@@ -250,11 +260,16 @@ def one_or_two(mistakes: Sequence[Mistake]) -> Iterator[tuple[str, Mapping]]:
 
 def difference(seen: Any, right: Any) -> str:
     """The last resort: what came back, what was expected."""
-    if isinstance(seen, tuple | list) and isinstance(right, tuple | list) and len(seen) == len(right):
-        seen, right = next(((a, b) for a, b in zip(seen, right) if not same(a, b)), (seen, right))
+    pair = seen, right
+    while pair and all(isinstance(part, tuple | list) for part in pair) and len(pair[0]) == len(pair[1]):
+        seen, right = pair
+        pair = next(((a, b) for a, b in zip(seen, right) if not same(a, b)), None)
+    seen, right = pair or (seen, right)
     try:
         seen, right = torch.as_tensor(in_order(seen)).detach(), torch.as_tensor(in_order(right)).detach()
     except (TypeError, ValueError, RuntimeError):
+        if kind_of(seen) == kind_of(right):
+            return "your answer to one of the test inputs is not the right one."
         return f"{kind_of(seen)} came back, where {kind_of(right)} is expected."
     if seen.shape != right.shape:
         return f"the answer has the shape {tuple(seen.shape)}, expected {tuple(right.shape)}."

@@ -103,7 +103,7 @@ _LEFT = (
 MISTAKES = (
     Mistake(_MODE, {"mode": lambda encoder, projector: None}),
     Mistake(
-        "the encoder is put into training mode: there each image's features depend on the batch. encoder.eval() it is.",
+        "the encoder is put into training mode: there each image's features depend on the batch. call encoder.eval().",
         {"mode": lambda encoder, projector: encoder.train()},
     ),
     Mistake(
@@ -149,6 +149,17 @@ MISTAKES = (
 )
 
 
+# What a right answer must also do.
+def can_still_learn(attempt: Callable) -> str | None:
+    _, encoder = _taken(attempt, True)
+    if all(weight.requires_grad for weight in encoder.parameters()):
+        return None
+    return (
+        "the features are right, but the encoder's weights no longer require a gradient, so it cannot be trained any "
+        "further. Leave requires_grad as it is, and compute the features under torch.no_grad()."
+    )
+
+
 # Wrong, and no known mistake.
 def shape(attempt: Callable) -> str | None:
     h, _ = _taken(attempt, training=True)
@@ -178,7 +189,7 @@ def statistics_move(attempt: Callable) -> str | None:
     if same(encoder[2].running_mean, before):
         return None
     return (
-        "BatchNorm's running mean is another afterwards: it goes from "
+        "BatchNorm's running mean has changed: it goes from "
         f"{written(_rounded(before))} to {written(_rounded(encoder[2].running_mean))}. Reading features must not "
         "change the network."
     )
@@ -219,5 +230,6 @@ features = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="h, of each image alone, without a graph; and the encoder is as it was.",
+    demands=(can_still_learn,),
     ladder=(shape, statistics_move, depends_on_the_batch, values, has_graph, mode_afterwards),
 )

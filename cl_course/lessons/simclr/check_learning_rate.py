@@ -65,6 +65,9 @@ def observe(attempt: Callable) -> list[object]:
 
 def _no_number(answer: object, step: int, total: int, warmup: int) -> str:
     at = f"for step {step} of {total} with {warmup} steps of warm-up"
+    if isinstance(answer, list | tuple) and len(answer) == 1:
+        why = "Look for a comma behind the value that you return."
+        return f"{at} {kind_of(answer)} comes back, where one number is expected. {why}"
     try:
         value = torch.as_tensor(answer)
     except (TypeError, ValueError, RuntimeError):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call
+from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake, call, kind_of
 from cl_course.lessons.shared.ladder import number, written
 
 CANDIDATES, DIMENSIONS, ROUNDS = 6, 5, 40
@@ -41,8 +42,15 @@ def picked(attempt: Callable, anchor: Tensor, candidates: Tensor) -> object:
     given = anchor.clone(), candidates.clone()
     answer = call(lambda: attempt(*given))
     if not (torch.equal(given[0], anchor) and torch.equal(given[1], candidates)):
-        raise Fault("you changed the embeddings in place: whoever called has them no more. Make new tensors.")
-    answer = torch.as_tensor(answer).detach()
+        raise Fault(
+            "you changed the embeddings in place: the caller's tensors are altered. "
+            "Make new ones, h = h / 2 instead of h /= 2."
+        )
+    try:
+        answer = torch.as_tensor(answer).detach()
+    except (TypeError, ValueError, RuntimeError):
+        lost = " Are the brackets () of a function missing?" if callable(answer) else ""
+        raise Fault(f"{kind_of(answer)} came back; one number is expected, the row of the card.{lost}") from None
     if answer.dtype == torch.bool:
         answer = answer.long()
     return answer.reshape(()) if answer.numel() == 1 else answer
@@ -75,7 +83,7 @@ def _small_round(attempt: Callable) -> str:
         return (
             f"For {given} your pick, 1, is right: it has the anchor's direction. Compare on rounds with more numbers."
         )
-    return f"For {given} you pick {answer:.0f}; expected is 1: it is short, with the anchor's direction."
+    return f"For {given} you pick {answer:.0f}; the right row is 1: it is short, with the anchor's direction."
 
 
 def is_a_row_number(attempt: Callable) -> str | None:
@@ -85,7 +93,7 @@ def is_a_row_number(attempt: Callable) -> str | None:
             return f"{answer.numel()} numbers came back; return one, the row of the card that you pick."
         if number(answer) not in range(CANDIDATES):
             return (
-                f"in one of the test rounds your answer is {float(answer):.4g}; expected is the row of the card you "
+                f"in one of the test rounds your answer is {float(answer):.4g}; expected: the row of the card you "
                 f"pick, a whole number from 0 to {CANDIDATES - 1}."
             )
     return None
@@ -126,6 +134,10 @@ PICK_MISTAKES = (
         {"choose": torch.amax},
     ),
     Mistake("all similarities came back: return the row of the largest, .argmax().", {"choose": lambda s: s}),
+    Mistake(
+        "a pair came back, the largest similarity and its row, as .max(dim=0) gives it: return the row alone.",
+        {"choose": lambda s: s.max(dim=0)},
+    ),
     Mistake(
         "rows in order of similarity came back: return the first of them alone.",
         {"choose": lambda s: s.argsort(descending=True)},
@@ -171,11 +183,13 @@ def observe_counts(attempt: Callable) -> list:
     seen = []
     for n in BATCHES:
         answer = call(attempt, n)
-        if isinstance(answer, Tensor):
+        if isinstance(answer, Tensor | np.ndarray):
             answer = answer.tolist()
         if not isinstance(answer, tuple | list) or len(answer) != 3:
             raise Fault("three numbers are expected: return views, positives, negatives.")
         try:
+            if any(isinstance(value, str) for value in answer):
+                raise TypeError
             seen.append([float(value) for value in answer])
         except (TypeError, ValueError, RuntimeError):
             kind = next(type(value).__name__ for value in answer if not isinstance(value, int | float))

@@ -149,7 +149,7 @@ MISTAKES = (
     Mistake(
         "True or False for each query came back: take the share, .float().mean().", {"result": lambda found: found}
     ),
-    Mistake("in percent: asked is a share, from 0 to 1.", {"result": lambda found: 100 * share(found)}),
+    Mistake("in percent: the exercise asks for a share, from 0 to 1.", {"result": lambda found: 100 * share(found)}),
     Mistake("the share of queries that do *not* find a right row.", {"result": lambda found: 1 - share(found)}),
     Mistake("True or False came back, whether any query finds a right row: take the share.", {"result": torch.any}),
     Mistake("True or False came back, whether all queries find a right row: take the share.", {"result": torch.all}),

@@ -108,7 +108,7 @@ MISTAKES = (
         {"ensemble": lambda z: z.median(dim=1).values},
     ),
     Mistake(
-        "each class's *most similar* prompt decides. That is a way, too, but asked is the mean of the prompts.",
+        "each class's *most similar* prompt decides. That works, too; the exercise asks for the prompts' mean.",
         {
             "ensemble": as_it_is,
             "again": as_it_is,
@@ -126,7 +126,7 @@ MISTAKES = (
     ),
     Mistake("the similarities came back: choose the class of the largest, argmax(dim=1).", {"choose": as_it_is}),
     Mistake(
-        "the largest similarity came back: asked is its place, the class: argmax(dim=1).",
+        "the largest similarity came back: the exercise asks for its place, the class: argmax(dim=1).",
         {"choose": lambda s: s.amax(dim=1)},
     ),
     Mistake(

@@ -78,7 +78,7 @@ def each_image_by_its_own_factor(attempt: Callable) -> str | None:
     if torch.allclose(together, alone, atol=1e-5):
         return None
     return (
-        f"three images with the factors {written([0.2, 0.5, 0.9])} come out otherwise together than one by one, so the "
+        f"three images with the factors {written([0.2, 0.5, 0.9])} give other images together than one by one, so the "
         "images of a batch influence each other. Each must depend on its own factor alone."
     )
 

@@ -47,7 +47,7 @@ def shares(attempt: Callable, *given: object) -> object:
     if votes.ndim != 2 or not votes.isfinite().all():
         return votes
     total = votes.sum(dim=1, keepdim=True)
-    return torch.where(total.abs() > 1e-12, votes / total, votes)
+    return torch.where(total.abs() > 1e-12, votes / total.abs(), votes)  # not the sign: it says who wins
 
 
 def observe(attempt: Callable) -> list:

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from cl_course.lessons.shared.answers import answer_of, is_no_tensor
 from cl_course.lessons.shared.exercise import Exercise, Fault, Mistake
-from cl_course.lessons.shared.ladder import by_hand, constant_relation
+from cl_course.lessons.shared.ladder import by_hand, constant_relation, written
 
 NAME = "my_centreness"
 
@@ -179,13 +179,26 @@ def is_nothing_on_the_side(attempt: Callable) -> str | None:
     raise Fault("on the very side of its box a place has the centre-ness 0.")
 
 
+def is_nothing_around(attempt: Callable) -> str | None:
+    """A demand on right answers: outside on each of the four sides, and at each corner."""
+    around = ((-1, 2), (9, 2), (4, -1), (4, 5), (-1, -1), (9, -1), (-1, 5), (9, 5))
+    for x, y in around:
+        mine = answer_of(attempt, torch.tensor([[float(x), float(y)]]), torch.tensor([[0.0, 0.0, 8.0, 4.0]]))
+        if mine.numel() != 1 or not abs(float(mine)) < 1e-4:
+            return (
+                f"right elsewhere, but the place ({x}, {y}) lies outside of the box [0, 0, 8, 4]: its centre-ness is 0 "
+                f"and your answer is {written(mine)}."
+            )
+    return None
+
+
 centreness = Exercise(
     name=NAME,
     observe=observe,
     make=make,
     mistakes=MISTAKES,
     praise="the centre-ness of every place tried, inside and outside of its box.",
-    demands=(is_nothing_on_the_side,),
+    demands=(is_nothing_on_the_side, is_nothing_around),
     ladder=(one_for_each, in_range, is_a_multiple, small_examples),
     notes=(lambda attempt: is_no_tensor(attempt, *BATCHES[0]),),
 )

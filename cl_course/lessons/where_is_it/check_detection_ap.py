@@ -117,7 +117,7 @@ MISTAKES = (
         },
     ),
     Mistake(
-        "in percent: asked is a number from 0 to 1.",
+        "in percent: the exercise asks for a number from 0 to 1.",
         {"below": lambda values, right, objects: 100 * area(values, right, objects)},
     ),
     Mistake(
@@ -138,6 +138,17 @@ def nothing_found(attempt: Callable) -> str | None:
         if mine.numel() != 1 or not abs(float(mine)) < 1e-6:
             raise Fault(f"right elsewhere, but for right = {written(right.int())} and 3 objects the answer must be 0.")
     return None
+
+
+def first_box_counts(attempt: Callable) -> str | None:
+    mine = answer_of(attempt, torch.tensor([True, False, True]), 2)
+    if mine.numel() == 1 and abs(float(mine) - 5 / 6) < 1e-4:
+        return None
+    return (
+        "right elsewhere, but not where the very first box is right: for right = [1, 0, 1] (1 is True) and 2 "
+        f"objects your answer is {written(mine)}, expected 0.8333. "
+        "The recall begins at 0, so the first box makes a step, too."
+    )
 
 
 # Wrong, and no known mistake.
@@ -174,6 +185,6 @@ detection_ap = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="the area under the curve of every list tried.",
-    demands=(nothing_found,),
+    demands=(nothing_found, first_box_counts),
     ladder=(is_one_number, is_a_multiple, small_examples),
 )

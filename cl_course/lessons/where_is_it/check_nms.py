@@ -158,6 +158,13 @@ def one_box_stays(attempt: Callable) -> str | None:
     return None if mine == [0] else f"right on several boxes, but a box alone stays: [0], not {mine}."
 
 
+def at_the_threshold(attempt: Callable) -> str | None:
+    given = torch.tensor([[0.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 1.0]]), torch.tensor([0.9, 0.8]), 0.5
+    if answer_of(attempt, *given).flatten().tolist() == [0, 1]:
+        return None
+    return "right elsewhere, but two boxes whose IoU is exactly the threshold both stay: a box goes only above it."
+
+
 # Wrong, and no known mistake.
 def are_numbers_of_boxes(attempt: Callable) -> str | None:
     boxes, mine = BATCHES[0][0], answer_of(attempt, *BATCHES[0])
@@ -211,6 +218,6 @@ nms = Exercise(
     make=make,
     mistakes=MISTAKES,
     praise="the same boxes stay as with torchvision's nms, in the same order.",
-    demands=(one_box_stays,),
+    demands=(one_box_stays, at_the_threshold),
     ladder=(are_numbers_of_boxes, small_examples, how_many),
 )
