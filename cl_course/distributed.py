@@ -84,8 +84,9 @@ def launch(number: int, arguments: Sequence[str], batch_size: int) -> int:
         except ChildFailedError as error:
             if said.exists() or any(failure.exitcode > 0 for failure in error.failures.values()):
                 return 1
-            killed = f"a process of this run was killed (signal {-error.get_first_failure()[1].exitcode})"
-            raise Lost(f"{killed}, as it is when memory runs out; free some memory, and {AGAIN}") from None
+            number = -error.get_first_failure()[1].exitcode
+            of_memory = ", as it is when memory runs out; free some memory, and " if number == 9 else "; "  # SIGKILL
+            raise Lost(f"a process of this run was killed (signal {number}){of_memory}{AGAIN}") from None
         except SignalException as stop:
             return 128 + stop.sigval
         finally:

@@ -144,7 +144,7 @@ def pretrain(method: Method, images: ImageSet, config: TrainConfig, *, on_epoch:
         TypeError: an argument of another class, or an attribute of the method or a result of `on_epoch` that a
             checkpoint could not give back.
         NonFiniteLoss: says at which step, with which settings, and where the last good checkpoint is.
-        Lost: a GPU or another process failed, or a step needs more memory than there is; says where that lies, too.
+        Lost: a GPU or another process failed, or a step needs too much memory; names the last good checkpoint, too.
     """
     check_run(method, images, config)
     method.check_data(len(images), config.batch_size)
@@ -329,8 +329,8 @@ def _added(returned: object, row: dict) -> dict:
 
 
 def _mean_loss(losses: list[Tensor], epoch: int, method: Method, config: TrainConfig, file: Path | None) -> float:
-    whole = torch.stack([weight.isfinite().all() for weight in method.parameters()]).all().to(losses[0])
-    values = average(torch.stack([*losses, whole]))  # of all processes
+    finite = torch.stack([weight.isfinite().all() for weight in method.parameters()]).all().to(losses[0])  # 1 or 0
+    values = average(torch.stack([*losses, finite]))  # below 1 at the end: weights of some process are not finite
     bad = [*(~values[:-1].isfinite()).nonzero()]
     if bad or values[-1] < 1:
         warm = method.temperature is not None

@@ -387,6 +387,7 @@ def test_a_full_gpu_is_not_answered_with_options_of_another_command(capsys, monk
         "--device cpu, or a smaller --limit": torch.OutOfMemoryError("CUDA out of memory"),
         "and start again\n": RuntimeError("CUDA error: unspecified"),
         "memory is too small for that: Unable to allocate": MemoryError("Unable to allocate 3 GiB"),
+        "memory is too small for that: it gives no more": MemoryError(),
     }
     for words, error in expected.items():
 

@@ -89,9 +89,9 @@ def export(
                 _write(path, plain(assignment, Variant(student, assignment.lesson) if student else None))
             tell(f"{assignment.lesson}: {assignment.points:g} points{f', {len(students)} variants' * bool(students)}")
         elif to == "nbgrader":
-            assignment.write(out / "lessons" / f"{assignment.lesson}.json")
             path = out / "source" / assignment.lesson / f"{assignment.lesson}.ipynb"
             _write(path, for_nbgrader(assignment, solutions))
+            assignment.write(out / "lessons" / f"{assignment.lesson}.json")  # last: a refusal changes no points
             tell(f"{assignment.lesson}: {assignment.points:g} points, {path}")
         else:
             tell(f"{assignment.lesson}: {assignment.points:g} points, {_otter(assignment, out, solutions)}")
@@ -265,8 +265,8 @@ def _otter(assignment: Assignment, out: Path, solutions: bool) -> Path:
     """Master, the students' folder and Gradescope's zip; the zip's path."""
     folder = out / assignment.lesson
     master = folder / "master" / f"{assignment.lesson}.ipynb"
-    assignment.write(master.parent / f"{assignment.lesson}.json")
     _write(master, for_otter(assignment, solutions))
+    assignment.write(master.parent / f"{assignment.lesson}.json")  # last: a refusal changes no points
     made = folder / "dist"
     with tempfile.TemporaryDirectory(dir=folder) as beside:  # so that a failure leaves the former files as they were
         fresh = Path(beside).resolve() / made.name

@@ -142,10 +142,14 @@ def plan(handed: Sequence[Handed], lessons: Sequence[Assignment], seed: int, lim
         if place not in chosen or not problem or chosen[place].problem:
             chosen[place] = job
     alike = Counter((student, lesson) for student, lesson, _ in chosen)
-    return [
-        job if alike[place[:2]] == 1 else replace(job, handed=replace(job.handed, student=_numbered(job.handed)))
-        for place, job in sorted(chosen.items())
-    ]
+    doubled = {student for (student, _), times in alike.items() if times > 1}  # in their other lessons too
+    jobs = []
+    for (student, _, _), job in sorted(chosen.items()):
+        if student in doubled:  # with a key of its own: the journal may have rows under the bare name
+            handed = replace(job.handed, student=_numbered(job.handed))
+            job = replace(job, handed=handed, key=_key(handed, job.assignment, seed, limits))
+        jobs.append(job)
+    return jobs
 
 
 def _numbered(handed: Handed) -> str:

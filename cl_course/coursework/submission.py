@@ -97,7 +97,9 @@ def lesson_of(notebook: Notebook, name: str, known: Sequence[Assignment]) -> Ass
 def _without_first(source: str) -> str:
     """What else stands in a check cell, on its own lines."""
     rest = ast.parse(source).body[1:]
-    return "\n".join(ast.get_source_segment(source, statement) for statement in rest)
+    decorators = {s: [f"@{ast.unparse(d)}\n" for d in getattr(s, "decorator_list", ())] for s in rest}
+    # A function's segment begins at its def, behind its decorators.
+    return "\n".join("".join([*decorators[s], ast.get_source_segment(source, s)]) for s in rest)
 
 
 def needed(cells: Sequence[str], own_cells: frozenset[str], names: set[str]) -> set[int]:

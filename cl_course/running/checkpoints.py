@@ -60,7 +60,10 @@ def save(path: str | Path, encoder: nn.Module, card: dict) -> None:
 
 
 def check_card_file(path: Path) -> None:
-    """Raise unless the card of the weights at `path` can go beside them without a loss of other files."""
+    """Raise unless the card of the weights at `path` can go beside them without a loss of other files.
+
+    Where there are weights already, the .json beside them counts as their card: a damaged or old one may be replaced.
+    """
     if path.suffix == ".json":
         raise ValueError(f"the weights cannot be written to {path}, where the card goes; name a file that ends in "
                          ".safetensors")

@@ -93,11 +93,12 @@ def _run(chosen: argparse.Namespace) -> tuple[int, Any]:
     except (ValueError, OSError, FloatingPointError) as error:
         return 1, error
     except MemoryError as error:
-        return 1, f"this machine's memory is too small for that: {error or 'it gives no more'}"
+        return 1, f"this machine's memory is too small for that: {str(error) or 'it gives no more'}"
     except RuntimeError as error:
         from cl_course.distributed import lost
 
-        advice = {"smaller": "take --device cpu, or a smaller --limit or --size", "again": "start again"}
+        on_pictures = "take --device cpu, or a smaller --limit or --size"  # what other commands do not have
+        advice = {"smaller": on_pictures if hasattr(chosen, "size") else "free some memory", "again": "start again"}
         if (what := lost(error, **({} if chosen.command is pretrain else advice))) is None:
             raise
         return 1, what

@@ -152,3 +152,12 @@ def test_what_an_instructor_has_changed_is_not_written_over(tmp_path):
         with pytest.raises(ValueError, match="02_infonce.ipynb is there already, with other content; move or delete"):
             export([lesson("02")], kind, tmp_path / kind, True, [], lambda said: None)
         assert "as I teach it" in path.read_text()
+
+
+def test_a_refused_export_changes_no_points(tmp_path):
+    export([lesson("02")], "nbgrader", tmp_path, True, [], lambda said: None)
+    before = (tmp_path / "lessons" / "02_infonce.json").read_bytes()
+    (tmp_path / "p.csv").write_text("lesson,exercise,points\n02,1,9\n")
+    with pytest.raises(ValueError, match="is there already, with other content"):
+        export(assignments("02", tmp_path / "p.csv"), "nbgrader", tmp_path, True, [], lambda said: None)
+    assert (tmp_path / "lessons" / "02_infonce.json").read_bytes() == before

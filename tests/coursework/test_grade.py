@@ -204,3 +204,20 @@ def test_no_two_students_share_a_file_of_feedback_and_other_files_stay(tmp_path)
     (tmp_path / "notes.md").write_text("# My notes\n\nof the class\n")
     write_feedback(tmp_path, rows[:1])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ann.md", "notes.md"]
+
+
+def test_two_of_one_name_keep_their_numbers_in_every_lesson_and_in_the_journal(quick, tmp_path):
+    def of(number: int, first: str = "right") -> Handed:
+        return replace(handed("Ana", first), where=f"Ana_{number}_assignsubmission_file_/02_infonce.ipynb")
+
+    marked(tmp_path, [of(11)])
+    assert {row["student"] for row in table(tmp_path)} == {"Ana"}
+    marked(tmp_path, [of(11), of(12, "wrong")])
+    assert {row["student"] for row in table(tmp_path)} == {"Ana (11)", "Ana (12)"}
+    other = replace(handed("Ana", about={"lesson": "03_simclr"}), where="Ana_11_assignsubmission_file_/03_simclr.ipynb")
+    jobs = plan([of(11), of(12), other], [lesson("02"), lesson("03")], 0, LIMITS)
+    assert sorted((job.handed.student, job.assignment.lesson) for job in jobs) == [
+        ("Ana (11)", "02_infonce"),
+        ("Ana (11)", "03_simclr"),
+        ("Ana (12)", "02_infonce"),
+    ]

@@ -1,5 +1,6 @@
 """Which cells of a notebook run before which check."""
 
+import ast
 import json
 
 import pytest
@@ -137,3 +138,9 @@ def test_a_row_of_points_that_fits_none_is_named_for_one_lesson_too(tmp_path):
     with pytest.raises(ValueError, match="lesson 02 has no exercise 44; correct or delete this row"):
         assignments("02", tmp_path / "p.csv")
     assert assignments("03", tmp_path / "p.csv")[0].tasks[0].points == 5
+
+
+def test_what_follows_a_check_keeps_its_decorators():
+    rest = "@torch.no_grad()\n@another\ndef helper(x):\n    return x\n\n\n@dataclass\nclass Pair:\n    a: int\ny = 1"
+    planned, _ = steps(Notebook((f"checks.nt_xent(my_nt_xent)\n{rest}",), {}), lesson("02"))
+    assert ast.dump(ast.parse(planned[0].source)) == ast.dump(ast.parse(rest))

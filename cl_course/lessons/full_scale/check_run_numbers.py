@@ -66,7 +66,7 @@ MISTAKES = (
     ),
     Mistake("the share is the whole batch: divide it among the processes.", {"share": lambda n, b, k: b}),
     Mistake("the share is multiplied: `batch` is that of all processes together.", {"share": lambda n, b, k: b * k}),
-    Mistake("the share counts views: asked are images, two views each.", {"share": lambda n, b, k: 2 * (b // k)}),
+    Mistake("the share counts views: count images, of two views each.", {"share": lambda n, b, k: 2 * (b // k)}),
     Mistake(
         "the share is that of the data set: the exercise asks for the share of one step.",
         {"share": lambda n, b, k: n // k},

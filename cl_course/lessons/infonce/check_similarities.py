@@ -141,7 +141,7 @@ MISTAKES = (
     ),
     Mistake("negative similarities became 0. A cosine lies between -1 and 1.", {"result": torch.relu}),
     Mistake(
-        "a softmax is taken over each row. That comes later; asked are the similarities.",
+        "a softmax is taken over each row. That comes later; return the similarities.",
         {"result": lambda s: s.softmax(dim=1)},
     ),
     Mistake(_EARLY, {"result": _masked(0.0)}),

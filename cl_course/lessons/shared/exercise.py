@@ -168,7 +168,7 @@ class Exercise:
             except (Fault, NotAttempted) as fault:
                 sentence = str(fault) or NOT_ATTEMPTED
             if isinstance(sentence, Raised) and self.make is not None:
-                sentence = f"right on ordinary inputs, but on a special one (an empty or a very small one) {sentence}"
+                sentence = f"right on ordinary inputs, but on a special one {sentence}"
             if sentence:  # an error too: what cannot be checked is not passed
                 return Verdict(self.name, False, str(sentence))
         notes = tuple(note for ask in self.notes if (note := first_said([ask], attempt)))

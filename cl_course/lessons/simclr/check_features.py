@@ -103,7 +103,7 @@ _LEFT = (
 MISTAKES = (
     Mistake(_MODE, {"mode": lambda encoder, projector: None}),
     Mistake(
-        "the encoder is put into training mode: there each image's features depend on the batch. call encoder.eval().",
+        "the encoder is put into training mode: there each image's features depend on the batch. Call encoder.eval().",
         {"mode": lambda encoder, projector: encoder.train()},
     ),
     Mistake(
