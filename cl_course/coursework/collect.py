@@ -94,8 +94,7 @@ def student_of(where: str) -> str:
     where = where.encode("utf-8", "backslashreplace").decode()  # on Linux a name may have bytes that are no UTF-8
     if match := _of_platform(where):
         return match["student"].strip()
-    parts = [re.sub(r"\.zip$", "", part, flags=re.IGNORECASE) for part in PurePosixPath(where).with_suffix("").parts]
-    return next((left for part in parts if (left := _without_lesson(part))), parts[0])
+    return _first(where) or re.sub(r"\.(zip|ipynb)$", "", PurePosixPath(where).parts[0], flags=re.IGNORECASE)
 
 
 def _without_lesson(name: str) -> str:
@@ -116,8 +115,7 @@ def _in_archive(content: bytes, where: str, depth: int = 1) -> list[Handed]:
     try:
         found = list(_entries(content, where, depth))
     except DAMAGES as error:
-        damaged = "the archive is damaged or locked by a password"
-        return [Handed(student_of(where), where, None, str(error) if isinstance(error, _Refused) else damaged)]
+        return [Handed(student_of(where), where, None, _problem(error, "the archive"))]
     return found or [Handed(student_of(where), where, None, "there is no notebook in the archive")]
 
 
@@ -140,8 +138,7 @@ def _entries(content: bytes, where: str, depth: int) -> Iterator[Handed]:
             try:
                 data = _content(archive, entry)
             except DAMAGES as error:  # one student's file costs the others nothing
-                damaged = "the file in the archive is damaged or locked by a password"
-                problem = str(error) if isinstance(error, _Refused) else damaged
+                problem = _problem(error, "the file in the archive")
                 yield Handed(student, f"{where}/{name}", None, problem, _seconds(entry))
                 continue
             if not name.lower().endswith(".zip"):
@@ -152,6 +149,10 @@ def _entries(content: bytes, where: str, depth: int) -> Iterator[Handed]:
             else:
                 inside = _in_archive(data, f"{where}/{name}", depth + 1)
                 yield from (replace(handed, student=student) for handed in inside)
+
+
+def _problem(error: BaseException, what: str) -> str:
+    return str(error) if isinstance(error, _Refused) else f"{what} is damaged or locked by a password"
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -168,9 +169,9 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     return data
 
 
-def _first(name: str) -> str:
-    """What tells students' work apart in an archive: the outermost part of the path that says more than the lesson."""
-    parts = PurePosixPath(name).with_suffix("").parts
+def _first(where: str) -> str:
+    """What tells students' work apart: the outermost part of the path that says more than the lesson."""
+    parts = [re.sub(r"\.zip$", "", part, flags=re.IGNORECASE) for part in PurePosixPath(where).with_suffix("").parts]
     return next((left for part in parts if (left := _without_lesson(part))), "")
 
 

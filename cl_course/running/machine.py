@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cl_course.images.pictures import machine_memory
 from cl_course.values import nearest
 
 
@@ -33,14 +34,11 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 def describe_machine() -> dict[str, Any]:
     """What the course can count on here: cores, memory in GB (None if unknown), device, versions."""
     device = pick_device("auto")
-    try:
-        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        memory = None
+    memory = machine_memory()
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory": memory,
+        "memory": memory and round(memory / 1e9, 1),
         "device": str(device),
         "gpu": gpu and gpu.name,
         "gpu_memory": gpu and round(gpu.total_memory / 1e9, 1),
