@@ -131,8 +131,8 @@ class Encoder:
         return self.other(value)
 
     def array(self, value: np.ndarray) -> Any:
-        try:  # torch takes no array that runs backwards
-            return {"array": self.tensor(torch.as_tensor(np.ascontiguousarray(value).reshape(value.shape)))}
+        try:  # a copy runs forwards: torch takes no other
+            return {"array": self.tensor(torch.as_tensor(value.copy()))}
         except TypeError:  # nor words or objects
             return self.other(value)
 
